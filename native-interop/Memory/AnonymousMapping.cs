@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Libc;
+
+namespace XenTwoLevelCkpt.NativeInterop.Memory;
+
+/// <summary>Private anonymous memory from <c>mmap</c>: zero-filled, page-aligned, committed on first touch.</summary>
+/// <remarks>
+/// Memory outside the garbage collector's heap: it does not move, may be larger than an array, and untouched
+/// pages cost nothing, so a sparse guest of 64 GiB fits into a model.
+/// </remarks>
+public sealed class AnonymousMapping : SafeHandle
+{
+    /// <summary>Maps <paramref name="length"/> bytes.</summary>
+    /// <param name="length">Bytes, positive; rounded up to whole pages by the kernel.</param>
+    /// <exception cref="IOException">The kernel refused the mapping.</exception>
+    public AnonymousMapping(long length)
+        : base(nint.Zero, ownsHandle: true)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
+        Length = length;
+        nint address = SysMman.mmap(
+            nint.Zero, (nuint)length, SysMman.PROT_READ | SysMman.PROT_WRITE,
+            SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | SysMman.MAP_NORESERVE, -1, 0);
+        if (address == SysMman.MAP_FAILED)
+        {
+            throw new IOException(
+                $"mmap of {length} bytes failed (errno {Marshal.GetLastPInvokeError()}).");
+        }
+
+        SetHandle(address);
+    }
+
+    /// <summary>The length of the mapping in bytes.</summary>
+    public long Length { get; }
+
+    /// <inheritdoc/>
+    public override bool IsInvalid => handle == nint.Zero;
+
+    /// <summary>A view of <paramref name="length"/> bytes from <paramref name="offset"/>.</summary>
+    /// <param name="offset">Bytes from the start of the mapping.</param>
+    /// <param name="length">Bytes; the range must lie inside the mapping.</param>
+    /// <remarks>The caller keeps the mapping alive (undisposed) while it uses the view.</remarks>
+    /// <exception cref="ArgumentOutOfRangeException">The range is not inside the mapping.</exception>
+    /// <exception cref="ObjectDisposedException">The mapping is disposed.</exception>
+    public Span<byte> Span(long offset, int length)
+    {
+        ObjectDisposedException.ThrowIf(IsClosed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length - length);
+
+        // unsafe: a span over native memory has no safe constructor. Safe: the range was checked against the
+        // mapping's length above, and the mapping was not closed.
+        unsafe
+        {
+            return new Span<byte>((byte*)handle + offset, length);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle() => SysMman.munmap(handle, (nuint)Length) == 0;
+}

@@ -1,0 +1,118 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Hypervisor;
+
+/// <summary>One domain, known by its UUID.</summary>
+public interface IDomain : IDisposable
+{
+    /// <summary>The domain's UUID.</summary>
+    Guid Uuid { get; }
+
+    /// <summary>The domain's id at the time it was opened.</summary>
+    int Id { get; }
+
+    /// <summary>How the guest is virtualised.</summary>
+    GuestKind Kind { get; }
+
+    /// <summary>True where <see cref="CopyPages"/> reads this guest's pages. A PV guest's memory is machine
+    /// frames behind its own p2m and is read through libxenguest's saver instead.</summary>
+    bool CanCopyPages { get; }
+
+    /// <summary>The present state of the domain.</summary>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    DomainInfo GetInfo();
+
+    /// <summary>The highest PFN in use plus one: the number of bits of a dirty bitmap.</summary>
+    /// <remarks>Much larger than the number of populated pages: a PVH guest's special pages lie under 4 GiB.</remarks>
+    long GetPfnCount();
+
+    /// <summary>Reads what each PFN of a range is.</summary>
+    /// <param name="first">The first PFN.</param>
+    /// <param name="types">Receives one type for each PFN from <paramref name="first"/> on.</param>
+    void GetPageTypes(long first, Span<PageType> types);
+
+    /// <summary>Copies guest pages.</summary>
+    /// <param name="runs">The PFNs to copy.</param>
+    /// <param name="destination">Receives the pages one after the other, 4096 bytes each; at least as long as
+    /// the runs ask for.</param>
+    /// <param name="unread">Cleared, then receives the PFNs that could not be read (not populated, ballooned out);
+    /// their place in <paramref name="destination"/> holds zeros.</param>
+    /// <returns>The number of pages copied.</returns>
+    /// <remarks>A page of a running guest may be torn: the guest may write it during the copy. Such a write also
+    /// marks the page dirty again.</remarks>
+    /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
+    /// <exception cref="NotSupportedException"><see cref="CanCopyPages"/> is false.</exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    int CopyPages(ReadOnlySpan<PfnRun> runs, Span<byte> destination, ICollection<long> unread);
+
+    /// <summary>Starts recording which pages the domain writes. The log starts out empty.</summary>
+    /// <returns>The log; disposing it stops the recording.</returns>
+    /// <exception cref="DirtyLogBusyException">Somebody else records already: a log has one owner.</exception>
+    IDirtyLog StartDirtyLog();
+
+    /// <summary>Asks the guest to suspend itself and waits until it has.</summary>
+    /// <param name="timeout">How long the guest has in all, to acknowledge and to suspend.</param>
+    /// <param name="cancellationToken">Gives the attempt up: like a timeout, it leaves the guest running.</param>
+    /// <remarks>A guest that has not suspended in time goes on running: the request is withdrawn, and where
+    /// the guest suspended while it was being withdrawn, it is resumed.</remarks>
+    /// <exception cref="SuspendFailedException">The guest did not suspend; it runs on.</exception>
+    Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default);
+
+    /// <summary>Lets a suspended domain go on where it is, with its devices connected.</summary>
+    /// <remarks>Does nothing where the domain is not suspended.</remarks>
+    void Resume();
+
+    /// <summary>Captures the state of the virtual machine beside its memory and devices.</summary>
+    /// <exception cref="InvalidOperationException">The domain is not suspended.</exception>
+    DomainRegisters CaptureRegisters();
+}
+
+/// <summary>What a PFN of a guest is. Values are Xen's <c>XEN_DOMCTL_PFINFO_*</c> shifted right by 28.</summary>
+public enum PageType : byte
+{
+    /// <summary>Ordinary memory.</summary>
+    Normal = 0x0,
+
+    /// <summary>A PV page table of level 1.</summary>
+    L1Table = 0x1,
+
+    /// <summary>A PV page table of level 2.</summary>
+    L2Table = 0x2,
+
+    /// <summary>A PV page table of level 3.</summary>
+    L3Table = 0x3,
+
+    /// <summary>A PV page table of level 4.</summary>
+    L4Table = 0x4,
+
+    /// <summary>Set together with a page table level: the table is pinned.</summary>
+    Pinned = 0x8,
+
+    /// <summary>The page is broken; it has no contents.</summary>
+    Broken = 0xd,
+
+    /// <summary>Allocate only: the page is populated, its contents are of no interest.</summary>
+    AllocateOnly = 0xe,
+
+    /// <summary>Nothing is populated here.</summary>
+    Unpopulated = 0xf,
+}
+
+/// <summary>State of a virtual machine beside memory and devices: what a restore puts back before the guest runs.</summary>
+/// <param name="HvmContext">The HVM context (<c>xc_domain_hvm_getcontext</c>): vcpus, interrupt controllers, timers.
+/// Empty for a PV guest.</param>
+/// <param name="HvmParameters">HVM parameters by index (<c>hvm/params.h</c>) that are not zero.</param>
+/// <param name="Tsc">The virtual time-stamp counter.</param>
+public sealed record DomainRegisters(
+    ReadOnlyMemory<byte> HvmContext,
+    IReadOnlyDictionary<uint, ulong> HvmParameters,
+    TscInfo Tsc);
+
+/// <summary>The virtual time-stamp counter (<c>xc_domain_get_tsc_info</c>).</summary>
+/// <param name="Mode">Emulation mode.</param>
+/// <param name="ElapsedNanoseconds">Guest time in nanoseconds.</param>
+/// <param name="KiloHertz">Frequency of the counter.</param>
+/// <param name="Incarnation">Rises with each restore.</param>
+[StructLayout(LayoutKind.Auto)]
+public readonly record struct TscInfo(uint Mode, ulong ElapsedNanoseconds, uint KiloHertz, uint Incarnation);

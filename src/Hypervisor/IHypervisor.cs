@@ -1,0 +1,23 @@
+namespace XenTwoLevelCkpt.Hypervisor;
+
+/// <summary>What a checkpointing daemon asks of a hypervisor.</summary>
+/// <remarks>Implementations are safe for use by several threads.</remarks>
+public interface IHypervisor : IDisposable
+{
+    /// <summary>What this hypervisor is.</summary>
+    HypervisorInfo Info { get; }
+
+    /// <summary>All domains, the control domain included, in ascending order of their ids.</summary>
+    IReadOnlyList<DomainInfo> ListDomains();
+
+    /// <summary>Opens a domain for work on it.</summary>
+    /// <param name="uuid">The domain's UUID: ids change when a domain is restored, UUIDs do not.</param>
+    /// <returns>A handle that the caller disposes. Opening changes nothing in the domain.</returns>
+    /// <exception cref="DomainNotFoundException">No domain has this UUID.</exception>
+    IDomain OpenDomain(Guid uuid);
+}
+
+/// <summary>Name and release of a hypervisor.</summary>
+/// <param name="Name"><c>Xen</c> or <c>model</c>.</param>
+/// <param name="Version">The full version, such as <c>4.17.7</c>.</param>
+public sealed record HypervisorInfo(string Name, string Version);
