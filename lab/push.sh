@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Publishes the product into the nodes.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+push_usage() {
+    cat <<'EOF'
+usage: ./dev lab push [--tests] [NODE...]
+
+Publishes the programs (ReadyToRun, for the .NET runtime that the node has) and copies what changed into /opt/xtl of
+the nodes named, or of all. Links in /usr/local/bin put them on PATH.
+  --tests   also the tests that run inside a Dom0
+EOF
+}
+
+PROGRAMS=(xtlctl)
+OUT=$REPO/artifacts/publish
+
+publish() {
+    dotnet publish "$1" -c Release -p:PublishReadyToRun=true -o "$2" -v quiet --nologo
+}
+
+nodes=() tests=''
+while (($# > 0)); do
+    case $1 in
+        --tests) tests=1 ;;
+        -h | --help) push_usage; exit 0 ;;
+        *) check_node "$1"; nodes+=("$1") ;;
+    esac
+    shift
+done
+need_root
+need lab
+lab_alive || die "the lab is down; './dev lab up' starts it"
+if ((${#nodes[@]} == 0)); then
+    for ((n = 1; n <= MAX_NODES; n++)); do alive "$RUN/$n/qemu.pid" && nodes+=("$n"); done
+fi
+mkdir -p "$OUT"
+for program in "${PROGRAMS[@]}"; do
+    progress "publishing $program" "$OUT/../publish-$program.log" publish "$REPO/src/$program" "$OUT/bin"
+done
+if [[ -n $tests ]]; then
+    progress "publishing the Dom0 tests" "$OUT/../publish-tests.log" publish "$REPO/tests/Xen.Dom0" "$OUT/tests"
+fi
+for n in "${nodes[@]}"; do
+    # rsync runs inside the lab's namespaces, as ssh does; the connection that is open already is used.
+    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.xml' \
+        -e "ssh -F none -o ControlPath=$RUN/$n/ssh -o LogLevel=ERROR" "$OUT/" "root@$(node_ip "$n"):/opt/xtl/"
+    node_ssh "$n" "root@$(node_ip "$n")" "ln -sf $(printf '/opt/xtl/bin/%s ' "${PROGRAMS[@]}") /usr/local/bin/"
+    say "node $n has the programs"
+done

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Runs the tests and sums up what they say.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+test_usage() {
+    cat <<'EOF'
+usage: ./dev test [--xen] [FILTER]
+
+Runs all tests that need no Xen. With --xen instead those that do: the lab is built and booted for them (as root),
+tests/Xen drives it, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20.
+FILTER   only tests whose full name contains it
+
+Exit code 0 when all passed; the last line is 'N passed, N failed, N skipped'.
+EOF
+}
+
+passed=0 failed=0 skipped=0 failures=()
+
+# tally NAME CMD...: runs a test program, shows what it prints and adds its counts up. A program that ends without
+# its summary line counts as one failure.
+tally() {
+    local name=$1 log rc=0 line
+    shift
+    say "$name"
+    log=$(mktemp)
+    "$@" </dev/null 2>&1 | tee "$log" || rc=$?
+    line=$(grep -oE 'Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+' "$log" | tail -n 1 || true)
+    rm -f "$log"
+    if [[ $line =~ Total:\ ([0-9]+),\ Errors:\ ([0-9]+),\ Failed:\ ([0-9]+),\ Skipped:\ ([0-9]+) ]]; then
+        local bad=$((BASH_REMATCH[2] + BASH_REMATCH[3])) skip=${BASH_REMATCH[4]} total=${BASH_REMATCH[1]}
+        passed=$((passed + total - BASH_REMATCH[3] - skip))
+        skipped=$((skipped + skip))
+        # A summary without failures does not excuse an exit code that tells of one.
+        ((bad > 0 || rc == 0)) || bad=1
+        failed=$((failed + bad))
+        ((bad == 0)) || failures+=("$name")
+    else
+        echo "$name ended with exit code $rc and without a summary"
+        failed=$((failed + 1))
+        failures+=("$name")
+    fi
+}
+
+output_of() { echo "$REPO/tests/$1/bin/Release/net10.0/linux-x64/XenTwoLevelCkpt.$1"; }
+
+host_tests() {
+    local dir name
+    for dir in "$REPO"/tests/*/; do
+        name=$(basename "$dir")
+        case $name in
+            # Libraries, and what runs in the lab.
+            *.Conformance | Xen | Xen.*) ;;
+            *) tally "$name" "$(output_of "$name")" -noColor "${filter[@]}" ;;
+        esac
+    done
+}
+
+lab() { "$REPO/dev" lab "$@"; }
+
+# conformance SUITE: the conformance suite inside a Dom0, on a PVH and a PV guest.
+conformance() {
+    lab guest 1 create conformance-pvh --disk 16 stepper.pages=1024 stepper.write=64 stepper.period=50
+    lab guest 1 create conformance-pv --type pv stepper.pages=1024 stepper.write=64 stepper.period=50
+    tally "Xen.Dom0 ($1)" "$REPO/dev" lab exec 1 -- \
+        env XTL_PVH_GUEST=conformance-pvh XTL_PV_GUEST=conformance-pv \
+        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor "${filter[@]}"
+    lab guest 1 destroy conformance-pvh
+    lab guest 1 destroy conformance-pv
+}
+
+xen_tests() {
+    ((EUID == 0)) || die "the lab makes network namespaces and device nodes: run './dev test --xen' as root"
+    # Side by side with a lab that somebody works in.
+    export XTL_LAB=test
+    trap 'XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
+    lab down
+    lab up --suite bookworm
+    lab push --tests
+    tally "Xen" "$(output_of Xen)" -noColor "${filter[@]}"
+    conformance "Xen 4.17"
+    lab down
+    lab up --suite trixie
+    lab push --tests
+    conformance "Xen 4.20"
+    XTL_HEADERS=$REPO/lab/.state/cache/trixie/root/usr/include tally "layout proof (Xen 4.20)" \
+        "$(output_of NativeInterop.Tests)" -noColor -class "*Layout*"
+    lab down
+}
+
+xen='' filter=()
+while (($# > 0)); do
+    case $1 in
+        --xen) xen=1 ;;
+        -h | --help) test_usage; exit 0 ;;
+        -*) test_usage >&2; usage_error "test: $1 is not known" ;;
+        *) filter=(-method "*$1*") ;;
+    esac
+    shift
+done
+if [[ -n $xen ]]; then need build lab; else need build; fi
+"$REPO/scripts/build.sh"
+export TESTINGPLATFORM_TELEMETRY_OPTOUT=1
+if [[ -n $xen ]]; then xen_tests; else host_tests; fi
+
+((${#failures[@]} == 0)) || printf 'failed: %s\n' "${failures[@]}"
+((passed + failed + skipped > 0)) || echo "no test matches"
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0 && passed > 0))
