@@ -1,0 +1,94 @@
+using System.CommandLine;
+using XenTwoLevelCkpt.Hypervisor;
+
+namespace XenTwoLevelCkpt.Control;
+
+/// <summary>The command line of <c>xtlctl</c>.</summary>
+/// <param name="openHypervisor">Connects to the hypervisor; called by the commands that need one.</param>
+/// <param name="output">Receives results.</param>
+/// <param name="error">Receives messages and progress.</param>
+internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, TextWriter error)
+{
+    /// <summary>Runs one command.</summary>
+    /// <param name="args">The command line.</param>
+    /// <returns>One of <see cref="ExitCodes"/>.</returns>
+    internal async Task<int> RunAsync(string[] args)
+    {
+        var json = new Option<bool>("--json") { Description = "Print JSON." };
+        var domains = new Command("domains", "List the domains of this host.") { json };
+        domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
+
+        var root = new RootCommand("Checkpoints of virtual machines on Xen.") { domains, DirtyCommand(json) };
+        ParseResult parsed = root.Parse(args);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var problem in parsed.Errors)
+            {
+                await error.WriteLineAsync($"xtlctl: {problem.Message}").ConfigureAwait(false);
+            }
+
+            await error.WriteLineAsync("'xtlctl --help' lists the commands, 'xtlctl COMMAND --help' their options.")
+                .ConfigureAwait(false);
+            return ExitCodes.Usage;
+        }
+
+        var invocation = new InvocationConfiguration
+        {
+            Output = output,
+            Error = error,
+            EnableDefaultExceptionHandler = false,
+            // A dirty log that is on has to be switched off before the process ends.
+            ProcessTerminationTimeout = TimeSpan.FromSeconds(10),
+        };
+        try
+        {
+            return await parsed.InvokeAsync(invocation).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return ExitCodes.Interrupted;
+        }
+        catch (HypervisorException e)
+        {
+            await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
+            return e switch
+            {
+                HypervisorUnavailableException => ExitCodes.Unavailable,
+                DomainNotFoundException => ExitCodes.NotFound,
+                DirtyLogBusyException => ExitCodes.Busy,
+                _ => ExitCodes.Failure,
+            };
+        }
+
+    }
+
+    private Command DirtyCommand(Option<bool> json)
+    {
+        var domain = new Argument<string>("DOMAIN") { Description = "Name, id or UUID of a domain." };
+        var duration = new Option<TimeSpan>("--for")
+        {
+            Description = "How long to sample.",
+            HelpName = "5s",
+            CustomParser = Durations.Parse,
+            DefaultValueFactory = _ => TimeSpan.FromSeconds(5),
+        };
+        var interval = new Option<TimeSpan>("--every")
+        {
+            Description = "Time between samples.",
+            HelpName = "200ms",
+            CustomParser = Durations.Parse,
+            DefaultValueFactory = _ => TimeSpan.FromMilliseconds(200),
+        };
+        var command = new Command(
+            "dirty",
+            "Measure how fast a domain writes its memory: dirty pages a sample, distinct pages, and how fast they "
+            + "can be copied. Uses Xen's log-dirty mode and leaves it off.")
+        {
+            domain, duration, interval, json,
+        };
+        command.SetAction((result, cancellation) => new DirtyCommand(openHypervisor, output).RunAsync(
+            result.GetRequiredValue(domain), result.GetValue(duration), result.GetValue(interval),
+            result.GetValue(json), cancellation));
+        return command;
+    }
+}
