@@ -1,0 +1,36 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace XenTwoLevelCkpt.NativeInterop.Headers;
+
+/// <summary><c>xc_physinfo_t</c> (<c>struct xen_sysctl_physinfo</c> of <c>xen/sysctl.h</c>).</summary>
+[CStruct("xc_physinfo_t")]
+[CHeader("xenctrl.h")]
+[StructLayout(LayoutKind.Sequential)]
+internal struct XcPhysInfo
+{
+    internal uint threads_per_core;
+    internal uint cores_per_socket;
+    internal uint nr_cpus;
+    internal uint max_cpu_id;
+    internal uint nr_nodes;
+    internal uint max_node_id;
+    internal uint cpu_khz;
+    internal uint capabilities;
+    internal uint arch_capabilities;
+    internal uint pad;
+    internal ulong total_pages;
+    internal ulong free_pages;
+    internal ulong scrub_pages;
+    internal ulong outstanding_pages;
+    internal ulong max_mfn;
+    internal HardwareCapabilities hw_cap;
+}
+
+/// <summary><c>hw_cap</c> of <see cref="XcPhysInfo"/>.</summary>
+[InlineArray(8)]
+[StructLayout(LayoutKind.Sequential)]
+internal struct HardwareCapabilities
+{
+    private uint _first;
+}

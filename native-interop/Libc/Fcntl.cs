@@ -1,0 +1,23 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Headers;
+
+namespace XenTwoLevelCkpt.NativeInterop.Libc;
+
+/// <summary><c>fcntl.h</c> of glibc (Linux x86-64).</summary>
+[CHeader("fcntl.h")]
+internal static partial class Fcntl
+{
+    [CConstant] internal const int O_RDONLY = 0;
+    [CConstant] internal const int O_DIRECTORY = 0x10000;
+    [CConstant] internal const int O_CLOEXEC = 0x80000;
+
+    /// <summary>Opens a file. Returns a descriptor that the caller closes, or -1 with errno set. Declared variadic
+    /// in C; without O_CREAT the third argument is not read, and on x86-64 the two fixed arguments of a variadic
+    /// function are passed as any others.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int open(string file, int oflag);
+
+    /// <summary>Allocates the blocks of a range of a file. Returns 0, or an errno value itself; errno is not set.</summary>
+    [LibraryImport(LibcName.Value)]
+    internal static partial int posix_fallocate(int fd, long offset, long len);
+}

@@ -1,0 +1,20 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Headers;
+
+namespace XenTwoLevelCkpt.NativeInterop.Libc;
+
+/// <summary><c>sys/eventfd.h</c> of glibc.</summary>
+[CHeader("sys/eventfd.h")]
+internal static partial class SysEventfd
+{
+    [CConstant] internal const int EFD_CLOEXEC = 0x80000;
+    [CConstant] internal const int EFD_NONBLOCK = 0x800;
+
+    /// <summary>Makes an event counter. Returns its descriptor, which the caller closes, or -1 with errno set.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial int eventfd(uint count, int flags);
+
+    /// <summary>Adds to the counter, which makes the descriptor readable. Returns 0, or -1 with errno set.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial int eventfd_write(int fd, ulong value);
+}

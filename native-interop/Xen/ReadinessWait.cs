@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Libc;
+
+namespace XenTwoLevelCkpt.NativeInterop.Xen;
+
+/// <summary>Waits for a descriptor to become readable, with a timeout and a cancellation token.</summary>
+internal static class ReadinessWait
+{
+    /// <summary>Waits for <paramref name="fd"/>.</summary>
+    /// <param name="owner">Keeps the descriptor open during the wait.</param>
+    /// <param name="fd">A descriptor of <paramref name="owner"/>.</param>
+    /// <param name="timeout">How long; <see cref="Timeout.InfiniteTimeSpan"/> for ever.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>False at the timeout.</returns>
+    internal static bool Wait(SafeHandle owner, int fd, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        bool added = false;
+        owner.DangerousAddRef(ref added);
+        try
+        {
+            if (!cancellationToken.CanBeCanceled)
+            {
+                return Poll(fd, -1, timeout);
+            }
+
+            // The token cannot interrupt poll(2), so it makes a second descriptor readable.
+            int wake = SysEventfd.eventfd(0, SysEventfd.EFD_CLOEXEC | SysEventfd.EFD_NONBLOCK);
+            if (wake < 0)
+            {
+                XenErrors.Throw(XenErrorSource.Device, "make an event descriptor");
+            }
+
+            try
+            {
+                using CancellationTokenRegistration registration =
+                    cancellationToken.UnsafeRegister(_ => SysEventfd.eventfd_write(wake, 1), null);
+                bool ready = Poll(fd, wake, timeout);
+                cancellationToken.ThrowIfCancellationRequested();
+                return ready;
+            }
+            finally
+            {
+                // The registration was disposed above, which waits for a running callback: nobody writes any more.
+                _ = Unistd.close(wake);
+            }
+        }
+        finally
+        {
+            owner.DangerousRelease();
+        }
+    }
+
+    private static bool Poll(int fd, int wake, TimeSpan timeout)
+    {
+        // poll(2) ignores negative descriptors.
+        Span<PollFd> fds =
+        [
+            new PollFd { fd = fd, events = Libc.Poll.POLLIN },
+            new PollFd { fd = wake, events = Libc.Poll.POLLIN },
+        ];
+        long start = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            int wait = -1;
+            if (timeout != Timeout.InfiniteTimeSpan)
+            {
+                TimeSpan left = timeout - Stopwatch.GetElapsedTime(start);
+                wait = (int)Math.Clamp(Math.Ceiling(left.TotalMilliseconds), 0, int.MaxValue);
+            }
+
+            int ready = Libc.Poll.poll(ref MemoryMarshal.GetReference(fds), (nuint)fds.Length, wait);
+            if (ready >= 0)
+            {
+                return fds[0].revents != 0;
+            }
+
+            if (Marshal.GetLastPInvokeError() != Errno.EINTR)
+            {
+                XenErrors.Throw(XenErrorSource.Device, "wait for a descriptor");
+            }
+        }
+    }
+}
