@@ -16,8 +16,4 @@ internal static partial class Fcntl
     /// function are passed as any others.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int open(string file, int oflag);
-
-    /// <summary>Allocates the blocks of a range of a file. Returns 0, or an errno value itself; errno is not set.</summary>
-    [LibraryImport(LibcName.Value)]
-    internal static partial int posix_fallocate(int fd, long offset, long len);
 }

@@ -13,7 +13,6 @@ internal static partial class SysMman
     [CConstant] internal const int MAP_ANONYMOUS = 0x20;
     [CConstant] internal const int MAP_NORESERVE = 0x4000;
     [CConstant] internal const int MADV_DONTNEED = 4;
-    [CConstant] internal const int MADV_HUGEPAGE = 14;
     [CConstant] internal const int MADV_DONTDUMP = 16;
     [CConstant("(long)MAP_FAILED")] internal const long MAP_FAILED = -1;
 

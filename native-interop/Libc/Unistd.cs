@@ -14,8 +14,4 @@ internal static partial class Unistd
     /// <summary>Writes a file's, or a directory's, data and metadata to its device.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int fsync(int fd);
-
-    /// <summary>Writes the whole file system that holds <paramref name="fd"/> to its device.</summary>
-    [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial int syncfs(int fd);
 }

@@ -23,10 +23,12 @@ public sealed class AnonymousMapping : SafeHandle
             SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | SysMman.MAP_NORESERVE, -1, 0);
         if (address == SysMman.MAP_FAILED)
         {
-            throw new IOException(
-                $"mmap of {length} bytes failed (errno {Marshal.GetLastPInvokeError()}).");
+            throw Failed("map", length);
         }
 
+        // Guests' memory holds their secrets and does not belong into a core dump. A kernel that refuses the advice
+        // leaves the mapping as good as without it.
+        _ = SysMman.madvise(address, (nuint)length, SysMman.MADV_DONTDUMP);
         SetHandle(address);
     }
 
@@ -56,6 +58,34 @@ public sealed class AnonymousMapping : SafeHandle
             return new Span<byte>((byte*)handle + offset, length);
         }
     }
+
+    /// <summary>Faults all pages in and keeps them in memory, so that using them neither waits nor fails.</summary>
+    /// <exception cref="IOException">There is not enough memory, or the process may not lock that much
+    /// (RLIMIT_MEMLOCK; systemd: LimitMEMLOCK=).</exception>
+    /// <exception cref="ObjectDisposedException">The mapping is disposed.</exception>
+    public void Lock()
+    {
+        ObjectDisposedException.ThrowIf(IsClosed, this);
+        if (SysMman.mlock(handle, (nuint)Length) != 0)
+        {
+            throw Failed("lock", Length);
+        }
+    }
+
+    /// <summary>Gives the pages back to the kernel: the mapping reads as zeros again and costs nothing.</summary>
+    /// <exception cref="IOException">The pages are locked.</exception>
+    /// <exception cref="ObjectDisposedException">The mapping is disposed.</exception>
+    public void Discard()
+    {
+        ObjectDisposedException.ThrowIf(IsClosed, this);
+        if (SysMman.madvise(handle, (nuint)Length, SysMman.MADV_DONTNEED) != 0)
+        {
+            throw Failed("discard", Length);
+        }
+    }
+
+    private static IOException Failed(string verb, long length) =>
+        new($"Could not {verb} {length} bytes of memory: {Errno.Describe(Marshal.GetLastPInvokeError())}.");
 
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => SysMman.munmap(handle, (nuint)Length) == 0;

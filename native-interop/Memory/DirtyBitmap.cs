@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace XenTwoLevelCkpt.NativeInterop.Memory;
 
 /// <summary>
@@ -13,7 +15,7 @@ public readonly ref struct DirtyBitmap
     /// <param name="words">Exactly <see cref="WordsFor"/>(<paramref name="pfnCount"/>) words.</param>
     /// <param name="pfnCount">The number of PFNs the bitmap covers.</param>
     /// <exception cref="ArgumentException">The number of words does not match, or a bit at or past
-    /// <paramref name="pfnCount"/> is set.</exception>
+    /// <paramref name="pfnCount"/> is set: somebody sized the bitmap wrong, and pages may be missing.</exception>
     public DirtyBitmap(ReadOnlySpan<ulong> words, long pfnCount)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(pfnCount);
@@ -21,6 +23,14 @@ public readonly ref struct DirtyBitmap
         {
             throw new ArgumentException(
                 $"A bitmap of {pfnCount} pages has {WordsFor(pfnCount)} words, not {words.Length}.", nameof(words));
+        }
+
+        int used = (int)(pfnCount & 63);
+        if (used != 0 && words[^1] >> used != 0)
+        {
+            throw new ArgumentException(
+                $"The last word of a bitmap of {pfnCount} pages has a bit set behind its last page: {words[^1]:x16}.",
+                nameof(words));
         }
 
         _words = words;
@@ -46,5 +56,62 @@ public readonly ref struct DirtyBitmap
             ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((ulong)pfn, (ulong)PfnCount, nameof(pfn));
             return (_words[(int)(pfn >> 6)] & (1UL << (int)(pfn & 63))) != 0;
         }
+    }
+
+    /// <summary>The number of pages marked dirty.</summary>
+    public long CountPages()
+    {
+        long count = 0;
+        foreach (ulong word in _words)
+        {
+            count += BitOperations.PopCount(word);
+        }
+
+        return count;
+    }
+
+    /// <summary>The runs of dirty pages, in ascending order and as long as they can be. Allocates nothing.</summary>
+    /// <param name="first">Where to begin: pages before it are left out.</param>
+    /// <param name="maxCount">The longest run wanted; a longer one comes in several parts.</param>
+    /// <returns>For <c>foreach</c>; valid as long as this view.</returns>
+    public DirtyRuns EnumerateRuns(long first = 0, int maxCount = int.MaxValue)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(first, PfnCount);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxCount);
+        return new DirtyRuns(_words, first, maxCount);
+    }
+
+    /// <summary>Copies the next runs of dirty pages: one batch of a copy with a bounded buffer.</summary>
+    /// <param name="position">Where to begin; moved behind the last page that the batch holds, or to
+    /// <see cref="PfnCount"/> where no dirty page is left.</param>
+    /// <param name="destination">Receives the runs.</param>
+    /// <param name="maxPages">The most pages wanted in all the runs together.</param>
+    /// <returns>The number of runs; 0 where no dirty page is left.</returns>
+    public int CopyRuns(ref long position, Span<PfnRun> destination, int maxPages = int.MaxValue)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(destination.Length, nameof(destination));
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxPages);
+        int runs = 0;
+        DirtyRuns remaining = EnumerateRuns(position, maxPages);
+        while (remaining.MoveNext())
+        {
+            PfnRun run = remaining.Current;
+            if (run.Count > maxPages)
+            {
+                run = run with { Count = maxPages };
+            }
+
+            destination[runs++] = run;
+            maxPages -= run.Count;
+            position = run.End;
+            if (runs == destination.Length || maxPages == 0)
+            {
+                return runs;
+            }
+        }
+
+        position = PfnCount;
+        return runs;
     }
 }

@@ -16,7 +16,8 @@ public sealed partial class XenInterface
     /// Takes the dirty log over and leaves it switched off.</param>
     /// <param name="suspend">Suspends the domain; called once, on the calling thread. An exception ends the saving and
     /// is thrown on.</param>
-    /// <remarks>Blocks until the stream is written. The domain is left suspended.</remarks>
+    /// <remarks>Blocks until the stream is written. The domain is left suspended. A guest with a device model (QEMU)
+    /// must not be saved live: nobody tells the device model to log what it writes.</remarks>
     public void SaveDomain(uint domid, SafeFileHandle output, bool live, Action suspend)
     {
         ArgumentNullException.ThrowIfNull(output);
@@ -89,7 +90,7 @@ public sealed partial class XenInterface
             }
         }
 
-        // Only an HVM guest has a device model that writes guest memory and would have to log it.
+        // Called for PVH guests, too, which have no device model that would have to log its writes.
         [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
         private static int OnSwitchLogDirty(uint domid, uint enable, nint data) => 0;
 
