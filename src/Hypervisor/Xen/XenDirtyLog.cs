@@ -1,0 +1,138 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+using XenTwoLevelCkpt.NativeInterop.Xen;
+
+namespace XenTwoLevelCkpt.Hypervisor.Xen;
+
+/// <summary>Xen's log-dirty mode of one domain, owned by this process.</summary>
+internal sealed class XenDirtyLog : IDirtyLog
+{
+    private readonly XenInterface _xen;
+    private readonly XenDomain _domain;
+    private HypercallBuffer _bitmap;
+    private bool _lost;
+    private bool _disposed;
+
+    internal XenDirtyLog(XenInterface xen, XenDomain domain)
+    {
+        _xen = xen;
+        _domain = domain;
+        PfnCount = xen.GetPfnCount(Domid);
+        _bitmap = BufferFor(PfnCount);
+        try
+        {
+            xen.EnableLogDirty(Domid);
+        }
+        catch
+        {
+            _bitmap.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public long PfnCount { get; private set; }
+
+    private uint Domid => (uint)_domain.Id;
+
+    /// <inheritdoc/>
+    public DirtyBitmap Clean(bool final = false) => Read(clean: true, final);
+
+    /// <inheritdoc/>
+    public DirtyBitmap Peek() => Read(clean: false, final: false);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        try
+        {
+            // A log that was lost may by now be somebody else's.
+            if (!_lost)
+            {
+                _xen.DisableLogDirty(Domid);
+            }
+        }
+        catch (XenNotFoundException)
+        {
+            // The domain is gone and its log with it.
+        }
+        catch (XenException e)
+        {
+            throw _domain.Translate(e);
+        }
+        finally
+        {
+            _bitmap.Dispose();
+        }
+    }
+
+    private DirtyBitmap Read(bool clean, bool final)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_lost)
+        {
+            throw new DirtyLogLostException(_domain.Label);
+        }
+
+        try
+        {
+            Grow();
+            ulong covered = _xen.ReadLogDirty(Domid, _bitmap, (ulong)PfnCount, clean, final, out _);
+            RequireOwned();
+            Span<ulong> words = MemoryMarshal.Cast<byte, ulong>(_bitmap.Bytes)[..DirtyBitmap.WordsFor(PfnCount)];
+            ClearFrom(words, Math.Min((long)covered, PfnCount));
+            return new DirtyBitmap(words, PfnCount);
+        }
+        catch (XenException e)
+        {
+            throw _domain.Translate(e);
+        }
+    }
+
+    /// <summary>Xen answers a reading of a log that is off with "nothing is dirty". Switching it on fails as long as it
+    /// is on, so a success tells that it was off and pages are missing.</summary>
+    private void RequireOwned()
+    {
+        if (!_xen.IsLogDirtyEnabled(Domid))
+        {
+            // The question switched it on.
+            _lost = true;
+            _xen.DisableLogDirty(Domid);
+            throw new DirtyLogLostException(_domain.Label);
+        }
+    }
+
+    /// <summary>A guest may have been given memory above all that it had.</summary>
+    private void Grow()
+    {
+        long count = _xen.GetPfnCount(Domid);
+        if (count > PfnCount)
+        {
+            HypercallBuffer larger = BufferFor(count);
+            _bitmap.Dispose();
+            _bitmap = larger;
+            PfnCount = count;
+        }
+    }
+
+    private HypercallBuffer BufferFor(long pfnCount) =>
+        new(_xen, checked(DirtyBitmap.WordsFor(pfnCount) * sizeof(ulong)));
+
+    /// <summary>Clears the bits from <paramref name="first"/> on: Xen writes whole bytes, and leaves what it does not
+    /// cover as it was.</summary>
+    private static void ClearFrom(Span<ulong> words, long first)
+    {
+        int word = (int)(first >> 6);
+        if (word < words.Length)
+        {
+            words[word] &= (1UL << (int)(first & 63)) - 1;
+            words[(word + 1)..].Clear();
+        }
+    }
+}

@@ -1,0 +1,259 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+using XenTwoLevelCkpt.NativeInterop.Xen;
+
+namespace XenTwoLevelCkpt.Hypervisor.Xen;
+
+/// <summary>A domain of the Xen host.</summary>
+internal sealed class XenDomain : IDomain
+{
+    /// <summary>Pages mapped by one call: 4 MiB of address space, beyond which larger batches gain nothing, and
+    /// 12 KiB of frame numbers and errors, which fit on the stack.</summary>
+    private const int MapBatch = 1024;
+
+    private readonly XenHypervisor _hypervisor;
+    private readonly XenInterface _xen;
+    private readonly ForeignMemory _memory;
+    private readonly XenStore _store;
+
+    internal XenDomain(
+        XenHypervisor hypervisor, XenInterface xen, ForeignMemory memory, XenStore store, DomainInfo info)
+    {
+        _hypervisor = hypervisor;
+        _xen = xen;
+        _memory = memory;
+        _store = store;
+        Uuid = info.Uuid;
+        Id = info.Id;
+        Kind = info.Kind;
+        Label = info.Name is null ? $"{info.Id}" : $"{info.Name} ({info.Id})";
+    }
+
+    /// <inheritdoc/>
+    public Guid Uuid { get; }
+
+    /// <inheritdoc/>
+    public int Id { get; }
+
+    /// <inheritdoc/>
+    public GuestKind Kind { get; }
+
+    /// <inheritdoc/>
+    public bool CanCopyPages => Kind != GuestKind.Pv;
+
+    /// <summary>What messages call the domain.</summary>
+    internal string Label { get; }
+
+    private uint Domid => (uint)Id;
+
+    /// <inheritdoc/>
+    public DomainInfo GetInfo()
+    {
+        try
+        {
+            return _hypervisor.TryGet(Id, Uuid) ?? throw new DomainNotFoundException(Label);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public long GetPfnCount()
+    {
+        try
+        {
+            return _xen.GetPfnCount(Domid);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void GetPageTypes(long first, Span<PageType> types)
+    {
+        RequireTranslated();
+        try
+        {
+            // PageType has the values of XEN_DOMCTL_PFINFO_* shifted right by 28, in a byte each.
+            _xen.GetPageTypes(Domid, first, MemoryMarshal.AsBytes(types));
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public int CopyPages(ReadOnlySpan<PfnRun> runs, Span<byte> destination, ICollection<long> unread)
+    {
+        ArgumentNullException.ThrowIfNull(unread);
+        RequireTranslated();
+        RequireRoom(runs, destination);
+        unread.Clear();
+        Span<ulong> pfns = stackalloc ulong[MapBatch];
+        Span<int> errors = stackalloc int[MapBatch];
+        int copied = 0, filled = 0;
+        try
+        {
+            foreach (PfnRun run in runs)
+            {
+                for (long pfn = run.First; pfn < run.End; pfn++)
+                {
+                    pfns[filled++] = (ulong)pfn;
+                    if (filled == MapBatch)
+                    {
+                        copied += CopyBatch(pfns, destination, errors, unread);
+                        destination = destination[(MapBatch * ForeignMemory.PageSize)..];
+                        filled = 0;
+                    }
+                }
+            }
+
+            return copied + CopyBatch(pfns[..filled], destination, errors[..filled], unread);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public IDirtyLog StartDirtyLog()
+    {
+        try
+        {
+            return new XenDirtyLog(_xen, this);
+        }
+        catch (XenBusyException e)
+        {
+            throw new DirtyLogBusyException(Label, e);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default) =>
+        // The wait for xenstore watches blocks a thread. Not cancelled before it starts: the request decides.
+        Task.Run(
+            () => new XenSuspendRequest(_xen, _store, this, timeout).Run(cancellationToken), CancellationToken.None);
+
+    /// <inheritdoc/>
+    public void Resume()
+    {
+        try
+        {
+            if (_xen.TryGetDomain(Domid, out XcDomainInfo info) && info.Uuid == Uuid)
+            {
+                if (IsSuspended(info))
+                {
+                    _xen.Resume(Domid);
+                    _store.ResumeDomain(Domid);
+                }
+
+                return;
+            }
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+
+        throw new DomainNotFoundException(Label);
+    }
+
+    /// <inheritdoc/>
+    public DomainRegisters CaptureRegisters()
+    {
+        try
+        {
+            if (!_xen.TryGetDomain(Domid, out XcDomainInfo info) || !IsSuspended(info))
+            {
+                throw new InvalidOperationException($"Domain {Label} is not suspended.");
+            }
+
+            XcTscInfo tsc = _xen.GetTscInfo(Domid);
+            var parameters = new Dictionary<uint, ulong>();
+            byte[] context = [];
+            if (Kind != GuestKind.Pv)
+            {
+                context = new byte[_xen.GetHvmContextLength(Domid)];
+                int length = _xen.GetHvmContext(Domid, context);
+                Array.Resize(ref context, length);
+                foreach (uint index in XenInterface.SavedHvmParams)
+                {
+                    ulong value = _xen.GetHvmParam(Domid, index);
+                    if (value != 0)
+                    {
+                        parameters.Add(index, value);
+                    }
+                }
+            }
+
+            return new DomainRegisters(
+                context, parameters, new TscInfo(tsc.Mode, tsc.ElapsedNanoseconds, tsc.KiloHertz, tsc.Incarnation));
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        // The connections are the hypervisor's.
+    }
+
+    internal static bool IsSuspended(in XcDomainInfo info) =>
+        info.IsShutdown && info.ShutdownReason == (int)XcShutdownReason.Suspend;
+
+    internal HypervisorException Translate(XenException e) =>
+        e is XenNotFoundException ? new DomainNotFoundException(Label, e) : new HypervisorException(e.Message, e);
+
+    private static void RequireRoom(ReadOnlySpan<PfnRun> runs, Span<byte> destination)
+    {
+        long pages = 0;
+        foreach (PfnRun run in runs)
+        {
+            pages += run.Count;
+        }
+
+        if (destination.Length < pages * ForeignMemory.PageSize)
+        {
+            throw new ArgumentException(
+                $"{pages} pages do not fit into {destination.Length} bytes.", nameof(destination));
+        }
+    }
+
+    private int CopyBatch(
+        ReadOnlySpan<ulong> pfns, Span<byte> destination, Span<int> errors, ICollection<long> unread)
+    {
+        int copied = _memory.CopyFrom(Domid, pfns, destination, errors);
+        for (int i = 0; copied < pfns.Length && i < pfns.Length; i++)
+        {
+            if (errors[i] != 0)
+            {
+                unread.Add((long)pfns[i]);
+            }
+        }
+
+        return copied;
+    }
+
+    private void RequireTranslated()
+    {
+        if (!CanCopyPages)
+        {
+            throw new NotSupportedException(
+                $"Domain {Label} is a PV guest: its memory is machine frames behind its own p2m, and is read through "
+                + "libxenguest's saver.");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+using XenTwoLevelCkpt.NativeInterop.Xen;
+
+namespace XenTwoLevelCkpt.Hypervisor.Xen;
+
+/// <summary>The Xen hypervisor of this host, as its control domain sees it.</summary>
+public sealed class XenHypervisor : IHypervisor
+{
+    /// <summary>Emulation flag of the local APIC (<c>XEN_X86_EMU_LAPIC</c>, <c>xen/arch-x86/xen.h</c>): the one
+    /// emulated device of a PVH guest. HVM guests have more.</summary>
+    private const uint LocalApic = 1;
+
+    private readonly XenInterface _xen;
+    private readonly ForeignMemory _memory;
+    private readonly XenStore _store;
+
+    private XenHypervisor(XenInterface xen, ForeignMemory memory, XenStore store)
+    {
+        _xen = xen;
+        _memory = memory;
+        _store = store;
+        Info = new HypervisorInfo("Xen", xen.HypervisorVersion.ToString());
+    }
+
+    /// <inheritdoc/>
+    public HypervisorInfo Info { get; }
+
+    /// <summary>Connects to the hypervisor and xenstored.</summary>
+    /// <returns>A connection that the caller disposes.</returns>
+    /// <exception cref="HypervisorUnavailableException">This is no control domain of a Xen host, a library is missing,
+    /// or the caller is not root; the message says which.</exception>
+    public static XenHypervisor Open()
+    {
+        XenInterface? xen = null;
+        ForeignMemory? memory = null;
+        try
+        {
+            xen = XenInterface.Open();
+            memory = ForeignMemory.Open();
+            return new XenHypervisor(xen, memory, XenStore.Open());
+        }
+        catch (XenException e)
+        {
+            memory?.Dispose();
+            xen?.Dispose();
+            throw new HypervisorUnavailableException(e.Message, e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<DomainInfo> ListDomains()
+    {
+        try
+        {
+            return [.. _xen.ListDomains().Select(Describe)];
+        }
+        catch (XenException e)
+        {
+            throw new HypervisorException(e.Message, e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public IDomain OpenDomain(Guid uuid)
+    {
+        foreach (DomainInfo domain in ListDomains())
+        {
+            // A domain that is being destroyed keeps its entry until the last of its pages is given back.
+            if (domain.Uuid == uuid && !domain.State.HasFlag(DomainStates.Dying))
+            {
+                return new XenDomain(this, _xen, _memory, _store, domain);
+            }
+        }
+
+        throw new DomainNotFoundException($"with UUID {uuid}");
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _store.Dispose();
+        _memory.Dispose();
+        _xen.Dispose();
+    }
+
+    /// <summary>Reads one domain.</summary>
+    /// <returns>Null where the domain is gone.</returns>
+    internal DomainInfo? TryGet(int id, Guid uuid) =>
+        _xen.TryGetDomain((uint)id, out XcDomainInfo info) && info.Uuid == uuid ? Describe(info) : null;
+
+    private DomainInfo Describe(XcDomainInfo info)
+    {
+        DomainStates state =
+            (info.IsRunning ? DomainStates.Running : DomainStates.None)
+            | (info.IsBlocked ? DomainStates.Blocked : DomainStates.None)
+            | (info.IsPaused ? DomainStates.Paused : DomainStates.None)
+            | (info.IsShutdown ? DomainStates.Shutdown : DomainStates.None)
+            | (info.IsDying ? DomainStates.Dying : DomainStates.None);
+        GuestKind kind = !info.IsHvm ? GuestKind.Pv
+            : (info.EmulationFlags & ~LocalApic) == 0 ? GuestKind.Pvh
+            : GuestKind.Hvm;
+        return new DomainInfo(
+            info.DomainId,
+            info.Uuid,
+            _store.Read($"{_store.GetDomainPath((uint)info.DomainId)}/name"),
+            kind,
+            state,
+            info.IsShutdown ? (ShutdownReason)info.ShutdownReason : null,
+            (long)info.TotalPages,
+            (long)info.MaxPages,
+            info.OnlineVcpus,
+            new TimeSpan((long)(info.CpuTimeNanoseconds / TimeSpan.NanosecondsPerTick)));
+    }
+}
