@@ -76,7 +76,7 @@ memory = $memory
 vcpus = $vcpus
 disk = [$disks]
 vif = [$nics]
-extra = "console=hvc0 quiet panic=5 xtl.app=$app ${address:+xtl.ip=$address }$*"
+extra = "console=hvc0 loglevel=2 panic=5 xtl.app=$app ${address:+xtl.ip=$address }$*"
 on_crash = "preserve"
 on_reboot = "destroy"
 EOF

@@ -1,8 +1,8 @@
 /*
  * A guest that can tell whether its memory and its disk are of the same moment.
  *
- * Step k has the hash h(k) = mix(h(k-1) + k). It rewrites some pages of a buffer and one block of the disk, all
- * stamped with k and h(k). A table says for each page which step wrote it last, so a page that is older or newer
+ * Step k has the hash h(k) = mix(h(k-1) + k). It rewrites pseudo-random pages of a buffer and one block of the disk,
+ * all stamped with k and h(k). A table says for each page which step wrote it last, so a page that is older or newer
  * than the table shows, and so does a disk that is older or newer than memory. Before each step everything that
  * the step relies on is verified; the first disagreement is printed as BROKEN and ends the program.
  *
@@ -154,6 +154,18 @@ static void open_disk(void)
         fail("memory for the disk");
 }
 
+/* Visits the buffer in turns: in each one every page once, in an order that the hash at its start decides. An odd
+ * stride makes it a permutation. */
+static uint64_t next_page(void)
+{
+    static uint64_t visited, at, stride;
+    if (visited++ % pages == 0) {
+        at = mix(hash);
+        stride = mix(at) | 1;
+    }
+    return (at += stride) & (pages - 1);
+}
+
 int main(void)
 {
     pages = number("stepper.pages", 1024);
@@ -188,10 +200,8 @@ int main(void)
         verify(all);
         step++;
         hash = mix(hash + step);
-        /* An odd stride visits every page of the buffer once before any twice. */
-        uint64_t at = mix(hash), stride = mix(at) | 1;
-        for (uint64_t i = 0; i < writes; i++, at += stride) {
-            uint64_t page = at & (pages - 1);
+        for (uint64_t i = 0; i < writes; i++) {
+            uint64_t page = next_page();
             stamp(&buffer[page], MEMORY_MAGIC, page);
             page_step[page] = step;
             page_hash[page] = hash;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 
@@ -14,7 +15,7 @@ internal sealed class DirtyMeter(IDomain domain)
     private const int BatchPages = 1024;
 
     private readonly List<DirtySample> _samples = [];
-    private readonly List<PfnRun> _runs = [];
+    private readonly List<PfnRun> _batch = [];
     private readonly List<long> _unread = [];
     private ulong[] _seen = [];
     private long _copied;
@@ -68,38 +69,52 @@ internal sealed class DirtyMeter(IDomain domain)
 
     private DirtySample Take(DirtyBitmap dirty, TimeSpan at, AnonymousMapping buffer)
     {
-        _runs.Clear();
-        long pages = 0;
-        foreach (PfnRun run in dirty.EnumerateRuns())
-        {
-            _runs.Add(run);
-            pages += run.Count;
-        }
-
+        long pages = dirty.CountPages();
+        long runs = 0;
         for (int i = 0; i < _seen.Length; i++)
         {
             _seen[i] |= dirty.Words[i];
         }
 
-        if (!domain.CanCopyPages)
-        {
-            return new DirtySample(Math.Round(at.TotalSeconds, 3), pages, _runs.Count, null);
-        }
-
         long start = Stopwatch.GetTimestamp();
-        Span<PfnRun> one = stackalloc PfnRun[1];
-        foreach (PfnRun run in _runs)
+        int batched = 0;
+        foreach (PfnRun run in dirty.EnumerateRuns())
         {
-            for (int done = 0; done < run.Count; done += BatchPages)
+            runs++;
+            for (int done = 0; done < run.Count && domain.CanCopyPages;)
             {
-                one[0] = new PfnRun(run.First + done, Math.Min(BatchPages, run.Count - done));
-                _copied += domain.CopyPages(one, buffer.Span(0, one[0].Count * PageSize), _unread);
+                int count = Math.Min(BatchPages - batched, run.Count - done);
+                _batch.Add(new PfnRun(run.First + done, count));
+                done += count;
+                batched += count;
+                if (batched == BatchPages)
+                {
+                    CopyBatch(buffer);
+                    batched = 0;
+                }
             }
         }
 
+        if (!domain.CanCopyPages)
+        {
+            return new DirtySample(Math.Round(at.TotalSeconds, 3), pages, runs, null);
+        }
+
+        CopyBatch(buffer);
         TimeSpan time = Stopwatch.GetElapsedTime(start);
         _copyTime += time;
         return new DirtySample(
-            Math.Round(at.TotalSeconds, 3), pages, _runs.Count, Math.Round(time.TotalMilliseconds, 3));
+            Math.Round(at.TotalSeconds, 3), pages, runs, Math.Round(time.TotalMilliseconds, 3));
+    }
+
+    /// <summary>Copies the runs collected, as a checkpoint would: many short runs by one mapping.</summary>
+    private void CopyBatch(AnonymousMapping buffer)
+    {
+        if (_batch.Count > 0)
+        {
+            _copied += domain.CopyPages(
+                CollectionsMarshal.AsSpan(_batch), buffer.Span(0, BatchPages * PageSize), _unread);
+            _batch.Clear();
+        }
     }
 }
