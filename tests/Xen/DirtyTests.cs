@@ -1,0 +1,69 @@
+using System.Text.Json;
+
+namespace XenTwoLevelCkpt.XenTests;
+
+/// <summary><c>xtlctl dirty</c>, judged by what the guest says it wrote and by the hypervisor's own dump.</summary>
+public sealed class DirtyTests
+{
+    [Fact]
+    public void Rate_is_that_of_the_guest_and_the_log_is_off_afterwards()
+    {
+        Lab lab = Lab.Shared;
+        Step before = Step.Parse(lab.Log(1, LabFixture.Pvh))[^1];
+        JsonElement report = lab.ExecJson(
+            1, "xtlctl", "dirty", LabFixture.Pvh, "--for", "10s", "--every", "500ms", "--json");
+        Step after = Step.Parse(lab.Log(1, LabFixture.Pvh))[^1];
+
+        double written = (after.Pages - before.Pages) * 1000.0 / (after.Milliseconds - before.Milliseconds);
+        double seen = report.GetProperty("pagesPerSecond").GetDouble();
+        TestContext.Current.SendDiagnosticMessage($"the guest wrote {written:F0} pages/s, xtlctl saw {seen:F0}");
+        Assert.InRange(seen, 0.8 * written, 1.2 * written);
+
+        Assert.True(report.GetProperty("distinctPages").GetInt64() <= report.GetProperty("dirtyPages").GetInt64());
+        Assert.Equal(report.GetProperty("dirtyPages").GetInt64(), report.GetProperty("copiedPages").GetInt64());
+        Assert.True(report.GetProperty("copyMiBPerSecond").GetDouble() > 0);
+        Assert.False(LogDirtyIsOn());
+        Step.AssertWhole(lab.Log(1, LabFixture.Pvh));
+    }
+
+    [Fact]
+    public async Task A_second_measurement_is_refused_and_an_interrupted_one_leaves_the_log_off()
+    {
+        Lab lab = Lab.Shared;
+        using var first = lab.Start("exec", "1", "--", "timeout", "-s", "INT", "40", "xtlctl", "dirty", LabFixture.Pvh, "--for", "10m");
+        await Lab.WaitForAsync(() => LogDirtyIsOn() ? "" : null, "log-dirty mode to be on", limitSeconds: 30);
+
+        Outcome second = lab.TryExec(1, "xtlctl", "dirty", LabFixture.Pvh, "--for", "1s");
+        Assert.Equal(75, second.ExitCode);
+        Assert.Contains("in use by another program", second.Error, StringComparison.Ordinal);
+        Assert.True(LogDirtyIsOn());
+
+        await first.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.False(LogDirtyIsOn());
+        Assert.Contains("pages/s", await first.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_pv_guest_is_measured_without_copying()
+    {
+        JsonElement report = Lab.Shared.ExecJson(1, "xtlctl", "dirty", LabFixture.Pv, "--for", "5s", "--every", "1s", "--json");
+        Assert.True(report.GetProperty("dirtyPages").GetInt64() > 100);
+        Assert.Equal(JsonValueKind.Null, report.GetProperty("copiedPages").ValueKind);
+        Assert.False(LogDirtyIsOn());
+    }
+
+    [Fact]
+    public void An_unknown_domain_is_named()
+    {
+        Outcome outcome = Lab.Shared.TryExec(1, "xtlctl", "dirty", "nobody");
+        Assert.Equal(66, outcome.ExitCode);
+        Assert.Contains("'nobody'", outcome.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Asks the hypervisor itself: debug key q dumps the domains, and names the paging modes of each.</summary>
+    private static bool LogDirtyIsOn() => Lab.Shared
+        .Exec(1, "sh", "-c", "xl dmesg -c >/dev/null; xl debug-keys q; xl dmesg")
+        .Split('\n')
+        .Any(line => line.Contains("paging assistance:", StringComparison.Ordinal)
+            && line.Contains("log_dirty", StringComparison.Ordinal));
+}
