@@ -156,7 +156,7 @@ public class DirtyBitmapTests
         Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
     }
 
-    private static Config Many => Config.QuickThrowOnFailure.WithMaxTest(500);
+    private static Config Many => Properties.Quiet.WithMaxTest(500);
 
     private static long Walk(ulong[] words, int size)
     {
