@@ -5,6 +5,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Compression;
 
 /// <summary>LZ4 blocks, by liblz4. A block does not carry its length: whoever stores it stores both lengths.</summary>
 /// <remarks>Thread-safe; nothing is allocated on the managed heap.</remarks>
+[NotInC("Its constants are other names of constants that are proved.")]
 public static class Lz4
 {
     /// <summary>The longest input of one block, in bytes.</summary>

@@ -8,7 +8,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Headers;
 internal static partial class Xenguest
 {
     [CConstant] internal const uint XCFLAGS_LIVE = 1;
-    [CConstant] internal const int XC_STREAM_PLAIN = 0;
+    [CConstant] internal const uint XC_STREAM_PLAIN = 0;
     [CConstant] internal const int XGS_POLICY_ABORT = -1;
     [CConstant] internal const int XGS_POLICY_CONTINUE_PRECOPY = 0;
     [CConstant] internal const int XGS_POLICY_STOP_AND_COPY = 1;
@@ -22,7 +22,7 @@ internal static partial class Xenguest
     /// Calls back on the calling thread. Takes log-dirty mode over and ends with it off.</summary>
     [LibraryImport(XenLibrary.Guest, SetLastError = true)]
     internal static partial int xc_domain_save(
-        XenInterface xch, int io_fd, uint dom, uint flags, ref SaveCallbacks callbacks, int stream_type,
+        XenInterface xch, int io_fd, uint dom, uint flags, ref SaveCallbacks callbacks, uint stream_type,
         int recv_fd);
 
     /// <summary>Makes an empty CPU policy. Returns it for <see cref="xc_cpu_policy_destroy"/>, or null.</summary>

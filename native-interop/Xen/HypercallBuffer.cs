@@ -5,17 +5,21 @@ namespace XenTwoLevelCkpt.NativeInterop.Xen;
 /// <summary>Page-aligned memory that the hypervisor may write directly, zeroed when it is made.</summary>
 public sealed class HypercallBuffer : ChildHandle
 {
+    /// <summary>The longest buffer, in bytes: what rounds up to whole pages and can still be viewed.</summary>
+    [NotInC("A limit of spans.")]
+    public const int MaxLength = int.MaxValue - Xenctrl.XC_PAGE_SIZE + 1;
+
     private readonly int _pages;
     private XcHypercallBuffer _descriptor = new() { ubuf = -1 };
 
     /// <summary>Allocates a buffer.</summary>
     /// <param name="xen">The interface that uses it; stays open at least as long as the buffer.</param>
-    /// <param name="length">Bytes, positive; rounded up to whole pages.</param>
+    /// <param name="length">Bytes, 1 to <see cref="MaxLength"/>; rounded up to whole pages.</param>
     /// <exception cref="XenException">There is no memory that can be locked.</exception>
     public HypercallBuffer(XenInterface xen, int length)
-        : base(xen)
+        : base(Checked(xen, length))
     {
-        _pages = PagesFor(length);
+        _pages = (length + Xenctrl.XC_PAGE_SIZE - 1) / Xenctrl.XC_PAGE_SIZE;
         nint address = Xenctrl.xc__hypercall_buffer_alloc_pages(xen, ref _descriptor, _pages);
         if (address == nint.Zero)
         {
@@ -56,5 +60,12 @@ public sealed class HypercallBuffer : ChildHandle
         return true;
     }
 
-    private static int PagesFor(int length) => (int)(((long)length + Xenctrl.XC_PAGE_SIZE - 1) / Xenctrl.XC_PAGE_SIZE);
+    // The base class takes a reference on the interface, which a constructor that throws later would have to give back.
+    private static XenInterface Checked(XenInterface xen, int length)
+    {
+        ArgumentNullException.ThrowIfNull(xen);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, MaxLength);
+        return xen;
+    }
 }

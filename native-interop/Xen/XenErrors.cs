@@ -28,6 +28,8 @@ internal static class XenErrors
             (_, Errno.EPERM or Errno.EACCES) => new XenPermissionException(operation, errno, message),
             (XenErrorSource.Device, Errno.ENOENT or Errno.ENXIO or Errno.ENODEV or Errno.ECONNREFUSED) =>
                 new XenUnavailableException(operation, errno, message),
+            (XenErrorSource.Store, Errno.EPIPE or Errno.EBADF) =>
+                new XenUnavailableException(operation, errno, message),
             (_, Errno.ESRCH or Errno.ENOENT) => new XenNotFoundException(operation, errno, message),
             (_, Errno.EBUSY) => new XenBusyException(operation, errno, message),
             (XenErrorSource.DirtyLogStart, Errno.EINVAL) => new XenBusyException(operation, errno, message),
@@ -52,7 +54,8 @@ internal static class XenErrors
         (XenErrorSource.DirtyLogStart, Errno.EINVAL) =>
             " Another program records this domain's dirty pages already (a migration, a save), or a device is passed"
             + " through to the domain.",
-        (XenErrorSource.Store, Errno.EPIPE or Errno.ECONNREFUSED) => " xenstored has gone away.",
+        // libxenstore closes its descriptor when the connection breaks: later calls give EBADF.
+        (XenErrorSource.Store, Errno.EPIPE or Errno.EBADF) => " xenstored has gone away; connect again.",
         _ => "",
     };
 }

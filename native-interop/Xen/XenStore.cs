@@ -10,9 +10,6 @@ namespace XenTwoLevelCkpt.NativeInterop.Xen;
 /// <see cref="XenException"/> and its subclasses.</remarks>
 public sealed partial class XenStore : SafeHandle
 {
-    private static readonly string[] Devices =
-        ["/run/xenstored/socket", "/var/run/xenstored/socket", "/dev/xen/xenbus", "/proc/xen/xenbus"];
-
     private XenStore(nint handle)
         : base(nint.Zero, ownsHandle: true) => SetHandle(handle);
 
@@ -27,13 +24,7 @@ public sealed partial class XenStore : SafeHandle
     {
         const string Operation = "connect to xenstored";
         XenLibraries.Load(XenLibrary.Store);
-
-        // The library honours this variable, as xenstored itself does.
-        if (Environment.GetEnvironmentVariable("XENSTORED_PATH") is null)
-        {
-            RunningHypervisor.RequireDevice(Devices, Operation);
-        }
-
+        RunningHypervisor.RequireDevice([SocketPath(), "/dev/xen/xenbus", "/proc/xen/xenbus"], Operation);
         nint opened = Xenstore.xs_open(Xenstore.XS_UNWATCH_FILTER);
         if (opened == nint.Zero)
         {
@@ -55,7 +46,8 @@ public sealed partial class XenStore : SafeHandle
 
     /// <summary>Removes a node and all below it.</summary>
     /// <param name="path">An absolute path.</param>
-    /// <returns>False where there was no such node.</returns>
+    /// <returns>False where neither the node nor its parent existed. A node that is missing from an existing parent
+    /// counts as removed: xenstored does not tell.</returns>
     public bool Remove(string path) => Remove(Xenstore.XBT_NULL, path);
 
     /// <summary>Lists the names of a node's children.</summary>
@@ -179,6 +171,11 @@ public sealed partial class XenStore : SafeHandle
             Stdlib.free(block);
         }
     }
+
+    // Where libxenstore looks for the daemon, which finds its own place by the same variables.
+    private static string SocketPath() =>
+        Environment.GetEnvironmentVariable("XENSTORED_PATH")
+        ?? Path.Combine(Environment.GetEnvironmentVariable("XENSTORED_RUNDIR") ?? "/var/run/xenstored", "socket");
 
     // True for ENOENT; throws for all else.
     private static bool NotFoundOrThrow(string verb, string path)
