@@ -199,6 +199,8 @@ public sealed partial class ModelGuest
         }
     }
 
+    internal bool IsPopulated(long pfn) => _map.IsPopulated(pfn);
+
     /// <summary>The page of a PFN for the guest to read, or to write once the write is logged.</summary>
     internal Span<byte> GuestPage(long pfn, bool write)
     {

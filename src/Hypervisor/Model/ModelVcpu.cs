@@ -37,6 +37,10 @@ public sealed class ModelVcpu : IGuestView
     /// <inheritdoc/>
     public long BlockCount => _guest.Disk.BlockCount;
 
+    /// <summary>True where memory is populated.</summary>
+    /// <param name="pfn">Any PFN.</param>
+    public bool IsPopulated(long pfn) => _guest.IsPopulated(pfn);
+
     /// <inheritdoc/>
     public ReadOnlySpan<byte> ReadPage(long pfn) => _guest.GuestPage(pfn, write: false);
 

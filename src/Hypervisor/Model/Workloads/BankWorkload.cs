@@ -57,6 +57,7 @@ public sealed class BankWorkload : IWorkload
     public void Boot(ModelVcpu vcpu)
     {
         ArgumentNullException.ThrowIfNull(vcpu);
+        Header.RequireBuffer(vcpu, Header.DataPfn, (_accounts + BalancesPerPage - 1) / BalancesPerPage);
         Span<byte> page = vcpu.WritePage(Header.Pfn);
         Span<ulong> header = Header.Words(page);
         header[Header.Magic] = MagicWord;

@@ -47,6 +47,21 @@ internal static class Header
     /// <summary>The first page that workloads use for data by default.</summary>
     internal const long DataPfn = Pfn + 1;
 
+    /// <summary>Refuses a buffer that is not all RAM, before the guest runs into the gap and crashes.</summary>
+    internal static void RequireBuffer(ModelVcpu vcpu, long first, long pages)
+    {
+        for (long pfn = first - 1; pfn < first + pages; pfn++)
+        {
+            long needed = pfn < first ? Pfn : pfn;
+            if (!vcpu.IsPopulated(needed))
+            {
+                throw new ArgumentException(
+                    $"The workload needs PFN {Pfn:x} and {pages} pages from {first:x}; {needed:x} is not populated.",
+                    nameof(pages));
+            }
+        }
+    }
+
     internal static ReadOnlySpan<ulong> Read(IGuestView view) => Words(view.ReadPage(Pfn));
 
     internal static Span<ulong> Write(ModelVcpu vcpu) => Words(vcpu.WritePage(Pfn));

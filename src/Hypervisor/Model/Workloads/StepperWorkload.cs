@@ -47,6 +47,7 @@ public sealed class StepperWorkload : IWorkload
     public void Boot(ModelVcpu vcpu)
     {
         ArgumentNullException.ThrowIfNull(vcpu);
+        Header.RequireBuffer(vcpu, Header.DataPfn, _pages);
         Span<ulong> header = Header.Write(vcpu);
         header[Header.Magic] = MagicWord;
         header[Seed] = _seed;

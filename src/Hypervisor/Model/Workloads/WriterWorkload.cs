@@ -42,6 +42,7 @@ public sealed class WriterWorkload : IWorkload
     private readonly long _pages;
     private readonly int _writesPerStep;
     private readonly int _bytesPerWrite;
+    private readonly long _firstPfn;
     private readonly double _exponent;
 
     /// <summary>Computed from header words alone, so it may be cached beside guest memory.</summary>
@@ -53,6 +54,7 @@ public sealed class WriterWorkload : IWorkload
     /// <param name="pages">Pages of the buffer.</param>
     /// <param name="writesPerStep">Page writes of a step: what the hypervisor cannot interrupt.</param>
     /// <param name="bytesPerWrite">Bytes of a write: a multiple of 8, at most a page.</param>
+    /// <param name="firstPfn">The first page of the buffer. RAM has a hole from 3.75 GiB to 4 GiB.</param>
     /// <param name="zipfExponent">The s of <see cref="AccessPattern.Zipf"/>; positive. 0.99 is YCSB's.</param>
     public WriterWorkload(
         AccessPattern pattern = AccessPattern.Uniform,
@@ -60,6 +62,7 @@ public sealed class WriterWorkload : IWorkload
         long pages = 4096,
         int writesPerStep = 64,
         int bytesPerWrite = 8,
+        long firstPfn = Header.DataPfn,
         double zipfExponent = 0.99)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(pages);
@@ -67,12 +70,14 @@ public sealed class WriterWorkload : IWorkload
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytesPerWrite);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytesPerWrite, ModelGuest.PageSize);
         ArgumentOutOfRangeException.ThrowIfNotEqual(bytesPerWrite % sizeof(ulong), 0, nameof(bytesPerWrite));
+        ArgumentOutOfRangeException.ThrowIfLessThan(firstPfn, Header.DataPfn);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(zipfExponent);
         _pattern = pattern;
         _seed = seed;
         _pages = pages;
         _writesPerStep = writesPerStep;
         _bytesPerWrite = bytesPerWrite;
+        _firstPfn = firstPfn;
         _exponent = zipfExponent;
     }
 
@@ -80,11 +85,12 @@ public sealed class WriterWorkload : IWorkload
     public void Boot(ModelVcpu vcpu)
     {
         ArgumentNullException.ThrowIfNull(vcpu);
+        Header.RequireBuffer(vcpu, _firstPfn, _pages);
         Span<ulong> header = Header.Write(vcpu);
         header[Header.Magic] = MagicWord;
         header[Generator] = SplitMix.Mix(_seed);
         header[Pattern] = (ulong)_pattern;
-        header[FirstPfn] = (ulong)Header.DataPfn;
+        header[FirstPfn] = (ulong)_firstPfn;
         header[Pages] = (ulong)_pages;
         header[WritesPerStep] = (ulong)_writesPerStep;
         header[BytesPerWrite] = (ulong)_bytesPerWrite;
