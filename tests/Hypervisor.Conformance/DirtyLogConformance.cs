@@ -1,6 +1,6 @@
 using System.Numerics;
-using Xunit;
 using XenTwoLevelCkpt.NativeInterop.Memory;
+using Xunit;
 
 namespace XenTwoLevelCkpt.Hypervisor.Conformance;
 

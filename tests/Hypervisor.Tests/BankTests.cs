@@ -1,5 +1,5 @@
-using Xunit;
 using XenTwoLevelCkpt.Hypervisor.Model;
+using Xunit;
 
 namespace XenTwoLevelCkpt.Hypervisor.Tests;
 

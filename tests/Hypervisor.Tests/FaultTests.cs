@@ -1,6 +1,6 @@
-using Xunit;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.NativeInterop.Memory;
+using Xunit;
 
 namespace XenTwoLevelCkpt.Hypervisor.Tests;
 
