@@ -6,9 +6,16 @@ namespace XenTwoLevelCkpt.Hypervisor;
 /// A recording of the pages that a domain writes (Xen's log-dirty mode). One thread uses it at a time.
 /// </summary>
 /// <remarks>
+/// <para>
 /// Two kinds of change leave no trace in a log (Xen, docs/features/migration): pages that enter or leave the
-/// physical map, and ballooning of PV guests. They are found by comparing page types. Pages that a backend still
-/// has mapped writable through a grant show up when it unmaps them, or in a final <see cref="Clean"/>.
+/// physical map, and ballooning of PV guests. They are found by comparing page types, except that a page taken
+/// out and put back between two comparisons looks unchanged. A page that enters the map of a PVH or HVM guest
+/// enters it writable, so that writes to it go unlogged too until the next <see cref="Clean"/>.
+/// </para>
+/// <para>
+/// Pages that a backend has mapped writable through a grant show up when it unmaps them, or in a final
+/// <see cref="Clean"/>. Xen's FINAL alone does not cover them.
+/// </para>
 /// </remarks>
 public interface IDirtyLog : IDisposable
 {
@@ -16,14 +23,19 @@ public interface IDirtyLog : IDisposable
     long PfnCount { get; }
 
     /// <summary>Reads the pages written since the last <see cref="Clean"/>, and forgets them.</summary>
-    /// <param name="final">For a suspended domain: counts Xen's own writable mappings of guest pages as written.</param>
+    /// <param name="final">For a suspended domain: counts pages that Xen itself or a backend has mapped writable
+    /// as written.</param>
     /// <returns>The pages; valid until the next call on this log.</returns>
     /// <exception cref="DirtyLogLostException">The log was taken over or switched off by somebody else, so pages
-    /// are missing from it: only a full copy of memory is complete now.</exception>
+    /// are missing from it: only a full copy of memory is complete now. The log stays lost. Xen reports no error
+    /// here (CLEAN and PEEK outside log-dirty mode succeed with an empty bitmap), so an implementation has to find
+    /// out by other means.</exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     DirtyBitmap Clean(bool final = false);
 
     /// <summary>Reads the pages written since the last <see cref="Clean"/> and keeps them in the log.</summary>
     /// <returns>The pages; valid until the next call on this log.</returns>
     /// <exception cref="DirtyLogLostException">As for <see cref="Clean"/>.</exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     DirtyBitmap Peek();
 }

@@ -25,11 +25,14 @@ public interface IDomain : IDisposable
 
     /// <summary>The highest PFN in use plus one: the number of bits of a dirty bitmap.</summary>
     /// <remarks>Much larger than the number of populated pages: a PVH guest's special pages lie under 4 GiB.</remarks>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     long GetPfnCount();
 
     /// <summary>Reads what each PFN of a range is.</summary>
     /// <param name="first">The first PFN.</param>
-    /// <param name="types">Receives one type for each PFN from <paramref name="first"/> on.</param>
+    /// <param name="types">Receives one type for each PFN from <paramref name="first"/> on;
+    /// <see cref="PageType.Unpopulated"/> from <see cref="GetPfnCount"/> on.</param>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     void GetPageTypes(long first, Span<PageType> types);
 
     /// <summary>Copies guest pages.</summary>
@@ -41,7 +44,8 @@ public interface IDomain : IDisposable
     /// <returns>The number of pages copied.</returns>
     /// <remarks>A page of a running guest may be torn: the guest may write it during the copy. Such a write also
     /// marks the page dirty again.</remarks>
-    /// <exception cref="ArgumentException"><paramref name="destination"/> is too short.</exception>
+    /// <exception cref="ArgumentException"><paramref name="destination"/> is too short, or a run is empty; nothing
+    /// has changed.</exception>
     /// <exception cref="NotSupportedException"><see cref="CanCopyPages"/> is false.</exception>
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     int CopyPages(ReadOnlySpan<PfnRun> runs, Span<byte> destination, ICollection<long> unread);
@@ -49,22 +53,30 @@ public interface IDomain : IDisposable
     /// <summary>Starts recording which pages the domain writes. The log starts out empty.</summary>
     /// <returns>The log; disposing it stops the recording.</returns>
     /// <exception cref="DirtyLogBusyException">Somebody else records already: a log has one owner.</exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     IDirtyLog StartDirtyLog();
 
     /// <summary>Asks the guest to suspend itself and waits until it has.</summary>
-    /// <param name="timeout">How long the guest has in all, to acknowledge and to suspend.</param>
+    /// <param name="timeout">How long the guest has in all, to acknowledge and to suspend; positive.</param>
     /// <param name="cancellationToken">Gives the attempt up: like a timeout, it leaves the guest running.</param>
     /// <remarks>A guest that has not suspended in time goes on running: the request is withdrawn, and where
-    /// the guest suspended while it was being withdrawn, it is resumed.</remarks>
-    /// <exception cref="SuspendFailedException">The guest did not suspend; it runs on.</exception>
+    /// the guest suspended while it was being withdrawn, it is resumed. A guest that acknowledged may suspend
+    /// later still, since what it acknowledged cannot be withdrawn.</remarks>
+    /// <exception cref="SuspendFailedException">The guest did not suspend; it runs on, unless it had shut down
+    /// before (<see cref="SuspendStage.Request"/>; suspended already, for instance) or did so instead.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled; the guest
+    /// runs on.</exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default);
 
     /// <summary>Lets a suspended domain go on where it is, with its devices connected.</summary>
     /// <remarks>Does nothing where the domain is not suspended.</remarks>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     void Resume();
 
     /// <summary>Captures the state of the virtual machine beside its memory and devices.</summary>
     /// <exception cref="InvalidOperationException">The domain is not suspended.</exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     DomainRegisters CaptureRegisters();
 }
 

@@ -13,7 +13,8 @@ public interface IHypervisor : IDisposable
     /// <summary>Opens a domain for work on it.</summary>
     /// <param name="uuid">The domain's UUID: ids change when a domain is restored, UUIDs do not.</param>
     /// <returns>A handle that the caller disposes. Opening changes nothing in the domain.</returns>
-    /// <exception cref="DomainNotFoundException">No domain has this UUID.</exception>
+    /// <exception cref="DomainNotFoundException">No guest has this UUID. All zero, the control domain's, is no
+    /// guest's: a daemon must not suspend the domain it runs in.</exception>
     IDomain OpenDomain(Guid uuid);
 }
 

@@ -1,0 +1,50 @@
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Hypervisor.Model;
+
+/// <summary>A daemon's handle to a model domain.</summary>
+internal sealed class ModelDomain(ModelGuest guest) : IDomain
+{
+    private bool _disposed;
+
+    public Guid Uuid => guest.Uuid;
+
+    public int Id => guest.Id;
+
+    public GuestKind Kind => guest.Kind;
+
+    public bool CanCopyPages => guest.Kind != GuestKind.Pv;
+
+    private ModelGuest Guest
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return guest;
+        }
+    }
+
+    public DomainInfo GetInfo() => Guest.GetInfo();
+
+    public long GetPfnCount() =>
+        Guest.IsDestroyed ? throw new DomainNotFoundException(guest.Uuid.ToString()) : guest.PfnCount;
+
+    public void GetPageTypes(long first, Span<PageType> types) => Guest.GetPageTypes(first, types);
+
+    public int CopyPages(ReadOnlySpan<PfnRun> runs, Span<byte> destination, ICollection<long> unread)
+    {
+        ArgumentNullException.ThrowIfNull(unread);
+        return Guest.CopyPages(runs, destination, unread);
+    }
+
+    public IDirtyLog StartDirtyLog() => Guest.StartDirtyLog();
+
+    public Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default) =>
+        Guest.SuspendAsync(timeout, cancellationToken);
+
+    public void Resume() => Guest.Resume();
+
+    public DomainRegisters CaptureRegisters() => Guest.CaptureRegisters();
+
+    public void Dispose() => _disposed = true;
+}

@@ -1,0 +1,153 @@
+namespace XenTwoLevelCkpt.Hypervisor.Model;
+
+/// <summary>A hypervisor inside the process: domains with real memory and Xen's log-dirty semantics, for tests,
+/// injected faults and benchmarks. No claim about Xen rests on it.</summary>
+/// <remarks>
+/// Guests advance only by <see cref="Advance"/> or <see cref="ModelGuest.Step"/>, which is deterministic, or in
+/// background threads between <see cref="Start"/> and <see cref="Stop"/>.
+/// </remarks>
+public sealed class ModelHypervisor : IHypervisor
+{
+    private const long ControlDomainPages = 512L << 20 >> 12;
+
+    private readonly Lock _gate = new();
+    private readonly SortedDictionary<int, ModelGuest> _guests = [];
+    private readonly IGuestNetwork _network;
+    private int _nextId = 1;
+    private bool _disposed;
+
+    /// <summary>Creates a hypervisor without guests.</summary>
+    /// <param name="network">Carries the guests' messages; null for one of this hypervisor's own. Hypervisors
+    /// that share a network stand for nodes of a cluster.</param>
+    public ModelHypervisor(IGuestNetwork? network = null) => _network = network ?? new LocalGuestNetwork();
+
+    /// <inheritdoc/>
+    public HypervisorInfo Info { get; } = new("model", "1.0");
+
+    /// <summary>The guests, in ascending order of their ids.</summary>
+    public IReadOnlyList<ModelGuest> Guests
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _guests.Values];
+            }
+        }
+    }
+
+    /// <summary>Creates a domain and boots its workload.</summary>
+    /// <param name="options">What the domain is made of.</param>
+    /// <exception cref="InvalidOperationException">The UUID or the name is taken.</exception>
+    public ModelGuest CreateDomain(ModelDomainOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (options.Uuid == Guid.Empty
+                || _guests.Values.Any(guest => guest.Uuid == options.Uuid || guest.Name == options.Name))
+            {
+                throw new InvalidOperationException($"There is a domain {options.Name} ({options.Uuid}) already.");
+            }
+
+            var created = new ModelGuest(_nextId, options, _network, Forget);
+            _guests.Add(_nextId++, created);
+            return created;
+        }
+    }
+
+    /// <summary>Runs all guests step by step in turn, in the order of their ids.</summary>
+    /// <param name="steps">Steps of each guest; one that is paused or suspended is passed over.</param>
+    public void Advance(int steps = 1)
+    {
+        IReadOnlyList<ModelGuest> guests = Guests;
+        for (int i = 0; i < steps; i++)
+        {
+            foreach (ModelGuest guest in guests)
+            {
+                guest.Step();
+            }
+        }
+    }
+
+    /// <summary>Runs every guest in a thread of its own.</summary>
+    /// <param name="stepsPerSecond">The pace of each; 0 for as fast as it goes.</param>
+    public void Start(int stepsPerSecond = 0)
+    {
+        foreach (ModelGuest guest in Guests)
+        {
+            guest.Start(stepsPerSecond);
+        }
+    }
+
+    /// <summary>Stops the guests' threads. No step runs after this returns.</summary>
+    public void Stop()
+    {
+        foreach (ModelGuest guest in Guests)
+        {
+            guest.Stop();
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<DomainInfo> ListDomains()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var domains = new List<DomainInfo>
+        {
+            new(0, Guid.Empty, "Domain-0", GuestKind.Pv, DomainStates.Running, null, ControlDomainPages,
+                ControlDomainPages, 1, TimeSpan.Zero),
+        };
+        foreach (ModelGuest guest in Guests)
+        {
+            try
+            {
+                domains.Add(guest.GetInfo());
+            }
+            catch (DomainNotFoundException)
+            {
+                // Destroyed since the list was taken.
+            }
+        }
+
+        return domains;
+    }
+
+    /// <inheritdoc/>
+    public IDomain OpenDomain(Guid uuid)
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            foreach (ModelGuest guest in _guests.Values)
+            {
+                if (guest.Uuid == uuid)
+                {
+                    return new ModelDomain(guest);
+                }
+            }
+        }
+
+        throw new DomainNotFoundException(uuid.ToString());
+    }
+
+    /// <summary>Stops and destroys all guests.</summary>
+    public void Dispose()
+    {
+        foreach (ModelGuest guest in Guests)
+        {
+            guest.Dispose();
+        }
+
+        _disposed = true;
+    }
+
+    private void Forget(ModelGuest guest)
+    {
+        lock (_gate)
+        {
+            _guests.Remove(guest.Id);
+        }
+    }
+}

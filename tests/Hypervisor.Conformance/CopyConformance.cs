@@ -1,0 +1,174 @@
+using Xunit;
+
+namespace XenTwoLevelCkpt.Hypervisor.Conformance;
+
+/// <summary>Page types and copying pages.</summary>
+public abstract class CopyConformance : ConformanceFacts
+{
+    private const int PageSize = 4096;
+
+    [Fact]
+    public void Nothing_is_populated_beyond_the_pfn_space()
+    {
+        var beyond = new PageType[64];
+        Domain.GetPageTypes(Domain.GetPfnCount(), beyond);
+
+        Assert.All(beyond, static type => Assert.Equal(PageType.Unpopulated, type));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Domain.GetPageTypes(-1, beyond));
+    }
+
+    [Fact]
+    public void Types_of_a_range_do_not_depend_on_where_it_begins()
+    {
+        PageType[] all = PageDigests.TypesOf(Domain);
+        long first = Array.FindIndex(all, PageDigests.HasContents);
+        // Odd, and larger than the 1024 PFNs that one hypercall takes.
+        var part = new PageType[Math.Min(2500, all.Length - first - 1)];
+        Domain.GetPageTypes(first + 1, part);
+
+        Assert.Equal(all.Skip((int)first + 1).Take(part.Length), part);
+    }
+
+    [Fact]
+    public async Task Two_copies_of_a_suspended_guest_are_equal()
+    {
+        SkipUnlessPagesCanBeCopied();
+        await SuspendAsync();
+        PageDigests first = PageDigests.Of(Domain);
+        PageDigests second = PageDigests.Of(Domain);
+
+        Assert.InRange(first.Unread.Count, 0, Target.Allowances.Unreadable);
+        Assert.Contains(first.Pages.Values, static digest => digest != PageDigests.ZeroPage);
+        Assert.Empty(second.ChangedSince(first));
+        Assert.Equal(first.Pages.Count, second.Pages.Count);
+    }
+
+    [Fact]
+    public async Task Copies_of_a_guest_that_ran_in_between_differ()
+    {
+        SkipUnlessPagesCanBeCopied();
+        await SuspendAsync();
+        PageDigests before = PageDigests.Of(Domain);
+        Domain.Resume();
+        await LetRunAsync();
+        await SuspendAsync();
+
+        Assert.NotEmpty(PageDigests.Of(Domain).ChangedSince(before));
+    }
+
+    [Fact]
+    public async Task Pages_come_in_the_order_of_the_runs()
+    {
+        SkipUnlessPagesCanBeCopied();
+        await SuspendAsync();
+        long[] pfns = DistinctPages(3);
+        var unread = new List<long>();
+        byte[] pages = new byte[4 * PageSize];
+
+        // Descending, and one page twice.
+        int copied = Domain.CopyPages(
+            [new(pfns[2], 1), new(pfns[0], 1), new(pfns[1], 1), new(pfns[0], 1)], pages, unread);
+
+        Assert.Equal(4, copied);
+        Assert.Empty(unread);
+        long[] order = [pfns[2], pfns[0], pfns[1], pfns[0]];
+        for (int i = 0; i < order.Length; i++)
+        {
+            Assert.Equal(CopyOne(order[i]), pages.AsSpan(i * PageSize, PageSize).ToArray());
+        }
+    }
+
+    [Fact]
+    public async Task An_unpopulated_pfn_is_unread_and_zero_and_the_others_are_right()
+    {
+        SkipUnlessPagesCanBeCopied();
+        await SuspendAsync();
+        PageType[] types = PageDigests.TypesOf(Domain);
+        long hole = Array.IndexOf(types, PageType.Unpopulated, Array.FindIndex(types, PageDigests.HasContents));
+        Assert.SkipWhen(hole < 0, "The guest's PFN space has no hole.");
+        long[] pfns = DistinctPages(2);
+        var unread = new List<long> { -1 };
+        byte[] pages = new byte[5 * PageSize];
+        pages.AsSpan().Fill(0xAA);
+
+        // The page before the hole and the hole in one run.
+        int copied = Domain.CopyPages(
+            [new(pfns[0], 1), new(hole - 1, 2), new(pfns[1], 1)], pages, unread);
+
+        Assert.Equal(3, copied);
+        Assert.Equal([hole], unread);
+        Assert.Equal(CopyOne(pfns[0]), pages[..PageSize]);
+        Assert.Equal(CopyOne(hole - 1), pages[PageSize..(2 * PageSize)]);
+        Assert.False(pages.AsSpan(2 * PageSize, PageSize).ContainsAnyExcept((byte)0));
+        Assert.Equal(CopyOne(pfns[1]), pages[(3 * PageSize)..(4 * PageSize)]);
+        Assert.False(pages.AsSpan(4 * PageSize).ContainsAnyExcept((byte)0xAA));
+    }
+
+    [Fact]
+    public void A_pfn_beyond_the_pfn_space_is_unread()
+    {
+        SkipUnlessPagesCanBeCopied();
+        var unread = new List<long>();
+        byte[] pages = new byte[PageSize];
+        pages.AsSpan().Fill(0xAA);
+        long beyond = Domain.GetPfnCount() + 100;
+
+        Assert.Equal(0, Domain.CopyPages([new(beyond, 1)], pages, unread));
+        Assert.Equal([beyond], unread);
+        Assert.False(pages.AsSpan().ContainsAnyExcept((byte)0));
+    }
+
+    [Fact]
+    public void A_destination_too_short_is_refused_and_nothing_changes()
+    {
+        SkipUnlessPagesCanBeCopied();
+        long pfn = Array.FindIndex(PageDigests.TypesOf(Domain), PageDigests.HasContents);
+        var unread = new List<long> { 123 };
+        byte[] pages = new byte[(2 * PageSize) - 1];
+        pages.AsSpan().Fill(0xAA);
+
+        Assert.Throws<ArgumentException>(() => Domain.CopyPages([new(pfn, 1), new(pfn, 1)], pages, unread));
+
+        Assert.Equal([123], unread);
+        Assert.False(pages.AsSpan().ContainsAnyExcept((byte)0xAA));
+    }
+
+    [Fact]
+    public void No_runs_copy_nothing_and_an_empty_run_is_refused()
+    {
+        SkipUnlessPagesCanBeCopied();
+        var unread = new List<long> { 123 };
+
+        Assert.Equal(0, Domain.CopyPages([], [], unread));
+        Assert.Empty(unread);
+        Assert.Throws<ArgumentException>(() => Domain.CopyPages([new(0, 0)], [], unread));
+    }
+
+    [Fact]
+    public void A_guest_whose_pages_cannot_be_copied_says_so()
+    {
+        Assert.SkipWhen(Domain.CanCopyPages, "This guest's pages are copied.");
+
+        Assert.Throws<NotSupportedException>(() => Domain.CopyPages([new(0, 1)], new byte[PageSize], []));
+    }
+
+    /// <summary>PFNs whose pages differ from each other and are not zero.</summary>
+    private long[] DistinctPages(int count)
+    {
+        long[] pfns = [.. PageDigests.Of(Domain).Pages
+            .Where(static page => page.Value != PageDigests.ZeroPage)
+            .DistinctBy(static page => page.Value)
+            .Select(static page => page.Key)
+            .Order()
+            .Take(count)];
+        Assert.Equal(count, pfns.Length);
+        return pfns;
+    }
+
+    private byte[] CopyOne(long pfn)
+    {
+        byte[] page = new byte[PageSize];
+        Assert.Equal(1, Domain.CopyPages([new(pfn, 1)], page, new List<long>()));
+        return page;
+    }
+}

@@ -1,0 +1,35 @@
+namespace XenTwoLevelCkpt.Hypervisor.Conformance;
+
+/// <summary>A hypervisor with one running guest, for the conformance facts to work on.</summary>
+/// <remarks>The guest runs by itself and writes memory in every step; the facts control it through
+/// <see cref="IHypervisor"/> only, and leave it running.</remarks>
+public interface IConformanceTarget : IAsyncDisposable
+{
+    IHypervisor Hypervisor { get; }
+
+    /// <summary>The guest that the facts work on.</summary>
+    Guid GuestUuid { get; }
+
+    /// <summary>How long a healthy guest may take to suspend, generously.</summary>
+    TimeSpan SuspendTimeout { get; }
+
+    /// <summary>What this implementation may deviate by; nothing by default.</summary>
+    Allowances Allowances => Allowances.None;
+
+    /// <summary>Steps of the guest seen so far. Never falls. Once the guest is suspended, all its steps count.</summary>
+    long Progress { get; }
+
+    /// <summary>Waits until the guest has run at least one more whole step, and so has written pages.</summary>
+    /// <exception cref="TimeoutException">The guest does not run.</exception>
+    Task LetRunAsync(CancellationToken cancellationToken);
+}
+
+/// <summary>Deviations that an implementation states, each in pages.</summary>
+/// <param name="ResidualDirty">Pages that a log may show though the guest has not written them.</param>
+/// <param name="Unlogged">Pages that may change without showing in a final Clean, such as a ring that a backend
+/// writes.</param>
+/// <param name="Unreadable">Pages with contents that cannot be copied.</param>
+public sealed record Allowances(int ResidualDirty, int Unlogged, int Unreadable)
+{
+    public static Allowances None { get; } = new(0, 0, 0);
+}
