@@ -33,6 +33,7 @@ internal sealed class Lab(string name)
     {
         var start = new ProcessStartInfo(Path.Combine(Repository, "dev"), ["lab", .. args])
         {
+            UseShellExecute = false,
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -15,6 +15,7 @@ internal sealed class XenDomain : IDomain
     private readonly XenInterface _xen;
     private readonly ForeignMemory _memory;
     private readonly XenStore _store;
+    private bool _disposed;
 
     internal XenDomain(
         XenHypervisor hypervisor, XenInterface xen, ForeignMemory memory, XenStore store, DomainInfo info)
@@ -44,14 +45,21 @@ internal sealed class XenDomain : IDomain
     /// <summary>What messages call the domain.</summary>
     internal string Label { get; }
 
-    private uint Domid => (uint)Id;
+    private uint Domid
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return (uint)Id;
+        }
+    }
 
     /// <inheritdoc/>
     public DomainInfo GetInfo()
     {
         try
         {
-            return _hypervisor.TryGet(Id, Uuid) ?? throw new DomainNotFoundException(Label);
+            return _hypervisor.TryGet(Domid, Uuid) ?? throw new DomainNotFoundException(Label);
         }
         catch (XenException e)
         {
@@ -76,8 +84,14 @@ internal sealed class XenDomain : IDomain
     public void GetPageTypes(long first, Span<PageType> types)
     {
         RequireTranslated();
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
         try
         {
+            // Xen answers to a frame past the end of the physical map with an error for the whole batch.
+            long populated = Math.Clamp(_xen.GetPfnCount(Domid) - first, 0, types.Length);
+            types[(int)populated..].Fill(PageType.Unpopulated);
+            types = types[..(int)populated];
+
             // PageType has the values of XEN_DOMCTL_PFINFO_* shifted right by 28, in a byte each.
             _xen.GetPageTypes(Domid, first, MemoryMarshal.AsBytes(types));
         }
@@ -139,10 +153,15 @@ internal sealed class XenDomain : IDomain
     }
 
     /// <inheritdoc/>
-    public Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default) =>
+    public Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(timeout, TimeSpan.Zero);
+
         // The wait for xenstore watches blocks a thread. Not cancelled before it starts: the request decides.
-        Task.Run(
+        return Task.Run(
             () => new XenSuspendRequest(_xen, _store, this, timeout).Run(cancellationToken), CancellationToken.None);
+    }
 
     /// <inheritdoc/>
     public void Resume()
@@ -205,11 +224,8 @@ internal sealed class XenDomain : IDomain
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        // The connections are the hypervisor's.
-    }
+    /// <summary>Closes this handle. The connections behind it are the hypervisor's.</summary>
+    public void Dispose() => _disposed = true;
 
     internal static bool IsSuspended(in XcDomainInfo info) =>
         info.IsShutdown && info.ShutdownReason == (int)XcShutdownReason.Suspend;
@@ -222,6 +238,11 @@ internal sealed class XenDomain : IDomain
         long pages = 0;
         foreach (PfnRun run in runs)
         {
+            if (run.Count <= 0 || run.First < 0)
+            {
+                throw new ArgumentException($"{run} is no run of pages.", nameof(runs));
+            }
+
             pages += run.Count;
         }
 

@@ -64,14 +64,14 @@ public sealed class XenHypervisor : IHypervisor
     {
         foreach (DomainInfo domain in ListDomains())
         {
-            // A domain that is being destroyed keeps its entry until the last of its pages is given back.
-            if (domain.Uuid == uuid && !domain.State.HasFlag(DomainStates.Dying))
+            // Never the control domain: it would suspend itself. A domain that is being destroyed keeps its entry until the last of its pages is given back.
+            if (domain.Id != 0 && domain.Uuid == uuid && !domain.State.HasFlag(DomainStates.Dying))
             {
                 return new XenDomain(this, _xen, _memory, _store, domain);
             }
         }
 
-        throw new DomainNotFoundException($"with UUID {uuid}");
+        throw new DomainNotFoundException($"{uuid}");
     }
 
     /// <inheritdoc/>
@@ -84,8 +84,8 @@ public sealed class XenHypervisor : IHypervisor
 
     /// <summary>Reads one domain.</summary>
     /// <returns>Null where the domain is gone.</returns>
-    internal DomainInfo? TryGet(int id, Guid uuid) =>
-        _xen.TryGetDomain((uint)id, out XcDomainInfo info) && info.Uuid == uuid ? Describe(info) : null;
+    internal DomainInfo? TryGet(uint id, Guid uuid) =>
+        _xen.TryGetDomain(id, out XcDomainInfo info) && info.Uuid == uuid ? Describe(info) : null;
 
     private DomainInfo Describe(XcDomainInfo info)
     {

@@ -29,10 +29,12 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
     /// <summary>Makes the request and waits until the guest is suspended.</summary>
     /// <param name="cancellationToken">Gives up early.</param>
     /// <exception cref="SuspendFailedException">The guest did not suspend; it runs on.</exception>
+    /// <exception cref="OperationCanceledException">The attempt was given up; the guest runs on.</exception>
     internal void Run(CancellationToken cancellationToken)
     {
         try
         {
+            cancellationToken.ThrowIfCancellationRequested();
             RequireRunning();
             using XenStore watcher = XenStore.Open();
             watcher.Watch(_node, "control");
@@ -188,6 +190,8 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
         }
     }
 
-    private SuspendFailedException Failed(SuspendStage stage, string reason, CancellationToken cancellationToken) =>
-        new(domain.Label, stage, cancellationToken.IsCancellationRequested ? "the attempt was given up." : reason);
+    private Exception Failed(SuspendStage stage, string reason, CancellationToken cancellationToken) =>
+        cancellationToken.IsCancellationRequested
+            ? new OperationCanceledException($"The suspension of domain {domain.Label} was given up.", cancellationToken)
+            : new SuspendFailedException(domain.Label, stage, reason);
 }
