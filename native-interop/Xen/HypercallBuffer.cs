@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 
 namespace XenTwoLevelCkpt.NativeInterop.Xen;
@@ -50,6 +51,9 @@ public sealed class HypercallBuffer : ChildHandle
             }
         }
     }
+
+    /// <summary>The buffer's contents as 64-bit words; see <see cref="Bytes"/>.</summary>
+    public Span<ulong> Words => MemoryMarshal.Cast<byte, ulong>(Bytes);
 
     /// <summary>What libxenctrl knows the buffer by.</summary>
     internal ref XcHypercallBuffer Descriptor => ref _descriptor;

@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.NativeInterop.Headers;
+using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Xen;
 
@@ -29,8 +31,7 @@ public sealed partial class XenInterface
 
     /// <summary>Reads the log-dirty bitmap. The hypervisor pauses the domain meanwhile. Allocates nothing.</summary>
     /// <param name="domid">The domain's id.</param>
-    /// <param name="bitmap">Receives a bit for each page. Xen writes whole bytes: bits behind
-    /// <paramref name="pages"/> in the last byte may be set, unless <paramref name="pages"/> is a multiple of 8.</param>
+    /// <param name="bitmap">Receives a bit for each page; the rest of the last word is cleared.</param>
     /// <param name="pages">Pages to read, at most eight for each byte of <paramref name="bitmap"/>.</param>
     /// <param name="clean">True: what was read is forgotten (CLEAN). False: it stays in the log (PEEK).</param>
     /// <param name="final">For a suspended domain: counts Xen's own writable mappings of guest pages as written.</param>
@@ -38,7 +39,7 @@ public sealed partial class XenInterface
     /// <returns>The pages that the bitmap covers now; less than <paramref name="pages"/> only where the hypervisor
     /// cannot log that many.</returns>
     /// <remarks>A log that somebody else switched off is not an error to Xen, nor is a dying domain: it answers with
-    /// no dirty page. <see cref="IsLogDirtyEnabled"/> tells.</remarks>
+    /// no dirty page. <see cref="TryEnableLogDirty"/> and <see cref="TryGetDomain"/> tell.</remarks>
     public ulong ReadLogDirty(
         uint domid, HypercallBuffer bitmap, ulong pages, bool clean, bool final, out ShadowStats stats)
     {
@@ -58,6 +59,7 @@ public sealed partial class XenInterface
                 XenErrors.ThrowForDomain("read the dirty log of", domid);
             }
 
+            ClearTail(bitmap.Words, pages);
             return (ulong)covered;
         }
         finally
@@ -69,22 +71,34 @@ public sealed partial class XenInterface
         }
     }
 
-    /// <summary>Tells whether log-dirty mode is on, by trying to switch it on.</summary>
-    /// <param name="domid">The domain's id, of a domain without passed-through devices.</param>
-    /// <returns>False where it was off: it is on now, with an empty log, and pages written before are not in it. True
-    /// where it was on; that says nothing about who switched it on.</returns>
-    /// <remarks>Xen has no question for this. EINVAL to an attempt to switch it on is the only sign that it is on,
-    /// and changes nothing.</remarks>
-    public bool IsLogDirtyEnabled(uint domid)
+    /// <summary>Clears what is behind the first <paramref name="bits"/> bits in their last word: Xen writes whole
+    /// bytes and leaves the rest of the word as it was.</summary>
+    internal static void ClearTail(Span<ulong> words, ulong bits)
     {
-        try
+        int used = (int)(bits & 63);
+        if (used != 0)
         {
-            EnableLogDirty(domid);
-            return false;
+            words[(int)(bits >> 6)] &= (1UL << used) - 1;
         }
-        catch (XenBusyException e) when (e.Errno == Libc.Errno.EINVAL)
+    }
+
+    /// <summary>Switches log-dirty mode on unless it is on; the only way to learn whether it is.</summary>
+    /// <param name="domid">The id of a domain without passed-through devices.</param>
+    /// <returns>True where it was off: it is on now, with an empty log, and pages written before are not in it. False
+    /// where it was on: nothing changed, and who switched it on is not known.</returns>
+    public bool TryEnableLogDirty(uint domid)
+    {
+        if (Xenctrl.xc_shadow_control(
+                this, domid, Domctl.XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, nint.Zero, 0) == 0)
         {
             return true;
         }
+
+        if (Marshal.GetLastPInvokeError() != Errno.EINVAL)
+        {
+            XenErrors.ThrowForDomain("start the dirty log of", domid);
+        }
+
+        return false;
     }
 }

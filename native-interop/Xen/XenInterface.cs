@@ -50,6 +50,17 @@ public sealed partial class XenInterface : SafeHandle
         }
     }
 
+    /// <summary>Describes the host.</summary>
+    public XcHostInfo GetHostInfo()
+    {
+        if (Xenctrl.xc_physinfo(this, out XcPhysInfo info) != 0)
+        {
+            XenErrors.Throw(XenErrorSource.Hypercall, "read the state of the host");
+        }
+
+        return new XcHostInfo((int)info.nr_cpus, info.cpu_khz, info.total_pages, info.free_pages);
+    }
+
     /// <summary>Throws unless the libraries are of the hypervisor's release.</summary>
     internal static void RequireSameRelease(XenRelease library, XenVersion hypervisor)
     {
@@ -82,3 +93,11 @@ public sealed partial class XenInterface : SafeHandle
             XenRelease.FromHypercall(version), Encoding.ASCII.GetString(end < 0 ? extra : extra[..end]));
     }
 }
+
+/// <summary>The host as Xen sees it.</summary>
+/// <param name="Cpus">Physical CPUs online.</param>
+/// <param name="CpuKiloHertz">Their frequency.</param>
+/// <param name="TotalPages">4 KiB pages of memory, those of all domains included.</param>
+/// <param name="FreePages">4 KiB pages that no domain has.</param>
+[StructLayout(LayoutKind.Auto)]
+public readonly record struct XcHostInfo(int Cpus, uint CpuKiloHertz, ulong TotalPages, ulong FreePages);

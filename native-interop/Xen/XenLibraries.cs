@@ -14,7 +14,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Xen;
 /// </remarks>
 public static class XenLibraries
 {
-    // The releases whose headers the layouts in Headers/ are proved against, newest first. Tried one by one only
+    // The releases whose headers the layouts in Headers/ were proved against, newest first. Tried one by one only
     // where the hypervisor does not say which release it is.
     private static readonly XenRelease[] KnownReleases =
         [new(4, 22), new(4, 21), new(4, 20), new(4, 19), new(4, 18), new(4, 17)];
@@ -69,6 +69,19 @@ public static class XenLibraries
         ];
     }
 
+    /// <summary>Throws for a release whose headers the bindings were not proved against: a struct that grew would
+    /// be written past its end.</summary>
+    internal static void RequireProved(XenRelease release)
+    {
+        if (!KnownReleases.Contains(release))
+        {
+            throw new XenUnavailableException(
+                "load Xen's libraries", 0,
+                $"The running hypervisor is Xen {release}; this version of the software knows Xen "
+                + $"{KnownReleases[^1]} to {KnownReleases[0]}.");
+        }
+    }
+
     /// <summary>Loads the first of <paramref name="candidates"/> that the dynamic linker accepts.</summary>
     internal static nint LoadFirst(string name, IReadOnlyList<string> candidates)
     {
@@ -110,6 +123,7 @@ public static class XenLibraries
         XenRelease? release = _controlRelease ?? RunningHypervisor.TryGetRelease();
         if (release is { } known)
         {
+            RequireProved(known);
             nint library = LoadFirst(name, Candidates(name, known));
             _controlRelease = known;
             return library;

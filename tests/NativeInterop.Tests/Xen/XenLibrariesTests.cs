@@ -57,6 +57,18 @@ public class XenLibrariesTests
         XenInterface.RequireSameRelease(new XenRelease(4, 17), new XenVersion(new XenRelease(4, 17), ".7"));
 
     [Theory]
+    [InlineData(4, 16)]
+    [InlineData(4, 23)]
+    [InlineData(5, 0)]
+    public void A_release_whose_structs_are_not_known_is_refused(int major, int minor)
+    {
+        XenUnavailableException e = Assert.Throws<XenUnavailableException>(
+            () => XenLibraries.RequireProved(new XenRelease(major, minor)));
+        Assert.Contains($"Xen {major}.{minor}", e.Message, StringComparison.Ordinal);
+        Assert.Contains("4.17 to 4.22", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData((4 << 16) | 17, 4, 17)]
     [InlineData((5 << 16) | 0, 5, 0)]
     public void A_hypercall_packs_the_release(int version, int major, int minor) =>

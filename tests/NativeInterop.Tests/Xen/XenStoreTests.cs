@@ -143,7 +143,9 @@ public sealed class XenStoreTests(FakeXenstored daemon) : IClassFixture<FakeXens
     {
         _store.Watch(_root, "token");
         Next();
+        _store.Write($"{_root}/a", "1");
         Assert.True(_store.Unwatch(_root, "token"));
+        Assert.False(_store.TryReadWatch(out _));
         Assert.False(_store.Unwatch(_root, "token"));
         _store.Write($"{_root}/a", "2");
         Assert.False(_store.TryReadWatch(out _));
