@@ -24,12 +24,14 @@ public interface IConformanceTarget : IAsyncDisposable
     Task LetRunAsync(CancellationToken cancellationToken);
 }
 
-/// <summary>Deviations that an implementation states, each in pages.</summary>
+/// <summary>Deviations that an implementation states.</summary>
 /// <param name="ResidualDirty">Pages that a log may show though the guest has not written them.</param>
 /// <param name="Unlogged">Pages that may change without showing in a final Clean, such as a ring that a backend
 /// writes.</param>
 /// <param name="Unreadable">Pages with contents that cannot be copied.</param>
-public sealed record Allowances(int ResidualDirty, int Unlogged, int Unreadable)
+/// <param name="ClockBytes">Bytes of the HVM context that go on with time while the guest is suspended: Xen saves
+/// each vcpu's TSC as of the capture (<c>arch_hvm_save</c>, <c>sync_tsc</c>).</param>
+public sealed record Allowances(int ResidualDirty, int Unlogged, int Unreadable, int ClockBytes)
 {
-    public static Allowances None { get; } = new(0, 0, 0);
+    public static Allowances None { get; } = new(0, 0, 0, 0);
 }

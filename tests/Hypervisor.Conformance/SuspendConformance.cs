@@ -104,13 +104,15 @@ public abstract class SuspendConformance : ConformanceFacts
         Assert.Throws<InvalidOperationException>(Domain.CaptureRegisters);
 
     [Fact]
-    public async Task Registers_of_a_suspended_guest_are_there_and_the_same_when_captured_twice()
+    public async Task Registers_of_a_suspended_guest_are_there_and_but_for_clocks_the_same_when_captured_twice()
     {
         await SuspendAsync();
         DomainRegisters first = Domain.CaptureRegisters();
         DomainRegisters second = Domain.CaptureRegisters();
 
-        Assert.Equal(first.HvmContext.ToArray(), second.HvmContext.ToArray());
+        Assert.Equal(first.HvmContext.Length, second.HvmContext.Length);
+        int differing = first.HvmContext.ToArray().Zip(second.HvmContext.ToArray()).Count(static b => b.First != b.Second);
+        Assert.InRange(differing, 0, Target.Allowances.ClockBytes);
         Assert.Equal(first.HvmParameters.OrderBy(static p => p.Key), second.HvmParameters.OrderBy(static p => p.Key));
         Assert.Equal((first.Tsc.Mode, first.Tsc.KiloHertz), (second.Tsc.Mode, second.Tsc.KiloHertz));
         Assert.Equal(Domain.Kind == GuestKind.Pv, first.HvmContext.IsEmpty);

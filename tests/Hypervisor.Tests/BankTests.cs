@@ -41,7 +41,7 @@ public sealed class BankTests
         Assert.Equal(3 * Accounts * Balance, Total(guests));
     }
 
-    [Fact]
+    [Fact(Timeout = 60_000)]
     public async Task Banks_of_two_nodes_in_the_background_keep_the_sum()
     {
         using var left = new ModelHypervisor(_network);

@@ -200,7 +200,7 @@ public sealed class FaultTests : IDisposable
         log?.Dispose();
     }
 
-    [Fact]
+    [Fact(Timeout = 60_000)]
     public async Task Destroying_a_domain_while_it_is_copied_is_safe()
     {
         byte[] buffer = new byte[1024 * ModelGuest.PageSize];

@@ -36,7 +36,7 @@ internal sealed class ModelTarget : IConformanceTarget
         long start = Stopwatch.GetTimestamp();
         for (long from = Guest.Steps; Guest.Steps == from;)
         {
-            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromSeconds(20))
+            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromSeconds(10))
             {
                 throw new TimeoutException("The guest does not run.");
             }

@@ -9,6 +9,8 @@ public sealed class WriterTests : IDisposable
     private const int Pages = 1000;
     private const int FirstPfn = 17;
 
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
     private readonly ModelHypervisor _model = new();
 
     public void Dispose() => _model.Dispose();
@@ -93,13 +95,13 @@ public sealed class WriterTests : IDisposable
         ModelGuest guest = Create("guest", AccessPattern.Uniform, writesPerStep: 8);
         guest.Start();
         Assert.Throws<InvalidOperationException>(() => guest.Start());
-        SpinWait.SpinUntil(() => guest.Steps > 100);
+        Assert.True(SpinWait.SpinUntil(() => guest.Steps > 100, Patience));
         guest.Stop();
         long steps = guest.Steps;
         Thread.Sleep(10);
         Assert.Equal(steps, guest.Steps);
         guest.Start(stepsPerSecond: 1000);
-        SpinWait.SpinUntil(() => guest.Steps > steps + 10);
+        Assert.True(SpinWait.SpinUntil(() => guest.Steps > steps + 10, Patience));
         guest.Stop();
     }
 
@@ -111,7 +113,7 @@ public sealed class WriterTests : IDisposable
         using IDomain domain = _model.OpenDomain(guest.Uuid);
         using IDirtyLog log = domain.StartDirtyLog();
         guest.Start();
-        SpinWait.SpinUntil(() => guest.Steps > 100);
+        Assert.True(SpinWait.SpinUntil(() => guest.Steps > 100, Patience));
         long stepsBefore = guest.Steps;
         const int Cleans = 200;
         for (int i = 0; i < Cleans; i++)

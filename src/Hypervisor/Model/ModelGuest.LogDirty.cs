@@ -12,7 +12,7 @@ public sealed partial class ModelGuest
     /// <returns>0, or a negative errno. Outside log-dirty mode CLEAN and PEEK succeed with an empty bitmap.</returns>
     public int ShadowControl(ShadowOp op, Span<ulong> bitmap = default, bool final = false)
     {
-        using PauseScope paused = PauseForHypervisor();
+        using PauseScope paused = PauseDomain();
         if (_destroyed)
         {
             return -ESRCH;
@@ -30,7 +30,7 @@ public sealed partial class ModelGuest
     /// OFF, ENABLE, CLEAN, OFF (<c>enable_logdirty</c> in libxenguest's <c>xg_sr_save.c</c>).</summary>
     public void StealDirtyLog()
     {
-        using PauseScope paused = PauseForHypervisor();
+        using PauseScope paused = PauseDomain();
         if (_logDirty.Control(ShadowOp.EnableLogDirty, default) != 0)
         {
             _logDirty.Control(ShadowOp.Off, default);
@@ -44,7 +44,7 @@ public sealed partial class ModelGuest
 
     internal ModelDirtyLog StartDirtyLog()
     {
-        using PauseScope paused = PauseForHypervisor();
+        using PauseScope paused = PauseDomain();
         ThrowIfDestroyed();
         StrikeDestroyed();
         if (_logDirty.Control(ShadowOp.EnableLogDirty, default) != 0)
@@ -57,7 +57,7 @@ public sealed partial class ModelGuest
 
     internal void ReadDirtyLog(long session, ShadowOp op, Span<ulong> bitmap, bool final)
     {
-        using PauseScope paused = PauseForHypervisor();
+        using PauseScope paused = PauseDomain();
         ThrowIfDestroyed();
         StrikeDestroyed();
         if (_faults.Take(ModelFault.DirtyLogStolen))
@@ -85,7 +85,7 @@ public sealed partial class ModelGuest
 
     internal void StopDirtyLog(long session)
     {
-        using PauseScope paused = PauseForHypervisor();
+        using PauseScope paused = PauseDomain();
         // OFF has no owner: after a loss it would end somebody else's log.
         if (!_destroyed && _logDirty.Session == session)
         {

@@ -16,7 +16,7 @@ public sealed partial class ModelGuest
     {
         get
         {
-            lock (_gate)
+            using (PauseDomain())
             {
                 return _map.PopulatedCount;
             }
@@ -30,7 +30,7 @@ public sealed partial class ModelGuest
     /// <returns>False where the PFN was populated already.</returns>
     public bool Populate(long pfn)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             if (!_map.Populate(pfn))
@@ -53,7 +53,7 @@ public sealed partial class ModelGuest
     /// <returns>False where the PFN was empty already.</returns>
     public bool Unpopulate(long pfn)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             if (!_map.Unpopulate(pfn))
@@ -78,7 +78,7 @@ public sealed partial class ModelGuest
     /// <param name="type">The type that <see cref="IDomain.GetPageTypes"/> reports.</param>
     public void SetPageType(long pfn, PageType type)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             if (!_map.IsPopulated(pfn) || type == PageType.Unpopulated)
@@ -96,7 +96,7 @@ public sealed partial class ModelGuest
     /// <returns>The mapping; disposing it unmaps the page.</returns>
     public WritableMapping Map(long pfn, MappingOwner owner)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             if (!_map.IsPopulated(pfn))
@@ -112,7 +112,7 @@ public sealed partial class ModelGuest
 
     internal void Unmap(WritableMapping mapping)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             _mappings.Remove(mapping);
             _logDirty.Mark(mapping.Pfn);
@@ -121,7 +121,7 @@ public sealed partial class ModelGuest
 
     internal void WriteUnlogged(long pfn, int offset, ReadOnlySpan<byte> data)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             data.CopyTo(PageAt(pfn)[offset..]);
@@ -131,7 +131,7 @@ public sealed partial class ModelGuest
     internal void GetPageTypes(long first, Span<PageType> types)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             for (int i = 0; i < types.Length; i++)

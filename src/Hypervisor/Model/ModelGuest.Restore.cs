@@ -18,7 +18,7 @@ public sealed partial class ModelGuest
                 $"{pages} pages have {pages * PageSize} bytes, not {source.Length}.", nameof(source));
         }
 
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfNotRestorable();
             int at = 0;
@@ -40,11 +40,11 @@ public sealed partial class ModelGuest
     public void RestoreRegisters(DomainRegisters registers)
     {
         ArgumentNullException.ThrowIfNull(registers);
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfNotRestorable();
             _context.Restore(registers);
-            _workload = WorkloadLoader.Load(_vcpu);
+            _workload = _map.IsPopulated(Header.Pfn) ? WorkloadLoader.Load(_vcpu) : null;
         }
     }
 

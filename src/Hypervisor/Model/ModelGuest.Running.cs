@@ -113,7 +113,7 @@ public sealed partial class ModelGuest
     }
 
     /// <summary>Stops the guest between two steps for as long as the scope lasts, as <c>domain_pause</c> does.</summary>
-    private PauseScope PauseForHypervisor()
+    private PauseScope PauseDomain()
     {
         Interlocked.Increment(ref _pauseRequests);
         _gate.Enter();

@@ -54,7 +54,7 @@ public sealed partial class ModelGuest
 
     internal void Resume()
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             ResumeIfSuspended();
@@ -63,7 +63,7 @@ public sealed partial class ModelGuest
 
     internal DomainRegisters CaptureRegisters()
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             StrikeDestroyed();
@@ -78,7 +78,7 @@ public sealed partial class ModelGuest
 
     private SuspendRequest RequestSuspend(long now)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             StrikeDestroyed();
@@ -108,7 +108,7 @@ public sealed partial class ModelGuest
     /// <summary>Lets the guest react to the request, then looks at the domain as the toolstack does.</summary>
     private bool IsSuspendedFor(SuspendRequest request)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             if (CanRun)
@@ -143,7 +143,7 @@ public sealed partial class ModelGuest
     /// <summary>Ends the request. Where it was given up and the guest has suspended all the same, resumes it.</summary>
     private void Withdraw(SuspendRequest request)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             _request = null;
             if (request.Completed || _destroyed)

@@ -5,8 +5,8 @@ namespace XenTwoLevelCkpt.Hypervisor.Model;
 /// <summary>A domain of a <see cref="ModelHypervisor"/>, seen from inside and from its backends: what tests and
 /// benchmarks do to a guest. What a daemon may do goes through <see cref="IDomain"/>.</summary>
 /// <remarks>
-/// Safe for use by several threads. One lock guards the domain, held for one step of the guest at a time: taking
-/// it is what <c>domain_pause</c> is in Xen.
+/// Safe for use by several threads. One lock guards the domain, and a step of the guest holds it: everybody else
+/// takes it by pausing the domain, as Xen does (<c>domain_pause</c>). Copying pages takes no lock.
 /// </remarks>
 public sealed partial class ModelGuest : IDisposable
 {
@@ -73,7 +73,7 @@ public sealed partial class ModelGuest : IDisposable
     {
         get
         {
-            lock (_gate)
+            using (PauseDomain())
             {
                 return (long)_context.Steps;
             }
@@ -95,7 +95,7 @@ public sealed partial class ModelGuest : IDisposable
     /// <summary>Destroys the domain: its memory is gone, and every later operation says so.</summary>
     public void Destroy()
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             if (_destroyed)
             {
@@ -135,7 +135,7 @@ public sealed partial class ModelGuest : IDisposable
 
     internal DomainInfo GetInfo()
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             DomainStates state = (_paused ? DomainStates.Paused : DomainStates.None)
@@ -153,7 +153,7 @@ public sealed partial class ModelGuest : IDisposable
 
     private void SetPaused(bool paused)
     {
-        lock (_gate)
+        using (PauseDomain())
         {
             ThrowIfDestroyed();
             _paused = paused;

@@ -5,7 +5,8 @@ namespace XenTwoLevelCkpt.Hypervisor.Model;
 /// <summary>A deterministic program for a model guest.</summary>
 /// <remarks>
 /// Its parameters and its state lie in guest memory, disk and registers, never in fields, so that a guest
-/// restored from an image goes on where the image was taken. Constructor arguments count at boot only.
+/// restored from an image goes on where the image was taken. Constructor arguments count at boot only. One object
+/// runs one guest.
 /// </remarks>
 public interface IWorkload
 {
