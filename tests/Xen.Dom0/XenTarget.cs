@@ -31,7 +31,7 @@ internal sealed partial class XenTarget : IConformanceTarget
     /// <summary>The backends of a guest's console, store, disk and network write their rings while the guest is
     /// suspended, through mappings that Xen does not log until they are unmapped (docs/architecture.md). A restored
     /// guest gets all of these rings anew.</summary>
-    public Allowances Allowances { get; } = new(ResidualDirty: 8, Unlogged: 8, Unreadable: 0);
+    public Allowances Allowances { get; } = new(ResidualDirty: 8, Unlogged: 8, Unreadable: 0, ClockBytes: 64);
 
     public long Progress
     {

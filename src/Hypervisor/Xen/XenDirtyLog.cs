@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 using XenTwoLevelCkpt.NativeInterop.Xen;
 
@@ -85,9 +84,13 @@ internal sealed class XenDirtyLog : IDirtyLog
             Grow();
             ulong covered = _xen.ReadLogDirty(Domid, _bitmap, (ulong)PfnCount, clean, final, out _);
             RequireOwned();
-            Span<ulong> words = MemoryMarshal.Cast<byte, ulong>(_bitmap.Bytes)[..DirtyBitmap.WordsFor(PfnCount)];
-            ClearFrom(words, Math.Min((long)covered, PfnCount));
-            return new DirtyBitmap(words, PfnCount);
+            if ((long)covered < PfnCount)
+            {
+                throw new HypervisorException(
+                    $"Xen's dirty log of domain {_domain.Label} covers {covered} of its {PfnCount} page frames.");
+            }
+
+            return new DirtyBitmap(_bitmap.Words[..DirtyBitmap.WordsFor(PfnCount)], PfnCount);
         }
         catch (XenException e)
         {
@@ -95,13 +98,17 @@ internal sealed class XenDirtyLog : IDirtyLog
         }
     }
 
-    /// <summary>Xen answers a reading of a log that is off with "nothing is dirty". Switching it on fails as long as it
-    /// is on, so a success tells that it was off and pages are missing.</summary>
+    /// <summary>Xen answers a reading of a log that is off, or of a dying domain, with "nothing is dirty". Switching it on
+    /// fails as long as it is on, so a success tells that it was off and pages are missing.</summary>
     private void RequireOwned()
     {
-        if (!_xen.IsLogDirtyEnabled(Domid))
+        if (!_xen.TryGetDomain(Domid, out XcDomainInfo info) || info.Uuid != _domain.Uuid || info.IsDying)
         {
-            // The question switched it on.
+            throw new DomainNotFoundException(_domain.Label);
+        }
+
+        if (_xen.TryEnableLogDirty(Domid))
+        {
             _lost = true;
             _xen.DisableLogDirty(Domid);
             throw new DirtyLogLostException(_domain.Label);
@@ -123,16 +130,4 @@ internal sealed class XenDirtyLog : IDirtyLog
 
     private HypercallBuffer BufferFor(long pfnCount) =>
         new(_xen, checked(DirtyBitmap.WordsFor(pfnCount) * sizeof(ulong)));
-
-    /// <summary>Clears the bits from <paramref name="first"/> on: Xen writes whole bytes, and leaves what it does not
-    /// cover as it was.</summary>
-    private static void ClearFrom(Span<ulong> words, long first)
-    {
-        int word = (int)(first >> 6);
-        if (word < words.Length)
-        {
-            words[word] &= (1UL << (int)(first & 63)) - 1;
-            words[(word + 1)..].Clear();
-        }
-    }
 }

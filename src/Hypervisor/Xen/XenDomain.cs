@@ -168,14 +168,8 @@ internal sealed class XenDomain : IDomain
     {
         try
         {
-            if (_xen.TryGetDomain(Domid, out XcDomainInfo info) && info.Uuid == Uuid)
+            if (XenResumption.Of(Uuid).Resume(_xen, _store, Domid, Uuid))
             {
-                if (IsSuspended(info))
-                {
-                    _xen.Resume(Domid);
-                    _store.ResumeDomain(Domid);
-                }
-
                 return;
             }
         }

@@ -35,6 +35,13 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
         try
         {
             cancellationToken.ThrowIfCancellationRequested();
+            // An earlier request that was given up may come true only now.
+            bool mayBeSuspended = XenResumption.Of(domain.Uuid).TakeOver();
+            if (mayBeSuspended && xen.TryGetDomain(Domid, out XcDomainInfo info) && XenDomain.IsSuspended(info))
+            {
+                return;
+            }
+
             RequireRunning();
             using XenStore watcher = XenStore.Open();
             watcher.Watch(_node, "control");
@@ -167,27 +174,8 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
     [DoesNotReturn]
     private void Abandon(string reason, CancellationToken cancellationToken)
     {
-        _ = Task.Run(ResumeWhenSuspended, CancellationToken.None);
+        XenResumption.Of(domain.Uuid).WatchFor(Domid, domain.Uuid);
         throw Failed(SuspendStage.Suspend, reason, cancellationToken);
-    }
-
-    private void ResumeWhenSuspended()
-    {
-        try
-        {
-            using XenStore watcher = XenStore.Open();
-            watcher.Watch("@releaseDomain", "release");
-            while (!IsDown())
-            {
-                watcher.WaitForWatch(PollInterval, out _);
-            }
-
-            domain.Resume();
-        }
-        catch (Exception e) when (e is XenException or HypervisorException or ObjectDisposedException)
-        {
-            // The domain or the connection to the hypervisor is gone; whoever connects next finds the domain's state.
-        }
     }
 
     private Exception Failed(SuspendStage stage, string reason, CancellationToken cancellationToken) =>

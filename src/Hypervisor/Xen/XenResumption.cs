@@ -1,0 +1,116 @@
+using System.Collections.Concurrent;
+using XenTwoLevelCkpt.NativeInterop.Xen;
+
+namespace XenTwoLevelCkpt.Hypervisor.Xen;
+
+/// <summary>
+/// Lets suspended domains go on, one caller at a time, and watches over those that may still suspend after the
+/// request was given up.
+/// </summary>
+/// <remarks>
+/// To resume a domain, libxenguest first writes the return value of the suspend hypercall into its virtual CPUs and
+/// then wakes it. Of two that do so side by side, the slower one rewrites the registers of a guest that runs already,
+/// and crashes it. The gate is the process's: it serves all connections.
+/// </remarks>
+internal sealed class XenResumption
+{
+    private static readonly ConcurrentDictionary<Guid, XenResumption> Domains = new();
+
+    /// <summary>How often a domain is looked at, should a watch event be lost.</summary>
+    private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _gate = new();
+    private CancellationTokenSource? _watch;
+
+    private XenResumption()
+    {
+    }
+
+    /// <summary>The one for a domain.</summary>
+    internal static XenResumption Of(Guid uuid) => Domains.GetOrAdd(uuid, static _ => new XenResumption());
+
+    /// <summary>Resumes the domain where it is suspended.</summary>
+    /// <param name="xen">The hypervisor.</param>
+    /// <param name="store">The store.</param>
+    /// <param name="domid">The domain's id.</param>
+    /// <param name="uuid">The domain's UUID.</param>
+    /// <returns>False where the domain is gone.</returns>
+    internal bool Resume(XenInterface xen, XenStore store, uint domid, Guid uuid)
+    {
+        lock (_gate)
+        {
+            if (!xen.TryGetDomain(domid, out XcDomainInfo info) || info.Uuid != uuid || info.IsDying)
+            {
+                return false;
+            }
+
+            if (XenDomain.IsSuspended(info))
+            {
+                xen.Resume(domid);
+                store.ResumeDomain(domid);
+            }
+
+            return true;
+        }
+    }
+
+    /// <summary>Resumes the domain when it suspends, in the background and for as long as that takes.</summary>
+    /// <param name="domid">The domain's id.</param>
+    /// <param name="uuid">The domain's UUID.</param>
+    internal void WatchFor(uint domid, Guid uuid)
+    {
+        var watch = new CancellationTokenSource();
+        lock (_gate)
+        {
+            _watch?.Cancel();
+            _watch = watch;
+        }
+
+        _ = Task.Run(() => ResumeWhenSuspended(domid, uuid, watch.Token), CancellationToken.None);
+    }
+
+    /// <summary>Ends the watch, for a caller that wants the domain suspended.</summary>
+    /// <returns>True where there was one: if the domain is suspended now, nobody else wants to resume it.</returns>
+    internal bool TakeOver()
+    {
+        lock (_gate)
+        {
+            bool watched = _watch is { IsCancellationRequested: false };
+            _watch?.Cancel();
+            _watch = null;
+            return watched;
+        }
+    }
+
+    private void ResumeWhenSuspended(uint domid, Guid uuid, CancellationToken ended)
+    {
+        try
+        {
+            // Connections of its own: those of the caller may be closed long before.
+            using XenInterface xen = XenInterface.Open();
+            using XenStore store = XenStore.Open();
+            store.Watch("@releaseDomain", "release");
+            while (xen.TryGetDomain(domid, out XcDomainInfo info) && info.Uuid == uuid && !info.IsShutdown)
+            {
+                store.WaitForWatch(PollInterval, out _, ended);
+            }
+
+            lock (_gate)
+            {
+                if (!ended.IsCancellationRequested)
+                {
+                    Resume(xen, store, domid, uuid);
+                    _watch = null;
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Somebody took over.
+        }
+        catch (XenException)
+        {
+            // The domain, or Xen's daemon, is gone; whoever connects next finds the domain's state.
+        }
+    }
+}
