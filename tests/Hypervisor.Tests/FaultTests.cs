@@ -94,6 +94,16 @@ public sealed class FaultTests : IDisposable
     }
 
     [Fact]
+    public async Task A_cancelled_attempt_asks_the_guest_for_nothing()
+    {
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => _domain.SuspendAsync(Long, new CancellationToken(canceled: true)));
+
+        Assert.Equal(0, _guest.Suspensions);
+        Assert.Equal(1, _guest.Step());
+    }
+
+    [Fact]
     public async Task A_paused_guest_does_not_acknowledge()
     {
         _guest.Pause();
