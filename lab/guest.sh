@@ -77,6 +77,7 @@ vcpus = $vcpus
 disk = [$disks]
 vif = [$nics]
 extra = "console=hvc0 loglevel=2 panic=5 xtl.app=$app ${address:+xtl.ip=$address }$*"
+tsc_mode = "native"
 on_crash = "preserve"
 on_reboot = "destroy"
 EOF

@@ -84,22 +84,21 @@ public abstract class CopyConformance : ConformanceFacts
         SkipUnlessPagesCanBeCopied();
         await SuspendAsync();
         PageType[] types = PageDigests.TypesOf(Domain);
-        long hole = Array.IndexOf(types, PageType.Unpopulated, Array.FindIndex(types, PageDigests.HasContents));
-        Assert.SkipWhen(hole < 0, "The guest's PFN space has no hole.");
+        long hole = EndOfWideHole(types);
         long[] pfns = DistinctPages(2);
         var unread = new List<long> { -1 };
         byte[] pages = new byte[5 * PageSize];
         pages.AsSpan().Fill(0xAA);
 
-        // The page before the hole and the hole in one run.
+        // The hole and the page behind it in one run.
         int copied = Domain.CopyPages(
-            [new(pfns[0], 1), new(hole - 1, 2), new(pfns[1], 1)], pages, unread);
+            [new(pfns[0], 1), new(hole, 2), new(pfns[1], 1)], pages, unread);
 
         Assert.Equal(3, copied);
         Assert.Equal([hole], unread);
         Assert.Equal(CopyOne(pfns[0]), pages[..PageSize]);
-        Assert.Equal(CopyOne(hole - 1), pages[PageSize..(2 * PageSize)]);
-        Assert.False(pages.AsSpan(2 * PageSize, PageSize).ContainsAnyExcept((byte)0));
+        Assert.False(pages.AsSpan(PageSize, PageSize).ContainsAnyExcept((byte)0));
+        Assert.Equal(CopyOne(hole + 1), pages[(2 * PageSize)..(3 * PageSize)]);
         Assert.Equal(CopyOne(pfns[1]), pages[(3 * PageSize)..(4 * PageSize)]);
         Assert.False(pages.AsSpan(4 * PageSize).ContainsAnyExcept((byte)0xAA));
     }
@@ -150,6 +149,26 @@ public abstract class CopyConformance : ConformanceFacts
         Assert.SkipWhen(Domain.CanCopyPages, "This guest's pages are copied.");
 
         Assert.Throws<NotSupportedException>(() => Domain.CopyPages([new(0, 1)], new byte[PageSize], []));
+    }
+
+    /// <summary>The last PFN of a hole under populated pages. Not any unpopulated PFN will do: Xen calls pages of its own
+    /// that a guest sees (shared info, grant table) unpopulated, and lets them be read.</summary>
+    private static long EndOfWideHole(PageType[] types)
+    {
+        const int Wide = 1024;
+        int width = 0;
+        for (int pfn = 0; pfn < types.Length; pfn++)
+        {
+            if (width >= Wide && PageDigests.HasContents(types[pfn]))
+            {
+                return pfn - 1;
+            }
+
+            width = types[pfn] == PageType.Unpopulated ? width + 1 : 0;
+        }
+
+        Assert.Skip("The guest's PFN space has no wide hole.");
+        return 0;
     }
 
     /// <summary>PFNs whose pages differ from each other and are not zero.</summary>
