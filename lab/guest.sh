@@ -11,8 +11,9 @@ usage: ./dev lab guest NODE create NAME [--type pvh|pv] [--memory MIB] [--vcpus 
        ./dev lab guest NODE log NAME [--follow]
        ./dev lab guest NODE list
 
-create   --type    pvh (the default) or pv
-         --memory  96 MiB where nothing else is said
+create   makes a guest and returns when it is up
+         --type    pvh (the default) or pv
+         --memory  96 MiB where nothing else is said, which is the least that the kernel needs
          --disk    a disk of so many MiB, /dev/xvda in the guest
          --vif     a network card on the node's bridge; the guest's address is printed
          --app     the program that the guest runs: stepper (the default) or bank
@@ -41,7 +42,7 @@ create() {
         esac
     done
     [[ $type == pvh || $type == pv ]] || usage_error "--type is pvh or pv, not '$type'"
-    [[ $memory =~ ^[0-9]+$ ]] && ((memory >= 64)) || usage_error "--memory is a number of MiB from 64 on, not '$memory'"
+    [[ $memory =~ ^[0-9]+$ ]] && ((memory >= 96)) || usage_error "--memory is a number of MiB from 96 on, which the kernel needs, not '$memory'"
     [[ $disk =~ ^[0-9]+$ && $vcpus =~ ^[1-9][0-9]*$ ]] || usage_error "--disk and --vcpus are numbers"
     [[ $app == stepper || $app == bank ]] || usage_error "--app is stepper or bank, not '$app'"
     # What follows runs in the Dom0; its words are arguments, so nothing in them is interpreted.
@@ -81,8 +82,23 @@ tsc_mode = "native"
 on_crash = "preserve"
 on_reboot = "destroy"
 EOF
-        xl create "$dir/$name.cfg" >&2 || { rm -f "$dir/$name".{cfg,img}; exit 1; }
-        echo "$name${address:+ $address}"
+        give_up() { echo "$1" >&2; xl destroy "$name" 2>/dev/null; rm -f "$dir/$name".{cfg,img}; exit 1; }
+        log=/var/log/xen/console/guest-$name.log
+        for attempt in 1 2 3; do
+            xl create -q "$dir/$name.cfg" >&2 || give_up "node $node could not create $name"
+            for ((waited = 0; waited < 240; waited++)); do
+                if grep -qs "^guest: ready" "$log"; then
+                    echo "$name${address:+ $address}"
+                    exit
+                fi
+                xl domid "$name" >/dev/null 2>&1 || break
+                sleep 0.5
+            done
+            ((waited < 240)) || give_up "$name did not come up within two minutes; its console: $(tail -n 5 "$log")"
+            # docs/lab.md: the emulator now and then loses the page tables of a PVH guest at its boot.
+            echo "$name ended at boot (attempt $attempt of 3): $(xl dmesg | grep -a "Triple fault" | tail -n 1)" >&2
+        done
+        give_up "$name did not come up in three attempts"
     ' create "$NAME" "$type" "$memory" "$vcpus" "$disk" "$vif" "$app" "$NODE" "${extra[@]}"
 }
 

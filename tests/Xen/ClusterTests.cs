@@ -14,10 +14,10 @@ public sealed partial class ClusterTests
         lab.Do("up", "--nodes", "2");
         // The first card of a node gets the first address behind the Dom0's.
         string name = $"bank-{protocol}";
-        lab.Do("guest", "1", "create", name, "--memory", "64", "--vif", "--app", "bank", "bank.id=0", "bank.peers=1@10.77.2.2", $"bank.proto={protocol}");
+        lab.Do("guest", "1", "create", name, "--vif", "--app", "bank", "bank.id=0", "bank.peers=1@10.77.2.2", $"bank.proto={protocol}");
         try
         {
-            string address = lab.Do("guest", "2", "create", name, "--memory", "64", "--vif", "--app", "bank", "bank.id=1", "bank.peers=0@10.77.1.2", $"bank.proto={protocol}");
+            string address = lab.Do("guest", "2", "create", name, "--vif", "--app", "bank", "bank.id=1", "bank.peers=0@10.77.1.2", $"bank.proto={protocol}");
             Assert.Equal($"{name} 10.77.2.2\n", address);
 
             await Lab.WaitForAsync(

@@ -8,7 +8,7 @@ public sealed class GuestTests
     {
         Lab lab = Lab.Shared;
         const string Name = "judge";
-        lab.Do("guest", "1", "create", Name, "--memory", "64", "--disk", "8", "stepper.pages=256", "stepper.write=32");
+        lab.Do("guest", "1", "create", Name, "--disk", "8", "stepper.pages=256", "stepper.write=32");
         try
         {
             await StepsBeyondAsync(Name, 10);
