@@ -1,0 +1,81 @@
+using XenTwoLevelCkpt.Images.Verification;
+
+namespace XenTwoLevelCkpt.Images.Store;
+
+/// <summary>Keeps checkpoints. A checkpoint is there as a whole or not at all.</summary>
+/// <remarks>Thread-safe, except that a checkpoint must not be removed or rewritten while it is read.</remarks>
+public interface ICheckpointStore : IDisposable
+{
+    /// <summary>The checkpoints, oldest epoch first: a list that does not change any more.</summary>
+    IReadOnlyList<CheckpointManifest> Checkpoints { get; }
+
+    /// <summary>Checkpoints that are there and cannot be read, found when the store was opened.</summary>
+    IReadOnlyList<Finding> Problems { get; }
+
+    /// <summary>An epoch number that is higher than all in the store.</summary>
+    ulong NextEpoch { get; }
+
+    /// <summary>How a file is called in messages.</summary>
+    /// <param name="epoch">The checkpoint's epoch.</param>
+    /// <param name="file">The file's name, from the manifest.</param>
+    string PathOf(ulong epoch, string file);
+
+    /// <summary>Opens an image.</summary>
+    /// <param name="epoch">The checkpoint's epoch.</param>
+    /// <param name="file">The file's name, from the manifest.</param>
+    /// <returns>A stream that can seek.</returns>
+    /// <exception cref="IOException">It is not there, or cannot be read.</exception>
+    Stream OpenRead(ulong epoch, string file);
+
+    /// <summary>Begins a checkpoint.</summary>
+    /// <param name="epoch">Its epoch, at least <see cref="NextEpoch"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The epoch was used already.</exception>
+    /// <exception cref="IOException">The store cannot be written.</exception>
+    ICheckpointTransaction Begin(ulong epoch);
+
+    /// <summary>Begins to replace images of a checkpoint by others of the same state.</summary>
+    /// <param name="epoch">Its epoch.</param>
+    /// <exception cref="KeyNotFoundException">There is no such checkpoint.</exception>
+    ICheckpointTransaction Rewrite(ulong epoch);
+
+    /// <summary>Removes a checkpoint. Whether others build upon it is the caller's business.</summary>
+    /// <param name="epoch">Its epoch.</param>
+    /// <exception cref="KeyNotFoundException">There is no such checkpoint.</exception>
+    /// <exception cref="IOException">The store cannot be written.</exception>
+    void Remove(ulong epoch);
+}
+
+/// <summary>A change of a store: nothing of it shows before <see cref="Commit"/>, everything after.</summary>
+/// <remarks>Disposing it without a commit, or after one that failed, leaves the store as it was before.</remarks>
+public interface ICheckpointTransaction : IDisposable
+{
+    /// <summary>Creates a file, readable by its owner only.</summary>
+    /// <param name="file">Its name; none that the checkpoint has already.</param>
+    /// <returns>A stream that belongs to the transaction. It is not buffered.</returns>
+    /// <exception cref="IOException">The file could not be made.</exception>
+    Stream Create(string file);
+
+    /// <summary>Makes all files durable, and then the manifest that names them. Files that the manifest of a rewritten
+    /// checkpoint does not name any more are removed after that.</summary>
+    /// <param name="manifest">Names the created files, and of a rewritten checkpoint those that stay.</param>
+    /// <exception cref="ArgumentException">It does not name what is there.</exception>
+    /// <exception cref="IOException">The store could not be written; it is as it was before. For a rewritten
+    /// checkpoint this can also be known only after its new manifest took the old one's place; both say the same
+    /// state.</exception>
+    void Commit(CheckpointManifest manifest);
+}
+
+/// <summary>Another process has a store open for writing.</summary>
+public sealed class StoreLockedException : IOException
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="root">The store.</param>
+    /// <param name="inner">The cause.</param>
+    public StoreLockedException(string root, Exception inner)
+        : base(
+            $"Store {root} is in use by another process, and has one writer at a time. Stop the other one "
+            + $"('fuser {root}/{DirectoryStore.LockName}' names it), or open the store for reading.",
+            inner)
+    {
+    }
+}
