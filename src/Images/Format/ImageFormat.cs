@@ -42,6 +42,9 @@ public static class ImageFormat
     /// <summary>The longest name of a blob or a disk, in bytes of UTF-8.</summary>
     public const int MaxNameLength = 255;
 
+    /// <summary>The most blobs of an image. Bounds the names that a reader keeps to find repeated ones.</summary>
+    public const int MaxBlobs = 65_536;
+
     /// <summary>The longest label of a checkpoint, in bytes of UTF-8.</summary>
     public const int MaxLabelLength = 64;
 

@@ -48,6 +48,9 @@ public sealed record ImageHeader
     /// <summary>True for contents that consist of numbered units.</summary>
     internal bool HasUnits => Content is ImageContent.Memory or ImageContent.BlockDevice;
 
+    /// <summary>True for contents that begin with a DISK record.</summary>
+    internal bool NeedsDisk => Content is ImageContent.BlockDevice or ImageContent.Directory;
+
     /// <summary>What is wrong with the fields, or null.</summary>
     internal string? Problem()
     {

@@ -11,7 +11,7 @@ public sealed class ImageReader : IDisposable
     private readonly Stream _stream;
     private readonly string _file;
     private readonly byte[] _recordHeader = new byte[ImageFormat.RecordHeaderSize];
-    private readonly RecordDecoder _decoder;
+    private RecordDecoder _decoder;
 
     // Grow with the records, to MaxPayload at most.
     private byte[] _payload = [];
@@ -152,6 +152,11 @@ public sealed class ImageReader : IDisposable
                 throw new ImageCorruptException(_file, length, "the file ends inside a record");
             }
 
+            if ((header.Type == RecordType.Disk) != (records.Count == 0 && Header.NeedsDisk))
+            {
+                throw new ImageCorruptException(_file, start, "a DISK record is missing, or in the wrong place");
+            }
+
             Count(header);
             records.Add(start);
             _offset += header.Length;
@@ -172,6 +177,22 @@ public sealed class ImageReader : IDisposable
         _stream.Position = offset;
         RecordHeader header = ReadHeader();
         _decoder.Decode(header, ReadPayload(header), offset, visitor, backwards: true);
+    }
+
+    /// <summary>Forgets which records were read out of order, so that all can be read again.</summary>
+    internal void Restart() => _decoder = new RecordDecoder(Header, _file);
+
+    /// <summary>After all records were read out of order, each once: compares what they held with the totals.</summary>
+    /// <exception cref="ImageCorruptException">They differ.</exception>
+    internal void CheckTotals()
+    {
+        long end = Trailer!.Totals.FileLength - ImageFormat.EndSize;
+        if (Trailer.Totals != _decoder.Totals with { Records = _records, FileLength = Trailer.Totals.FileLength })
+        {
+            throw new ImageCorruptException(_file, end, "the records hold something else than the totals say");
+        }
+
+        _decoder.CheckEnd(end);
     }
 
     /// <inheritdoc/>

@@ -23,6 +23,9 @@ public sealed class ImageWriter : IDisposable
     private long _zeroUnits;
     private long _unpopulatedUnits;
     private long _blobBytes;
+    private readonly HashSet<string> _blobs = new(StringComparer.Ordinal);
+    private byte[]? _blob;
+    private uint _blobPart;
     private bool _hasDisk;
     private bool _complete;
 
@@ -156,44 +159,52 @@ public sealed class ImageWriter : IDisposable
     /// <summary>Adds a blob.</summary>
     /// <param name="name">Its name: 1 to <see cref="ImageFormat.MaxNameLength"/> bytes of UTF-8; once an image.</param>
     /// <param name="content">Its bytes.</param>
+    /// <exception cref="ArgumentException">The name cannot be stored, or is taken.</exception>
     /// <exception cref="ImageWriteException">The image could not be written.</exception>
     public void AddBlob(string name, ReadOnlySpan<byte> content)
     {
-        byte[] encoded = BeginBlob(name);
-        for (uint part = 0; ; part++)
-        {
-            Batch batch = _pipeline.Current;
-            int length = Math.Min(content.Length, batch.Capacity);
-            content[..length].CopyTo(batch.Room(length));
-            content = content[length..];
-            SubmitBlob(batch, encoded, part, content.IsEmpty);
-            if (content.IsEmpty)
-            {
-                return;
-            }
-        }
+        CheckBlob();
+        AddBlobPart(name, content, last: true);
     }
 
     /// <summary>Adds a blob of any length.</summary>
     /// <param name="name">Its name, as for <see cref="AddBlob(string, ReadOnlySpan{byte})"/>.</param>
     /// <param name="content">Read to its end.</param>
+    /// <exception cref="ArgumentException">The name cannot be stored, or is taken.</exception>
     /// <exception cref="ImageWriteException">The image could not be written.</exception>
     public void AddBlob(string name, Stream content)
     {
-        ArgumentNullException.ThrowIfNull(content);
-        byte[] encoded = BeginBlob(name);
-        for (uint part = 0; ; part++)
+        CheckBlob();
+        AddStream(name, content);
+    }
+
+    /// <summary>Adds the layer of a directory that this checkpoint sealed, as an opaque stream; named by the
+    /// checkpoint, since folding puts the layers of several into one image.</summary>
+    /// <param name="content">Read to its end.</param>
+    /// <exception cref="ImageWriteException">The image could not be written.</exception>
+    public void AddLayer(Stream content)
+    {
+        if (Header.Content != ImageContent.Directory)
+        {
+            throw new InvalidOperationException($"An image of {Header.Content} has no layers.");
+        }
+
+        AddStream(Header.CheckpointId.ToString("D"), content);
+    }
+
+    /// <summary>Adds the next bytes of a blob.</summary>
+    internal void AddBlobPart(string name, ReadOnlySpan<byte> content, bool last)
+    {
+        OpenBlob(name);
+        do
         {
             Batch batch = _pipeline.Current;
-            int length = content.ReadAtLeast(batch.Room(batch.Capacity), batch.Capacity, throwOnEndOfStream: false);
-            bool last = length < batch.Capacity;
-            _ = batch.Room(length);
-            SubmitBlob(batch, encoded, part, last);
-            if (last)
-            {
-                return;
-            }
+            int length = Math.Min(content.Length, batch.Capacity);
+            content[..length].CopyTo(batch.Room(length));
+            content = content[length..];
+            SubmitBlob(batch, last && content.IsEmpty);
         }
+        while (!content.IsEmpty);
     }
 
     /// <summary>Says which disk the image belongs to. Comes first in images of disks.</summary>
@@ -237,6 +248,11 @@ public sealed class ImageWriter : IDisposable
         ArgumentNullException.ThrowIfNull(closing);
         Names.CheckLabel(closing.Label);
         CheckContent(Header.Content);
+        if (_blob is not null)
+        {
+            throw new InvalidOperationException("A blob has no end.");
+        }
+
         Flush();
         _complete = true;
         var trailer = new ImageTrailer
@@ -311,22 +327,55 @@ public sealed class ImageWriter : IDisposable
         }
     }
 
-    private byte[] BeginBlob(string name)
+    private void AddStream(string name, Stream content)
     {
-        byte[] encoded = Names.Encode(name);
-        if (Header.HasUnits)
+        ArgumentNullException.ThrowIfNull(content);
+        OpenBlob(name);
+        while (_blob is not null)
+        {
+            Batch batch = _pipeline.Current;
+            int length = content.ReadAtLeast(batch.Room(batch.Capacity), batch.Capacity, throwOnEndOfStream: false);
+            bool last = length < batch.Capacity;
+            _ = batch.Room(length);
+            SubmitBlob(batch, last);
+        }
+    }
+
+    private void CheckBlob()
+    {
+        if (Header.Content is not (ImageContent.Registers or ImageContent.Channels))
         {
             throw new InvalidOperationException($"An image of {Header.Content} has no blobs.");
         }
-
-        CheckContent(Header.Content);
-        return encoded;
     }
 
-    private void SubmitBlob(Batch batch, ReadOnlySpan<byte> name, uint part, bool last)
+    private void OpenBlob(string name)
+    {
+        if (_blob is not null)
+        {
+            return;
+        }
+
+        CheckContent(Header.Content);
+        byte[] encoded = Names.Encode(name);
+        if (_blobs.Count == ImageFormat.MaxBlobs || !_blobs.Add(name))
+        {
+            throw new ArgumentException($"Blob {name} was added already, or is one too many.", nameof(name));
+        }
+
+        _blob = encoded;
+        _blobPart = 0;
+    }
+
+    private void SubmitBlob(Batch batch, bool last)
     {
         _blobBytes += batch.DataLength;
-        batch.SetBlob(name, part, last);
+        batch.SetBlob(_blob, _blobPart++, last);
+        if (last)
+        {
+            _blob = null;
+        }
+
         _pipeline.Submit();
     }
 

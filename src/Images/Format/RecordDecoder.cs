@@ -36,25 +36,26 @@ internal sealed class RecordDecoder
         BlobBytes = _blobBytes,
     };
 
-    private bool NeedsDisk => _header.Content is ImageContent.BlockDevice or ImageContent.Directory;
-
     internal void Decode(
         RecordHeader header, ReadOnlySpan<byte> payload, long start, ImageVisitor visitor, bool backwards = false)
     {
         long at = start + ImageFormat.RecordHeaderSize;
+        if (header.Type != RecordType.Disk && !backwards)
+        {
+            RequireDisk(start);
+        }
+
         switch (header.Type)
         {
             case RecordType.Runs or RecordType.Blob or RecordType.Disk when header.IsOptional:
                 throw Corrupt(start + 2, "a record that is never optional is marked as optional");
             case RecordType.Runs when _header.HasUnits:
-                RequireDisk(start, backwards);
                 DecodeRuns(payload, at, visitor, backwards);
                 break;
             case RecordType.Blob when !_header.HasUnits:
-                RequireDisk(start, backwards);
                 DecodeBlob(payload, at, visitor);
                 break;
-            case RecordType.Disk when NeedsDisk && (!_hasDisk || backwards):
+            case RecordType.Disk when _header.NeedsDisk && (!_hasDisk || backwards):
                 DecodeDisk(payload, at, visitor);
                 break;
             case RecordType.Runs or RecordType.Blob or RecordType.Disk:
@@ -73,7 +74,7 @@ internal sealed class RecordDecoder
     /// <summary>Checks that nothing is missing before END.</summary>
     internal void CheckEnd(long start)
     {
-        RequireDisk(start, anyOrder: false);
+        RequireDisk(start);
         if (_openBlob is not null)
         {
             throw Corrupt(start, $"the last part of blob {_openBlob} is missing");
@@ -171,6 +172,11 @@ internal sealed class RecordDecoder
             throw Corrupt(at + 2, "a reserved flag of a blob is set");
         }
 
+        if (_blobs.Count == ImageFormat.MaxBlobs && part == 0)
+        {
+            throw Corrupt(at, $"there are more than {ImageFormat.MaxBlobs} blobs");
+        }
+
         if (_openBlob is null ? part != 0 || !_blobs.Add(name) : part != _nextPart || name != _openBlob)
         {
             throw Corrupt(at, $"part {part} of blob {name} has no place here");
@@ -240,9 +246,9 @@ internal sealed class RecordDecoder
         throw Corrupt(at, "a compressed block holds less than belongs there");
     }
 
-    private void RequireDisk(long start, bool anyOrder)
+    private void RequireDisk(long start)
     {
-        if (NeedsDisk && !_hasDisk && !anyOrder)
+        if (_header.NeedsDisk && !_hasDisk)
         {
             throw Corrupt(start, "an image of a disk does not begin with its disk");
         }
