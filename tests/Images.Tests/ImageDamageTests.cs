@@ -1,4 +1,7 @@
+using System.Buffers.Binary;
 using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Verification;
+using XenTwoLevelCkpt.NativeInterop.Memory;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Images.Tests;
@@ -36,12 +39,126 @@ public class ImageDamageTests
         Assert.False(Fails(image));
     }
 
+    [Theory]
+    [InlineData(ImageContent.Memory)]
+    [InlineData(ImageContent.Registers)]
+    [InlineData(ImageContent.BlockDevice)]
+    public void What_was_written_wrong_with_right_checksums_never_gets_past_the_reader(ImageContent content)
+    {
+        byte[] image = Sample.Write(Sample.Header(64, content), w =>
+        {
+            if (content == ImageContent.Registers)
+            {
+                w.AddBlob("cpu-policy", Sample.Compressible(1, 5000));
+                w.AddBlob("tsc", []);
+                return;
+            }
+
+            if (content == ImageContent.BlockDevice)
+            {
+                w.AddDisk(new DiskInfo("xvda", 64 * Sample.Unit));
+            }
+
+            w.AddUnits(new PfnRun(3, 4), Sample.Compressible(1, 4 * Sample.Unit));
+            w.AddZero(new PfnRun(60, 4));
+        });
+        var random = new Random(1);
+        int rejected = 0;
+        for (int i = 0; i < 20_000; i++)
+        {
+            byte[] wrong = [.. image];
+            List<(int Start, int Length)> records = Records(image);
+            (int start, int length) = records[random.Next(records.Count)];
+
+            // Field boundaries are in the first bytes of a payload; high values find missing bounds.
+            int at = start + (random.Next(4) == 0 ? random.Next(4) : 16 + random.Next(Math.Min(length - 16, 60)));
+            wrong[at] = (byte)(random.Next(3) == 0 ? 0xff : random.Next(256));
+            Seal(wrong.AsSpan(start, length));
+            rejected += Verifier.VerifyImage(new MemoryStream(wrong), "wrong").Count > 0 ? 1 : 0;
+        }
+
+        Assert.InRange(rejected, 1000, 20_000);
+    }
+
+    [Fact]
+    public void Two_records_in_each_others_place_are_found()
+    {
+        byte[] image = Sample.Small();
+        List<(int Start, int Length)> records = Records(image);
+        (int first, int a) = records[0];
+        (int second, int b) = records[1];
+        byte[] swapped =
+        [
+            .. image[..first], .. image.AsSpan(second, b), .. image.AsSpan(first, a), .. image[(second + b)..],
+        ];
+        Assert.True(Fails(swapped));
+        using var reader = new ImageReader(new MemoryStream(swapped), "swapped");
+        Assert.Throws<ImageCorruptException>(reader.ScanRecords);
+    }
+
+    [Fact]
+    public void Records_that_may_be_skipped_are_and_others_are_not()
+    {
+        byte[] image = Sample.Small();
+        (int start, int length) = Records(image)[1];
+        byte[] unknown = [.. image];
+        BinaryPrimitives.WriteUInt16LittleEndian(unknown.AsSpan(start), 77);
+        Seal(unknown.AsSpan(start, length));
+        Assert.Throws<ImageUnsupportedException>(() => Read(unknown));
+
+        // Marked optional, only END's checksum and totals tell of the change.
+        unknown[start + 2] = 1;
+        Seal(unknown.AsSpan(start, length));
+        ImageCorruptException e = Assert.Throws<ImageCorruptException>(() => Read(unknown));
+        Assert.Contains("in another order than written", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_later_version_and_an_encrypted_image_are_named_as_such()
+    {
+        byte[] later = Sample.Small(), encrypted = Sample.Small();
+        later[8] = 2;
+        encrypted[98] = 1;
+        BinaryPrimitives.WriteUInt32LittleEndian(later.AsSpan(156), Crc32C.Compute(later.AsSpan(0, 156)));
+        BinaryPrimitives.WriteUInt32LittleEndian(encrypted.AsSpan(156), Crc32C.Compute(encrypted.AsSpan(0, 156)));
+        Assert.Contains(
+            "version 2", Assert.Throws<ImageUnsupportedException>(() => Read(later)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "encrypted", Assert.Throws<ImageUnsupportedException>(() => Read(encrypted)).Message,
+            StringComparison.Ordinal);
+    }
+
+    private static void Seal(Span<byte> record)
+    {
+        uint checksum = Crc32C.Append(Crc32C.Compute(record[..8]), record[16..]);
+        BinaryPrimitives.WriteUInt32LittleEndian(record[8..], checksum);
+        BinaryPrimitives.WriteUInt32LittleEndian(record[12..], Crc32C.Compute(record[..12]));
+    }
+
+    private static List<(int Start, int Length)> Records(byte[] image)
+    {
+        var records = new List<(int, int)>();
+        for (int at = ImageFormat.HeaderSize; at < image.Length;)
+        {
+            int length = ImageFormat.RecordHeaderSize + BitConverter.ToInt32(image, at + 4);
+            records.Add((at, length));
+            at += length;
+        }
+
+        return records;
+    }
+
+    private static void Read(byte[] image)
+    {
+        using var reader = new ImageReader(new MemoryStream(image), "sample");
+        _ = reader.ReadToEnd(new MemoryModel(Sample.Unit));
+    }
+
     private static bool Fails(byte[] image)
     {
         try
         {
-            using var reader = new ImageReader(new MemoryStream(image), "sample");
-            _ = reader.ReadToEnd(new MemoryModel(Sample.Unit));
+            Read(image);
             return false;
         }
         catch (ImageCorruptException)

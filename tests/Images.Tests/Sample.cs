@@ -30,13 +30,14 @@ internal static class Sample
     internal static CheckpointClosing Closing(ulong index = 3) => new(index, Time.AddSeconds(1), "before the upgrade");
 
     internal static byte[] Write(
-        ImageHeader header, Action<ImageWriter> fill, int threads = 0, int batchSize = 4096)
+        ImageHeader header, Action<ImageWriter> fill, int threads = 0, int batchSize = 4096,
+        CheckpointClosing? closing = null)
     {
         var stream = new MemoryStream();
         using var writer = new ImageWriter(
             stream, header, "sample", new ImageWriterOptions { CompressionThreads = threads, BatchSize = batchSize });
         fill(writer);
-        _ = writer.Complete(Closing());
+        _ = writer.Complete(closing ?? Closing());
         return stream.ToArray();
     }
 

@@ -128,10 +128,9 @@ public sealed class Chain : IDisposable
         var newest = new NewestCopies(visitor, Header.UnitCount, Header.UnitSize);
         for (int i = 0; i < _readers.Length; i++)
         {
-            // The newest image's disk is the one that the state has.
             if (Header.NeedsDisk)
             {
-                _readers[i].ReadRecordAt(_records[i][0], i == 0 ? visitor : newest);
+                VisitDisk(i, visitor);
             }
 
             newest.Limit = Math.Min(newest.Limit, _readers[i].Header.UnitCount);
@@ -158,6 +157,25 @@ public sealed class Chain : IDisposable
         foreach (ImageReader reader in _readers)
         {
             reader.Dispose();
+        }
+    }
+
+    // The newest image's disk is the one that the state has. An image says which disk it is of in this record only.
+    private void VisitDisk(int image, ImageVisitor visitor)
+    {
+        var found = new DiskVisitor();
+        _readers[image].ReadRecordAt(_records[image][0], found);
+        ManifestPart part = Links[image].Part;
+        if (found.Disk!.Name != part.Name)
+        {
+            throw new ImageCorruptException(
+                _readers[image].File, _records[image][0],
+                $"the image is of disk {found.Disk.Name}, the manifest says {part.Name}");
+        }
+
+        if (image == 0)
+        {
+            visitor.OnDisk(found.Disk);
         }
     }
 

@@ -42,8 +42,8 @@ public sealed class ImageReader : IDisposable
     /// <summary>The image's trailer, once END was read.</summary>
     public ImageTrailer? Trailer { get; private set; }
 
-    /// <summary>Where the next record begins, in bytes.</summary>
-    internal long Offset => _offset;
+    /// <summary>The file's name for messages.</summary>
+    internal string File => _file;
 
     /// <summary>True where <see cref="ReadRecord"/> can go on after it threw: it found a record damaged and knows where
     /// the next one begins.</summary>

@@ -136,7 +136,7 @@ public static class Verifier
         Stream stream, string file, List<Finding> findings)
     {
         ImageReader? reader = null;
-        var visitor = new DiskOf();
+        var visitor = new DiskVisitor();
         bool more = true;
         while (more)
         {
@@ -194,12 +194,5 @@ public static class Verifier
                     store.PathOf(manifest.Epoch, part.File), 88, "the unit differs from that of its parent"));
             }
         }
-    }
-
-    private sealed class DiskOf : ImageVisitor
-    {
-        internal DiskInfo? Disk { get; private set; }
-
-        public override void OnDisk(DiskInfo disk) => Disk = disk;
     }
 }
