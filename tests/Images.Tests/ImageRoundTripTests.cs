@@ -97,6 +97,24 @@ public class ImageRoundTripTests
         Assert.InRange(image.Length, 1, 400);
     }
 
+    [Theory]
+    [InlineData(512)]
+    [InlineData(4096)]
+    public void One_byte_anywhere_makes_a_page_no_zero_page(int unitSize)
+    {
+        for (int at = 0; at < unitSize; at++)
+        {
+            byte[] page = new byte[unitSize];
+            page[at] = 1;
+            byte[] image = Sample.Write(
+                Sample.Header(1, unitSize: unitSize), w => w.AddUnits(new PfnRun(0, 1), page));
+            var model = new MemoryModel(unitSize);
+            using var reader = new ImageReader(new MemoryStream(image), "sample");
+            _ = reader.ReadToEnd(model);
+            Assert.Equal(page, model.Units[0]);
+        }
+    }
+
     [Fact]
     public void Data_that_does_not_shrink_is_stored_as_it_is()
     {

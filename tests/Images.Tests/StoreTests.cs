@@ -173,6 +173,43 @@ public class StoreTests
     }
 
     [Fact]
+    public void What_something_builds_upon_is_not_removed()
+    {
+        using var folder = new TemporaryFolder();
+        using var store = DirectoryStore.Open(folder.Path);
+        CheckpointManifest[] all = ChainTests.Three(store);
+        Assert.False(store.Remove(1));
+        Assert.False(store.Remove(2));
+        using (var draft = new CheckpointDraft(store, "node1"))
+        {
+            StoreSample.Fill(draft, all[2].Id, w => w.AddZero(new PfnRun(0, 1)));
+            Assert.False(store.Remove(3));
+        }
+
+        using (store.Rewrite(3))
+        {
+            Assert.False(store.Remove(3));
+            Assert.Throws<InvalidOperationException>(() => store.Rewrite(3));
+        }
+
+        Assert.True(store.Remove(3));
+        Assert.Equal(2, store.Checkpoints.Count);
+    }
+
+    [Fact]
+    public void A_part_that_is_not_possible_does_not_spoil_the_draft()
+    {
+        using var folder = new TemporaryFolder();
+        using var store = DirectoryStore.Open(folder.Path);
+        using var draft = new CheckpointDraft(store, "node1");
+        Assert.Throws<ArgumentException>(
+            () => draft.AddPart(StoreSample.Memory(Guid.Empty) with { UnitSize = 1000 }));
+        StoreSample.Fill(draft, Guid.Empty, w => w.AddZero(new PfnRun(0, 1)));
+        _ = draft.Commit(StoreSample.Closing(1));
+        Assert.Empty(Verifier.VerifyStore(store));
+    }
+
+    [Fact]
     public void Files_are_for_their_owner_only()
     {
         using var folder = new TemporaryFolder();

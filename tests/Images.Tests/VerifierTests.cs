@@ -1,6 +1,8 @@
+using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
+using XenTwoLevelCkpt.NativeInterop.Memory;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Images.Tests;
@@ -175,6 +177,54 @@ public class VerifierTests
             Verifier.VerifyStore(store),
             f => f.File == mine && f.Problem.Contains("of domain", StringComparison.Ordinal));
         Assert.Throws<ImageCorruptException>(() => StoreSample.State(store, store.Checkpoints[0].Id));
+    }
+
+    [Fact]
+    public void A_whole_image_of_the_same_name_with_other_contents_is_found()
+    {
+        using var folder = new TemporaryFolder();
+        Fill(folder);
+        using var store = DirectoryStore.OpenReadOnly(folder.Path);
+        string path = store.PathOf(1, $"{Sample.Domain:D}.inm");
+        ImageHeader header;
+        using (FileStream stream = File.OpenRead(path))
+        {
+            header = ImageHeader.ReadFrom(stream, path);
+        }
+
+        File.WriteAllBytes(path, Sample.Write(
+            header, w => w.AddUnits(new PfnRun(1, 2), Sample.Noise(99, 2 * Sample.Unit)),
+            closing: StoreSample.Closing(1)));
+        Finding finding = Assert.Single(Verifier.VerifyStore(store));
+        Assert.Contains("SHA-256", finding.Problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Disks_in_each_others_place_are_found_also_when_read()
+    {
+        using var folder = new TemporaryFolder();
+        using var store = DirectoryStore.Open(folder.Path);
+        using (var draft = new CheckpointDraft(store, "node1"))
+        {
+            foreach (string name in (string[])["xvda", "xvdb"])
+            {
+                draft.AddPart(StoreSample.Memory(Guid.Empty) with
+                {
+                    Content = ImageContent.BlockDevice,
+                    Disk = new DiskInfo(name, StoreSample.Units * Sample.Unit),
+                }).AddZero(new PfnRun(0, 1));
+            }
+
+            _ = draft.Commit(StoreSample.Closing(1));
+        }
+
+        CheckpointManifest manifest = store.Checkpoints[0];
+        string a = store.PathOf(1, $"{Sample.Domain:D}.xvda.ind"), b = store.PathOf(1, $"{Sample.Domain:D}.xvdb.ind");
+        File.Copy(b, a, overwrite: true);
+        Assert.Contains(
+            Verifier.VerifyStore(store), f => f.Problem.Contains("of disk xvdb", StringComparison.Ordinal));
+        using Chain chain = Chain.Open(store, manifest.Id, Sample.Domain, ImageContent.BlockDevice, "xvda");
+        Assert.Throws<ImageCorruptException>(() => chain.Visit(new MemoryModel(Sample.Unit)));
     }
 
     [Fact]

@@ -15,11 +15,12 @@ public static class Folding
     /// <param name="content">What the part holds.</param>
     /// <param name="name">The disk's name; empty for other parts.</param>
     /// <param name="options">How to write; the defaults where null.</param>
-    /// <returns>True where there was something to fold.</returns>
+    /// <returns>True where it was folded; false where it is full already.</returns>
     /// <remarks>Needs memory for one bit a unit, and room in the store for the full image beside the increment. The
     /// increment is removed after the manifest that names the full image is durable.</remarks>
     /// <exception cref="ChainBrokenException">A parent is not in the store; nothing has changed.</exception>
     /// <exception cref="ImageException">An image of the chain is damaged; nothing has changed.</exception>
+    /// <exception cref="InvalidOperationException">The checkpoint is being rewritten already.</exception>
     /// <exception cref="IOException">The store could not be read or written; it says the same as before.</exception>
     public static bool Fold(
         ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "",
@@ -33,6 +34,14 @@ public static class Folding
         }
 
         using ICheckpointTransaction transaction = store.Rewrite(manifest.Epoch);
+
+        // Other parts of the checkpoint may have been folded since the chain was opened; this one may, too.
+        manifest = store.Checkpoints.Single(m => m.Epoch == manifest.Epoch);
+        if (manifest.Find(domain, content, name) != old)
+        {
+            return false;
+        }
+
         string file = NewName(manifest, domain, old);
         ManifestPart part;
         using (var writer = new ImageWriter(

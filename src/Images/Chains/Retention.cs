@@ -36,7 +36,7 @@ public static class Retention
     /// <param name="keep">Says of a checkpoint that it is needed whatever the policy says, such as the line that a
     /// recovery would go back to.</param>
     /// <param name="cancellationToken">Stops between two folds or removals; the store is whole then.</param>
-    /// <remarks>At every moment, also of a crash, every checkpoint in the store has all that it builds upon.</remarks>
+    /// <remarks>What an open epoch builds upon is not removed; the next time, it may be. At every moment, also of a crash, every checkpoint in the store has all that it builds upon.</remarks>
     /// <exception cref="IOException">The store could not be read or written.</exception>
     public static RetentionResult Apply(
         ICheckpointStore store, RetentionPolicy policy, DateTimeOffset now,
@@ -56,8 +56,10 @@ public static class Retention
         foreach (CheckpointManifest manifest in all.Reverse().Where(m => !kept.Contains(m.Id)))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            store.Remove(manifest.Epoch);
-            run.Removed.Add(manifest);
+            if (store.Remove(manifest.Epoch))
+            {
+                run.Removed.Add(manifest);
+            }
         }
 
         return new RetentionResult(run.Folded, run.Removed, [.. run.Problems.Distinct()]);

@@ -81,26 +81,30 @@ public sealed class CheckpointDraft : IDisposable
             throw new ArgumentException($"Disk name '{disk}' is not possible for {part.Content}.", nameof(part));
         }
 
-        CheckParent(part);
+        var header = new ImageHeader
+        {
+            DomainUuid = part.DomainUuid,
+            CheckpointId = Id,
+            ParentId = part.ParentId,
+            Epoch = Epoch,
+            Created = DateTimeOffset.UtcNow,
+            Content = part.Content,
+            Kind = part.ParentId == Guid.Empty ? ImageKind.Full : ImageKind.Increment,
+            Compression = part.Compression,
+            UnitSize = part.UnitSize,
+            UnitCount = part.UnitCount,
+        };
+        if ((header.Problem() ?? part.Disk?.Problem(header)) is { } problem)
+        {
+            throw new ArgumentException($"There is no such part: {problem}.", nameof(part));
+        }
+
+        TakeParent(part);
         string file = PartNames.For(part.DomainUuid, part.Content, disk, 0);
         lock (_lock)
         {
             var writer = new ImageWriter(
-                _transaction.Create(file),
-                new ImageHeader
-                {
-                    DomainUuid = part.DomainUuid,
-                    CheckpointId = Id,
-                    ParentId = part.ParentId,
-                    Epoch = Epoch,
-                    Created = DateTimeOffset.UtcNow,
-                    Content = part.Content,
-                    Kind = part.ParentId == Guid.Empty ? ImageKind.Full : ImageKind.Increment,
-                    Compression = part.Compression,
-                    UnitSize = part.UnitSize,
-                    UnitCount = part.UnitCount,
-                },
-                _store.PathOf(Epoch, file),
+                _transaction.Create(file), header, _store.PathOf(Epoch, file),
                 part.Options ?? DefaultsFor(part.Content));
             _parts.Add((part, file, writer));
             if (part.Disk is { } info)
@@ -115,7 +119,6 @@ public sealed class CheckpointDraft : IDisposable
     /// <summary>Completes all parts and makes the checkpoint durable.</summary>
     /// <param name="closing">Its index, time and label.</param>
     /// <returns>The manifest.</returns>
-    /// <exception cref="InvalidOperationException">A parent left the store meanwhile.</exception>
     /// <exception cref="IOException">The store could not be written; it is as it was before.</exception>
     public CheckpointManifest Commit(CheckpointClosing closing)
     {
@@ -126,7 +129,6 @@ public sealed class CheckpointDraft : IDisposable
             var parts = new List<(PartSpec Spec, ManifestPart Part)>();
             foreach ((PartSpec spec, string file, ImageWriter writer) in _parts)
             {
-                CheckParent(spec);
                 ImageSummary summary = writer.Complete(closing);
                 parts.Add((spec, new ManifestPart(
                     spec.Content, spec.Disk?.Name ?? "", spec.ParentId, file, summary.Length, summary.Sha256)));
@@ -165,11 +167,13 @@ public sealed class CheckpointDraft : IDisposable
     private static ImageWriterOptions DefaultsFor(ImageContent content) =>
         content is ImageContent.Registers or ImageContent.Channels ? ImageWriterOptions.Small : new();
 
-    private void CheckParent(PartSpec part)
+    // The parent stays in the store while the draft is open.
+    private void TakeParent(PartSpec part)
     {
         if (part.ParentId != Guid.Empty
-            && _store.Checkpoints.FirstOrDefault(m => m.Id == part.ParentId)
-                ?.Find(part.DomainUuid, part.Content, part.Disk?.Name ?? "") is null)
+            && (!_transaction.Protect(part.ParentId)
+                || _store.Checkpoints.FirstOrDefault(m => m.Id == part.ParentId)
+                    ?.Find(part.DomainUuid, part.Content, part.Disk?.Name ?? "") is null))
         {
             throw new InvalidOperationException(
                 $"Checkpoint {part.ParentId} with {part.Content} of domain {part.DomainUuid} is not in the store, so "

@@ -29,6 +29,10 @@ public sealed record CheckpointManifest
         .SelectMany(d => d.Parts)
         .FirstOrDefault(p => p.Content == content && p.Name == name);
 
+    /// <summary>True where an increment names a checkpoint as its parent.</summary>
+    internal bool BuildsUpon(Guid checkpoint) =>
+        Domains.Any(d => d.Parts.Any(p => p.Kind == ImageKind.Increment && p.ParentId == checkpoint));
+
     /// <summary>The names of all files.</summary>
     internal IEnumerable<string> Files => Domains.SelectMany(d => d.Parts).Select(p => p.File);
 }

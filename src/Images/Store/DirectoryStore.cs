@@ -24,7 +24,10 @@ public sealed partial class DirectoryStore : ICheckpointStore
     private readonly FileStream? _lockFile;
     private readonly List<Finding> _problems = [];
     private readonly List<string> _recovered = [];
+
+    // Epochs that are being written or rewritten, and the checkpoints that they build upon.
     private readonly HashSet<ulong> _open = [];
+    private readonly List<Guid> _protected = [];
     private CheckpointManifest[] _checkpoints = [];
     private ulong _highest;
 
@@ -148,7 +151,7 @@ public sealed partial class DirectoryStore : ICheckpointStore
         }
         catch
         {
-            Close(epoch);
+            Close(epoch, []);
             throw;
         }
     }
@@ -157,18 +160,48 @@ public sealed partial class DirectoryStore : ICheckpointStore
     public ICheckpointTransaction Rewrite(ulong epoch)
     {
         ThrowIfReadOnly();
-        return new DirectoryTransaction(this, epoch, Get(epoch));
+        CheckpointManifest manifest;
+        lock (_lock)
+        {
+            manifest = Get(epoch);
+            if (!_open.Add(epoch))
+            {
+                throw new InvalidOperationException($"The checkpoint of epoch {epoch} is being rewritten already.");
+            }
+        }
+
+        return new DirectoryTransaction(this, epoch, manifest);
     }
 
     /// <inheritdoc/>
-    public void Remove(ulong epoch)
+    public bool Remove(ulong epoch)
     {
         ThrowIfReadOnly();
-        _ = Get(epoch);
+        CheckpointManifest manifest;
+        lock (_lock)
+        {
+            manifest = Get(epoch);
+            if (_open.Contains(epoch) || _protected.Contains(manifest.Id)
+                || _checkpoints.Any(m => m.BuildsUpon(manifest.Id)))
+            {
+                return false;
+            }
+
+            _checkpoints = [.. _checkpoints.Where(m => m.Epoch != epoch)];
+        }
+
         string folder = FolderOf(epoch);
         string garbage = folder + RemovalSuffix;
-        Directory.Move(folder, garbage);
-        Forget(epoch);
+        try
+        {
+            Directory.Move(folder, garbage);
+        }
+        catch
+        {
+            Put(manifest);
+            throw;
+        }
+
         At(CommitStep.RemovalRenamed);
         DirectorySync.Flush(Root);
         At(CommitStep.RemovalDurable);
@@ -179,6 +212,7 @@ public sealed partial class DirectoryStore : ICheckpointStore
         }
 
         Directory.Delete(garbage, recursive: true);
+        return true;
     }
 
     /// <inheritdoc/>
@@ -202,24 +236,34 @@ public sealed partial class DirectoryStore : ICheckpointStore
         }
     }
 
-    internal void Close(ulong epoch)
+    internal bool TryProtect(Guid checkpoint)
+    {
+        lock (_lock)
+        {
+            bool there = _checkpoints.Any(m => m.Id == checkpoint);
+            if (there)
+            {
+                _protected.Add(checkpoint);
+            }
+
+            return there;
+        }
+    }
+
+    internal void Close(ulong epoch, IEnumerable<Guid> isProtected)
     {
         lock (_lock)
         {
             _ = _open.Remove(epoch);
+            foreach (Guid checkpoint in isProtected)
+            {
+                _ = _protected.Remove(checkpoint);
+            }
         }
     }
 
     private CheckpointManifest Get(ulong epoch) => Checkpoints.FirstOrDefault(m => m.Epoch == epoch)
         ?? throw new KeyNotFoundException($"Store {Root} has no checkpoint of epoch {epoch}.");
-
-    private void Forget(ulong epoch)
-    {
-        lock (_lock)
-        {
-            _checkpoints = [.. _checkpoints.Where(m => m.Epoch != epoch)];
-        }
-    }
 
     private void ThrowIfReadOnly()
     {

@@ -12,6 +12,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
 
     // Where files are made: the temporary folder of a new checkpoint, or the folder of one that exists.
     private readonly string _folder;
+    private readonly List<Guid> _protected = [];
     private bool _renamed;
     private bool _committed;
 
@@ -63,6 +64,20 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             _files.Add(file, stream);
             _store.At(CommitStep.ImageMade);
             return stream;
+        }
+    }
+
+    public bool Protect(Guid checkpoint)
+    {
+        lock (_files)
+        {
+            bool there = _store.TryProtect(checkpoint);
+            if (there)
+            {
+                _protected.Add(checkpoint);
+            }
+
+            return there;
         }
     }
 
@@ -121,10 +136,8 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             Discard();
         }
 
-        if (_old is null)
-        {
-            _store.Close(_epoch);
-        }
+        _store.Close(_epoch, _protected);
+        _protected.Clear();
     }
 
     private string Temporary(string file) =>

@@ -3,7 +3,7 @@ using XenTwoLevelCkpt.Images.Verification;
 namespace XenTwoLevelCkpt.Images.Store;
 
 /// <summary>Keeps checkpoints. A checkpoint is there as a whole or not at all.</summary>
-/// <remarks>Thread-safe, except that a checkpoint must not be removed or rewritten while it is read.</remarks>
+/// <remarks>Thread-safe, except that a file that is opened by name may be gone when it was replaced meanwhile.</remarks>
 public interface ICheckpointStore : IDisposable
 {
     /// <summary>The checkpoints, oldest epoch first: a list that does not change any more.</summary>
@@ -36,13 +36,16 @@ public interface ICheckpointStore : IDisposable
     /// <summary>Begins to replace images of a checkpoint by others of the same state.</summary>
     /// <param name="epoch">Its epoch.</param>
     /// <exception cref="KeyNotFoundException">There is no such checkpoint.</exception>
+    /// <exception cref="InvalidOperationException">It is being rewritten already.</exception>
     ICheckpointTransaction Rewrite(ulong epoch);
 
-    /// <summary>Removes a checkpoint. Whether others build upon it is the caller's business.</summary>
+    /// <summary>Removes a checkpoint, unless something builds upon it.</summary>
     /// <param name="epoch">Its epoch.</param>
+    /// <returns>False where another checkpoint builds upon it, or one that is being written, or where it is being
+    /// rewritten; it is still there then.</returns>
     /// <exception cref="KeyNotFoundException">There is no such checkpoint.</exception>
     /// <exception cref="IOException">The store cannot be written.</exception>
-    void Remove(ulong epoch);
+    bool Remove(ulong epoch);
 }
 
 /// <summary>A change of a store: nothing of it shows before <see cref="Commit"/>, everything after.</summary>
@@ -54,6 +57,12 @@ public interface ICheckpointTransaction : IDisposable
     /// <returns>A stream that belongs to the transaction. It is not buffered.</returns>
     /// <exception cref="IOException">The file could not be made.</exception>
     Stream Create(string file);
+
+    /// <summary>Keeps a checkpoint in the store until this change is over: something in it builds upon that one.
+    /// </summary>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <returns>False where it is not in the store.</returns>
+    bool Protect(Guid checkpoint);
 
     /// <summary>Makes all files durable, and then the manifest that names them. Files that the manifest of a rewritten
     /// checkpoint does not name any more are removed after that.</summary>
