@@ -80,6 +80,55 @@ public class ImageDamageTests
         Assert.InRange(rejected, 1000, 20_000);
     }
 
+    // Offsets into the payload of the first record, a RUNS record of the sample.
+    [Theory]
+    [InlineData(0, 0u, "a run table of 0 runs")]
+    [InlineData(0, 65_537u, "a run table of 65537 runs")]
+    [InlineData(4, 2u, "encoding 2")]
+    [InlineData(4, 1u, "encoding 1")]
+    [InlineData(8, 61u, "outside of the image's units")]
+    [InlineData(12, 1u, "outside of the image's units")]
+    [InlineData(16, 0u, "a run of 0 units")]
+    [InlineData(16, 5u, "bytes are stored where")]
+    [InlineData(16, 0x80000000u, "outside of the image's units")]
+    [InlineData(20, 3u, "class 3")]
+    public void A_field_out_of_its_bounds_is_named(int field, uint value, string problem)
+    {
+        byte[] image = Sample.Small(ImageCompression.None);
+        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(Records(image)[0].Start + 16 + field), value);
+        Reseal(image);
+        ImageCorruptException e = Assert.Throws<ImageCorruptException>(() => Read(image));
+        Assert.Contains(problem, e.Problem, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(8)]
+    [InlineData(16)]
+    [InlineData(24)]
+    [InlineData(32)]
+    [InlineData(40)]
+    public void A_total_that_is_not_the_sum_is_found(int field)
+    {
+        byte[] image = Sample.Small();
+        Reseal(image);
+        Assert.False(Fails(image));
+        image[Records(image)[^1].Start + 16 + field]++;
+        Reseal(image);
+        Assert.True(Fails(image));
+    }
+
+    [Fact]
+    public void An_image_of_a_disk_without_its_disk_is_found_in_either_way_of_reading()
+    {
+        byte[] image = Sample.Small();
+        image[92] = (byte)ImageContent.BlockDevice;
+        Reseal(image);
+        Assert.True(Fails(image));
+        using var reader = new ImageReader(new MemoryStream(image), "sample");
+        Assert.Throws<ImageCorruptException>(reader.ScanRecords);
+    }
+
     [Fact]
     public void Two_records_in_each_others_place_are_found()
     {
@@ -126,6 +175,24 @@ public class ImageDamageTests
         Assert.Contains(
             "encrypted", Assert.Throws<ImageUnsupportedException>(() => Read(encrypted)).Message,
             StringComparison.Ordinal);
+    }
+
+    // Makes all checksums right again, from the document.
+    private static void Reseal(byte[] image)
+    {
+        uint rolling = Crc32C.Compute(image.AsSpan(0, 156));
+        BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(156), rolling);
+        rolling = Crc32C.Compute(image.AsSpan(156, 4));
+        foreach ((int start, int length) in Records(image))
+        {
+            if (start + length == image.Length)
+            {
+                BinaryPrimitives.WriteUInt32LittleEndian(image.AsSpan(start + 16 + 128), rolling);
+            }
+
+            Seal(image.AsSpan(start, length));
+            rolling = Crc32C.Append(rolling, image.AsSpan(start + 8, 4));
+        }
     }
 
     private static void Seal(Span<byte> record)

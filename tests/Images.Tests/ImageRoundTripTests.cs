@@ -170,6 +170,38 @@ public class ImageRoundTripTests
         Assert.Throws<ImageWriteException>(() => writer.Complete(Sample.Closing()));
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(2)]
+    public void A_device_that_failed_once_leaves_no_image_without_what_it_lost(int threads)
+    {
+        using var writer = new ImageWriter(
+            new FailOnce(), Sample.Header(1000), "image",
+            new ImageWriterOptions { BatchSize = 4096, CompressionThreads = threads });
+        Assert.Throws<ImageWriteException>(() =>
+        {
+            writer.AddUnits(new PfnRun(0, 8), Sample.Noise(1, 4096));
+            writer.Flush();
+        });
+        Assert.Throws<ImageWriteException>(() => writer.Complete(Sample.Closing()));
+    }
+
+    private sealed class FailOnce : MemoryStream
+    {
+        private int _writes;
+
+        public override void Write(ReadOnlySpan<byte> buffer)
+        {
+            // The first write is that of the header.
+            if (++_writes == 2)
+            {
+                throw new IOException("Input/output error");
+            }
+
+            base.Write(buffer);
+        }
+    }
+
     private sealed class FullAfter(int length) : MemoryStream
     {
         public override void Write(ReadOnlySpan<byte> buffer)
