@@ -36,7 +36,8 @@ public static class Retention
     /// <param name="keep">Says of a checkpoint that it is needed whatever the policy says, such as the line that a
     /// recovery would go back to.</param>
     /// <param name="cancellationToken">Stops between two folds or removals; the store is whole then.</param>
-    /// <remarks>What an open epoch builds upon is not removed; the next time, it may be. At every moment, also of a crash, every checkpoint in the store has all that it builds upon.</remarks>
+    /// <remarks>What an open epoch builds upon is not removed; the next time, it may be. At every moment, also of a
+    /// crash, every checkpoint in the store has all that it builds upon.</remarks>
     /// <exception cref="IOException">The store could not be read or written.</exception>
     public static RetentionResult Apply(
         ICheckpointStore store, RetentionPolicy policy, DateTimeOffset now,
@@ -130,7 +131,8 @@ public static class Retention
             }
         }
 
-        private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> Increments(CheckpointManifest manifest) =>
+        private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> Increments(
+            CheckpointManifest manifest) =>
             manifest.Domains.SelectMany(d => d.Parts.Select(p => (Domain: d, Part: p)))
                 .Where(p => p.Part.Kind == ImageKind.Increment);
 

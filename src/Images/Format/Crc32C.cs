@@ -5,7 +5,7 @@ namespace XenTwoLevelCkpt.Images.Format;
 
 /// <summary>CRC-32C (Castagnoli): reflected polynomial 0x82F63B78, initial value and final XOR 0xFFFFFFFF
 /// (RFC 3720, section 12.1).</summary>
-/// <remarks>Finds every error of up to 32 consecutive bits, so every changed byte. Uses the CPU's instruction.</remarks>
+/// <remarks>Finds every error of up to 32 consecutive bits, so every changed byte.</remarks>
 internal static class Crc32C
 {
     internal static uint Compute(ReadOnlySpan<byte> data) => Append(0, data);

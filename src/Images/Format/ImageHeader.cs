@@ -20,7 +20,8 @@ public sealed record ImageHeader
     /// <summary>For an increment, the checkpoint that it builds upon; otherwise <see cref="Guid.Empty"/>.</summary>
     public Guid ParentId { get; init; }
 
-    /// <summary>The epoch that the checkpoint ended: counts the checkpoints begun in a store; never used twice.</summary>
+    /// <summary>The epoch that the checkpoint ended: a number that rises from checkpoint to checkpoint of a store.
+    /// </summary>
     public required ulong Epoch { get; init; }
 
     /// <summary>When the image was begun, in UTC; stored in microseconds.</summary>

@@ -93,7 +93,8 @@ public static class Verifier
             if (length != part.Length)
             {
                 findings.Add(new Finding(
-                    path, Math.Min(length, part.Length), $"the file has {length} bytes, the manifest says {part.Length}"));
+                    path, Math.Min(length, part.Length),
+                    $"the file has {length} bytes, the manifest says {part.Length}"));
             }
 
             (ImageHeader? header, ImageTrailer? trailer, DiskInfo? disk) = Read(stream, path, findings);
