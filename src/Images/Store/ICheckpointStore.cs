@@ -3,7 +3,8 @@ using XenTwoLevelCkpt.Images.Verification;
 namespace XenTwoLevelCkpt.Images.Store;
 
 /// <summary>Keeps checkpoints. A checkpoint is there as a whole or not at all.</summary>
-/// <remarks>Thread-safe. A file that a manifest names may be gone when it is opened: folded or removed meanwhile.</remarks>
+/// <remarks>Thread-safe. A file that a manifest names may be gone when it is opened: folded or removed meanwhile.
+/// </remarks>
 public interface ICheckpointStore : IDisposable
 {
     /// <summary>The checkpoints, oldest epoch first: a list that does not change any more.</summary>
