@@ -1,0 +1,221 @@
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Images.Chains;
+
+/// <summary>One image of a chain.</summary>
+/// <param name="Checkpoint">The checkpoint.</param>
+/// <param name="Part">Its part.</param>
+public sealed record ChainLink(CheckpointManifest Checkpoint, ManifestPart Part);
+
+/// <summary>A part of a checkpoint that is no state without its parents, and one of them is missing.</summary>
+public sealed class ChainBrokenException : Exception
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="message">What is missing.</param>
+    public ChainBrokenException(string message)
+        : base(message)
+    {
+    }
+}
+
+/// <summary>The images that make up one part's state at a checkpoint: increments, and the full image below them.
+/// </summary>
+/// <remarks>Holds all its files open, so that folding and removing checkpoints of the store does not disturb it.
+/// </remarks>
+public sealed class Chain : IDisposable
+{
+    // A fold or a removal may come between resolving a chain and opening its files; each does so once.
+    private const int Attempts = 8;
+
+    private readonly ImageReader[] _readers;
+    private readonly long[][] _records;
+
+    private Chain(IReadOnlyList<ChainLink> links, ImageReader[] readers, long[][] records)
+    {
+        Links = links;
+        _readers = readers;
+        _records = records;
+    }
+
+    /// <summary>The images, newest first; the last one is full.</summary>
+    public IReadOnlyList<ChainLink> Links { get; }
+
+    /// <summary>The newest image's header.</summary>
+    public ImageHeader Header => _readers[0].Header;
+
+    /// <summary>The newest image's trailer.</summary>
+    public ImageTrailer Trailer => _readers[0].Trailer!;
+
+    // The first record that holds a part of the state.
+    private int First => Header.NeedsDisk ? 1 : 0;
+
+    /// <summary>Finds the images of a chain.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="content">What the part holds.</param>
+    /// <param name="name">The disk's name; empty for other parts.</param>
+    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store.</exception>
+    public static IReadOnlyList<ChainLink> Resolve(
+        ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "")
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        IReadOnlyList<CheckpointManifest> checkpoints = store.Checkpoints;
+        var links = new List<ChainLink>();
+        while (true)
+        {
+            CheckpointManifest? manifest = checkpoints.FirstOrDefault(m => m.Id == checkpoint);
+            if (manifest?.Find(domain, content, name) is not { } part)
+            {
+                throw new ChainBrokenException(
+                    $"{content} {name} of domain {domain} at checkpoint {checkpoint} is not in the store"
+                    + (links.Count == 0 ? "." : $", and checkpoint {links[^1].Checkpoint.Id} builds upon it."));
+            }
+
+            links.Add(new ChainLink(manifest, part));
+            if (part.Kind == ImageKind.Full)
+            {
+                return links;
+            }
+
+            if (links.Count > checkpoints.Count)
+            {
+                throw new ChainBrokenException($"The parents of checkpoint {links[0].Checkpoint.Id} form a circle.");
+            }
+
+            checkpoint = part.ParentId;
+        }
+    }
+
+    /// <summary>Opens the images of a chain, and proves that none of them was cut and no record is missing.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="content">What the part holds.</param>
+    /// <param name="name">The disk's name; empty for other parts.</param>
+    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store.</exception>
+    /// <exception cref="ImageException">An image is damaged, or not the one that the manifest names.</exception>
+    /// <exception cref="IOException">An image cannot be read.</exception>
+    public static Chain Open(
+        ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "")
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            IReadOnlyList<ChainLink> links = Resolve(store, checkpoint, domain, content, name);
+            try
+            {
+                return Open(store, domain, links);
+            }
+            catch (Exception e) when (
+                e is FileNotFoundException or DirectoryNotFoundException && attempt < Attempts)
+            {
+                continue;
+            }
+        }
+    }
+
+    /// <summary>Shows the state at the checkpoint: the disk, where it is one; of units each that exists, once, in no
+    /// particular order (<see cref="ImageVisitor.OnData"/> and <see cref="ImageVisitor.OnZero"/>); of directories all
+    /// layers, lowest first; of other parts their blobs. One bit of memory for each unit.</summary>
+    /// <param name="visitor">Receives the state. May have seen a part of it when an exception is thrown.</param>
+    /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="IOException">An image cannot be read.</exception>
+    public void Visit(ImageVisitor visitor)
+    {
+        ArgumentNullException.ThrowIfNull(visitor);
+        Array.ForEach(_readers, r => r.Restart());
+        var newest = new NewestCopies(visitor, Header.UnitCount, Header.UnitSize);
+        for (int i = 0; i < _readers.Length; i++)
+        {
+            if (Header.NeedsDisk)
+            {
+                VisitDisk(i, visitor);
+            }
+
+            newest.Limit = Math.Min(newest.Limit, _readers[i].Header.UnitCount);
+            for (int record = _records[i].Length - 1; record >= First && Header.HasUnits; record--)
+            {
+                _readers[i].ReadRecordAt(_records[i][record], newest);
+            }
+        }
+
+        for (int i = _readers.Length - 1; i >= 0 && !Header.HasUnits; i--)
+        {
+            foreach (long record in _records[i].AsSpan(First))
+            {
+                _readers[i].ReadRecordAt(record, visitor);
+            }
+        }
+
+        Array.ForEach(_readers, r => r.CheckTotals());
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (ImageReader reader in _readers)
+        {
+            reader.Dispose();
+        }
+    }
+
+    // The newest image's disk is the one that the state has. An image says which disk it is of in this record only.
+    private void VisitDisk(int image, ImageVisitor visitor)
+    {
+        var found = new DiskVisitor();
+        _readers[image].ReadRecordAt(_records[image][0], found);
+        ManifestPart part = Links[image].Part;
+        if (found.Disk!.Name != part.Name)
+        {
+            throw new ImageCorruptException(
+                _readers[image].File, _records[image][0],
+                $"the image is of disk {found.Disk.Name}, the manifest says {part.Name}");
+        }
+
+        if (image == 0)
+        {
+            visitor.OnDisk(found.Disk);
+        }
+    }
+
+    private static Chain Open(ICheckpointStore store, Guid domain, IReadOnlyList<ChainLink> links)
+    {
+        var readers = new List<ImageReader>();
+        try
+        {
+            foreach (ChainLink link in links)
+            {
+                string path = store.PathOf(link.Checkpoint.Epoch, link.Part.File);
+                Stream stream = store.OpenRead(link.Checkpoint.Epoch, link.Part.File);
+                try
+                {
+                    readers.Add(new ImageReader(stream, path));
+                }
+                catch
+                {
+                    stream.Dispose();
+                    throw;
+                }
+
+                ImageHeader header = readers[^1].Header;
+                if (Expectation.Problem(header, link.Checkpoint, domain, link.Part) is { } problem)
+                {
+                    throw new ImageCorruptException(path, 0, problem);
+                }
+
+                if (header.UnitSize != readers[0].Header.UnitSize)
+                {
+                    throw new ImageCorruptException(path, 88, "the unit differs from that of the images above");
+                }
+            }
+
+            return new Chain(links, [.. readers], [.. readers.Select(r => r.ScanRecords().ToArray())]);
+        }
+        catch
+        {
+            readers.ForEach(r => r.Dispose());
+            throw;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Images.Chains;
+
+/// <summary>Replaces an increment by a full image of the same state.</summary>
+public static class Folding
+{
+    /// <summary>Folds one part of a checkpoint. Checkpoints that build upon it do so as before: an identity names a
+    /// state, whichever file holds it.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="content">What the part holds.</param>
+    /// <param name="name">The disk's name; empty for other parts.</param>
+    /// <param name="options">How to write; the defaults where null.</param>
+    /// <returns>True where it was folded; false where it is full already.</returns>
+    /// <remarks>Needs memory for one bit a unit, and room in the store for the full image beside the increment. The
+    /// increment is removed after the manifest that names the full image is durable.</remarks>
+    /// <exception cref="ChainBrokenException">A parent is not in the store; nothing has changed.</exception>
+    /// <exception cref="ImageException">An image of the chain is damaged; nothing has changed.</exception>
+    /// <exception cref="InvalidOperationException">The checkpoint is being rewritten already.</exception>
+    /// <exception cref="IOException">The store could not be read or written; it says the same as before.</exception>
+    public static bool Fold(
+        ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "",
+        ImageWriterOptions? options = null)
+    {
+        using Chain chain = Chain.Open(store, checkpoint, domain, content, name);
+        (CheckpointManifest manifest, ManifestPart old) = chain.Links[0];
+        if (old.Kind == ImageKind.Full)
+        {
+            return false;
+        }
+
+        using ICheckpointTransaction transaction = store.Rewrite(manifest.Epoch);
+
+        // Other parts of the checkpoint may have been folded since the chain was opened; this one may, too.
+        manifest = store.Checkpoints.Single(m => m.Epoch == manifest.Epoch);
+        if (manifest.Find(domain, content, name) != old)
+        {
+            return false;
+        }
+
+        string file = NewName(manifest, domain, old);
+        ManifestPart part;
+        using (var writer = new ImageWriter(
+            transaction.Create(file),
+            chain.Header with
+            {
+                ParentId = Guid.Empty,
+                Kind = ImageKind.Full,
+                Synthetic = true,
+                Created = DateTimeOffset.UtcNow,
+            },
+            store.PathOf(manifest.Epoch, file),
+            options))
+        {
+            chain.Visit(new Into(writer));
+            ImageSummary summary = writer.Complete(chain.Trailer.Closing);
+            part = old with
+            {
+                ParentId = Guid.Empty,
+                File = file,
+                Length = summary.Length,
+                Sha256 = summary.Sha256,
+            };
+        }
+
+        transaction.Commit(manifest with
+        {
+            Domains =
+            [
+                .. manifest.Domains.Select(d => d.Uuid != domain ? d : d with
+                {
+                    Parts = [.. d.Parts.Select(p => p == old ? part : p)],
+                }),
+            ],
+        });
+        return true;
+    }
+
+    private static string NewName(CheckpointManifest manifest, Guid domain, ManifestPart old)
+    {
+        for (int generation = 1; ; generation++)
+        {
+            string file = PartNames.For(domain, old.Content, old.Name, generation);
+            if (!manifest.Files.Contains(file, StringComparer.Ordinal))
+            {
+                return file;
+            }
+        }
+    }
+
+    private sealed class Into(ImageWriter writer) : ImageVisitor
+    {
+        public override void OnData(PfnRun run, ReadOnlySpan<byte> data) => writer.AddUnits(run, data);
+
+        public override void OnZero(PfnRun run) => writer.AddZero(run);
+
+        public override void OnBlob(string name, ReadOnlySpan<byte> part, bool last) =>
+            writer.AddBlobPart(name, part, last);
+
+        public override void OnDisk(DiskInfo disk) => writer.AddDisk(disk);
+    }
+}

@@ -1,0 +1,183 @@
+using XenTwoLevelCkpt.Images.Format;
+
+namespace XenTwoLevelCkpt.Images.Store;
+
+/// <summary>A part of a checkpoint that is about to be written.</summary>
+public sealed record PartSpec
+{
+    /// <summary>The domain's UUID.</summary>
+    public required Guid DomainUuid { get; init; }
+
+    /// <summary>The toolstack's name for the domain; may be empty.</summary>
+    public string DomainName { get; init; } = "";
+
+    /// <summary>What the part holds.</summary>
+    public required ImageContent Content { get; init; }
+
+    /// <summary>For an increment, the checkpoint that it builds upon; otherwise <see cref="Guid.Empty"/>.</summary>
+    public Guid ParentId { get; init; }
+
+    /// <summary>Bytes of a unit; 0 in parts without units.</summary>
+    public int UnitSize { get; init; }
+
+    /// <summary>The highest unit plus one; 0 in parts without units.</summary>
+    public long UnitCount { get; init; }
+
+    /// <summary>The disk, in parts that hold one; its name consists of at most 64 of <c>A-Z a-z 0-9 _ -</c>.</summary>
+    public DiskInfo? Disk { get; init; }
+
+    /// <summary>How records may be compressed.</summary>
+    public ImageCompression Compression { get; init; } = ImageCompression.Lz4;
+
+    /// <summary>How to write; where null, by what suits the content.</summary>
+    public ImageWriterOptions? Options { get; init; }
+}
+
+/// <summary>The node checkpoint of the open epoch while it is written.</summary>
+/// <remarks>
+/// Parts may be added and written by several threads, each part by one at a time. Disposing the draft without a
+/// commit, or after one that failed, leaves the store as it was.
+/// </remarks>
+public sealed class CheckpointDraft : IDisposable
+{
+    private readonly ICheckpointStore _store;
+    private readonly string _node;
+    private readonly ICheckpointTransaction _transaction;
+    private readonly Lock _lock = new();
+    private readonly List<(PartSpec Spec, string File, ImageWriter Writer)> _parts = [];
+
+    /// <summary>Opens an epoch.</summary>
+    /// <param name="store">Receives the checkpoint.</param>
+    /// <param name="node">The node's name.</param>
+    /// <exception cref="IOException">The store cannot be written.</exception>
+    public CheckpointDraft(ICheckpointStore store, string node)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(node);
+        _store = store;
+        _node = node;
+        Epoch = store.NextEpoch;
+        _transaction = store.Begin(Epoch);
+    }
+
+    /// <summary>The checkpoint's identity.</summary>
+    public Guid Id { get; } = Guid.NewGuid();
+
+    /// <summary>The epoch.</summary>
+    public ulong Epoch { get; }
+
+    /// <summary>Begins a part.</summary>
+    /// <param name="part">What it is.</param>
+    /// <returns>Its writer, which belongs to the draft; the commit completes it.</returns>
+    /// <exception cref="InvalidOperationException">The parent is not in the store: the part has to be full.</exception>
+    /// <exception cref="ArgumentException">There is no such part, or it was begun already.</exception>
+    /// <exception cref="IOException">The store cannot be written.</exception>
+    public ImageWriter AddPart(PartSpec part)
+    {
+        ArgumentNullException.ThrowIfNull(part);
+        string disk = part.Disk?.Name ?? "";
+        if (part.Content is ImageContent.BlockDevice or ImageContent.Directory ? !PartNames.IsDisk(disk) : disk != "")
+        {
+            throw new ArgumentException($"Disk name '{disk}' is not possible for {part.Content}.", nameof(part));
+        }
+
+        var header = new ImageHeader
+        {
+            DomainUuid = part.DomainUuid,
+            CheckpointId = Id,
+            ParentId = part.ParentId,
+            Epoch = Epoch,
+            Created = DateTimeOffset.UtcNow,
+            Content = part.Content,
+            Kind = part.ParentId == Guid.Empty ? ImageKind.Full : ImageKind.Increment,
+            Compression = part.Compression,
+            UnitSize = part.UnitSize,
+            UnitCount = part.UnitCount,
+        };
+        if ((header.Problem() ?? part.Disk?.Problem(header)) is { } problem)
+        {
+            throw new ArgumentException($"There is no such part: {problem}.", nameof(part));
+        }
+
+        TakeParent(part);
+        string file = PartNames.For(part.DomainUuid, part.Content, disk, 0);
+        lock (_lock)
+        {
+            var writer = new ImageWriter(
+                _transaction.Create(file), header, _store.PathOf(Epoch, file),
+                part.Options ?? DefaultsFor(part.Content));
+            _parts.Add((part, file, writer));
+            if (part.Disk is { } info)
+            {
+                writer.AddDisk(info);
+            }
+
+            return writer;
+        }
+    }
+
+    /// <summary>Completes all parts and makes the checkpoint durable.</summary>
+    /// <param name="closing">Its index, time and label.</param>
+    /// <returns>The manifest.</returns>
+    /// <exception cref="IOException">The store could not be written; it is as it was before.</exception>
+    public CheckpointManifest Commit(CheckpointClosing closing)
+    {
+        ArgumentNullException.ThrowIfNull(closing);
+        lock (_lock)
+        {
+            closing = closing with { Captured = Timestamp.Rounded(closing.Captured) };
+            var parts = new List<(PartSpec Spec, ManifestPart Part)>();
+            foreach ((PartSpec spec, string file, ImageWriter writer) in _parts)
+            {
+                ImageSummary summary = writer.Complete(closing);
+                parts.Add((spec, new ManifestPart(
+                    spec.Content, spec.Disk?.Name ?? "", spec.ParentId, file, summary.Length, summary.Sha256)));
+            }
+
+            var manifest = new CheckpointManifest
+            {
+                Id = Id,
+                Epoch = Epoch,
+                Closing = closing,
+                Node = _node,
+                Domains =
+                [
+                    .. parts.GroupBy(p => p.Spec.DomainUuid)
+                        .OrderBy(g => g.Key)
+                        .Select(g => new ManifestDomain(
+                            g.Key, g.First().Spec.DomainName, [.. g.Select(p => p.Part)])),
+                ],
+            };
+            _transaction.Commit(manifest);
+            return manifest;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach ((_, _, ImageWriter writer) in _parts)
+        {
+            writer.Dispose();
+        }
+
+        _transaction.Dispose();
+    }
+
+    private static ImageWriterOptions DefaultsFor(ImageContent content) =>
+        content is ImageContent.Registers or ImageContent.Channels ? ImageWriterOptions.Small : new();
+
+    // The parent stays in the store while the draft is open.
+    private void TakeParent(PartSpec part)
+    {
+        if (part.ParentId != Guid.Empty
+            && (!_transaction.Protect(part.ParentId)
+                || _store.Checkpoints.FirstOrDefault(m => m.Id == part.ParentId)
+                    ?.Find(part.DomainUuid, part.Content, part.Disk?.Name ?? "") is null))
+        {
+            throw new InvalidOperationException(
+                $"Checkpoint {part.ParentId} with {part.Content} of domain {part.DomainUuid} is not in the store, so "
+                + "an increment cannot build upon it; a full image can be written instead.");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+using XenTwoLevelCkpt.Images.Format;
+
+namespace XenTwoLevelCkpt.Images.Store;
+
+/// <summary>What a node checkpoint consists of. It exists only where its manifest does.</summary>
+public sealed record CheckpointManifest
+{
+    /// <summary>The checkpoint's identity; its images carry the same.</summary>
+    public required Guid Id { get; init; }
+
+    /// <summary>The epoch that it ended: a number that rises from checkpoint to checkpoint of a store.</summary>
+    public required ulong Epoch { get; init; }
+
+    /// <summary>When it was captured, its index k and its label.</summary>
+    public required CheckpointClosing Closing { get; init; }
+
+    /// <summary>The node's name.</summary>
+    public required string Node { get; init; }
+
+    /// <summary>The domains, in the order of their UUIDs.</summary>
+    public required IReadOnlyList<ManifestDomain> Domains { get; init; }
+
+    /// <summary>Finds a part, or null.</summary>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="content">What the part holds.</param>
+    /// <param name="name">The disk's name; empty for other parts.</param>
+    public ManifestPart? Find(Guid domain, ImageContent content, string name = "") => Domains
+        .Where(d => d.Uuid == domain)
+        .SelectMany(d => d.Parts)
+        .FirstOrDefault(p => p.Content == content && p.Name == name);
+
+    /// <summary>True where an increment names a checkpoint as its parent.</summary>
+    internal bool BuildsUpon(Guid checkpoint) =>
+        Domains.Any(d => d.Parts.Any(p => p.Kind == ImageKind.Increment && p.ParentId == checkpoint));
+
+    /// <summary>The names of all files.</summary>
+    internal IEnumerable<string> Files => Domains.SelectMany(d => d.Parts).Select(p => p.File);
+}
+
+/// <summary>A domain's part in a checkpoint.</summary>
+/// <param name="Uuid">The domain's UUID.</param>
+/// <param name="Name">The toolstack's name for the domain; may be empty.</param>
+/// <param name="Parts">Its images.</param>
+public sealed record ManifestDomain(Guid Uuid, string Name, IReadOnlyList<ManifestPart> Parts);
+
+/// <summary>One image of a checkpoint.</summary>
+/// <param name="Content">What it holds.</param>
+/// <param name="Name">The disk's name; empty for other parts.</param>
+/// <param name="ParentId">The checkpoint that an increment builds upon; <see cref="Guid.Empty"/> for a full image.
+/// </param>
+/// <param name="File">The file's name in the checkpoint's folder.</param>
+/// <param name="Length">Bytes of the file.</param>
+/// <param name="Sha256">SHA-256 of the file, in lower-case hexadecimal.</param>
+public sealed record ManifestPart(
+    ImageContent Content, string Name, Guid ParentId, string File, long Length, string Sha256)
+{
+    /// <summary>Whether the image stands alone.</summary>
+    public ImageKind Kind => ParentId == Guid.Empty ? ImageKind.Full : ImageKind.Increment;
+}

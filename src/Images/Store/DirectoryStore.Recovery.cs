@@ -1,0 +1,119 @@
+using System.Globalization;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Verification;
+
+namespace XenTwoLevelCkpt.Images.Store;
+
+/// <summary>Reading the directory, and removing what interrupted changes left in it.</summary>
+public sealed partial class DirectoryStore
+{
+    private const int EpochDigits = 20;
+
+    /// <summary>Reads a manifest's file.</summary>
+    /// <exception cref="ImageCorruptException">It is missing or damaged.</exception>
+    internal static CheckpointManifest ReadManifest(string path)
+    {
+        byte[] bytes;
+        try
+        {
+            var file = new FileInfo(path);
+            if (file.Length > ManifestFile.MaxLength)
+            {
+                throw new ImageCorruptException(path, 0, $"a manifest of {file.Length} bytes is not possible");
+            }
+
+            bytes = File.ReadAllBytes(path);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new ImageCorruptException(path, 0, "the manifest is missing", e);
+        }
+
+        return ManifestFile.Decode(bytes, path);
+    }
+
+    private void Load(bool recover)
+    {
+        var found = new List<CheckpointManifest>();
+        foreach (string folder in Directory.GetDirectories(Root).Order(StringComparer.Ordinal))
+        {
+            string name = Path.GetFileName(folder);
+            bool leftover = name.EndsWith(TemporarySuffix, StringComparison.Ordinal)
+                || name.EndsWith(RemovalSuffix, StringComparison.Ordinal);
+            if (!TryParseEpoch(leftover ? name[..^TemporarySuffix.Length] : name, out ulong epoch))
+            {
+                continue;
+            }
+
+            if (leftover)
+            {
+                if (recover)
+                {
+                    Directory.Delete(folder, recursive: true);
+                    _recovered.Add(folder);
+                }
+
+                continue;
+            }
+
+            _highest = Math.Max(_highest, epoch);
+            if (TryRead(folder, epoch) is { } manifest)
+            {
+                found.Add(manifest);
+                if (recover)
+                {
+                    RemoveUnnamed(folder, manifest);
+                }
+            }
+        }
+
+        _checkpoints = [.. found.OrderBy(m => m.Epoch)];
+    }
+
+    private CheckpointManifest? TryRead(string folder, ulong epoch)
+    {
+        string path = Path.Combine(folder, ManifestFile.Name);
+        try
+        {
+            CheckpointManifest manifest = ReadManifest(path);
+            return manifest.Epoch == epoch
+                ? manifest
+                : throw new ImageCorruptException(path, 0, $"the manifest is that of epoch {manifest.Epoch}");
+        }
+        catch (ImageException e)
+        {
+            _problems.Add(new Finding(path, e.Offset, e.Problem));
+            return null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _problems.Add(new Finding(path, 0, e.Message.TrimEnd('.')));
+            return null;
+        }
+    }
+
+    // Only files with names that this software gives: others are somebody's.
+    private void RemoveUnnamed(string folder, CheckpointManifest manifest)
+    {
+        var named = manifest.Files.ToHashSet(StringComparer.Ordinal);
+        foreach (string path in Directory.GetFiles(folder))
+        {
+            string name = Path.GetFileName(path);
+            bool temporary = name.EndsWith(TemporarySuffix, StringComparison.Ordinal);
+            string final = temporary ? name[..^TemporarySuffix.Length] : name;
+            if (temporary ? PartNames.IsImage(final) || final == ManifestFile.Name
+                : PartNames.IsImage(name) && !named.Contains(name))
+            {
+                File.Delete(path);
+                _recovered.Add(path);
+            }
+        }
+    }
+
+    private static bool TryParseEpoch(string name, out ulong epoch)
+    {
+        epoch = 0;
+        return name.Length == EpochDigits
+            && ulong.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out epoch);
+    }
+}

@@ -1,0 +1,199 @@
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Images.Verification;
+
+/// <summary>Checks images, chains and stores, without a hypervisor. Reports all that it finds.</summary>
+public static class Verifier
+{
+    /// <summary>Checks one image by itself.</summary>
+    /// <param name="image">The image, positioned at its start; is closed.</param>
+    /// <param name="file">The file's name for the findings.</param>
+    /// <returns>What is wrong; empty for a whole image. A damaged record does not hide those behind it.</returns>
+    public static IReadOnlyList<Finding> VerifyImage(Stream image, string file)
+    {
+        var findings = new List<Finding>();
+        _ = Read(image, file, findings);
+        return findings;
+    }
+
+    /// <summary>Checks all checkpoints of a store: every byte of every image and manifest, and that every chain has
+    /// all its images.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="cancellationToken">Stops between two images.</param>
+    public static IReadOnlyList<Finding> VerifyStore(
+        ICheckpointStore store, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        var findings = new List<Finding>(store.Problems);
+        var units = new Dictionary<(Guid, Guid, ImageContent, string), int>();
+        IReadOnlyList<CheckpointManifest> checkpoints = store.Checkpoints;
+        foreach (CheckpointManifest manifest in checkpoints)
+        {
+            foreach ((ManifestDomain domain, ManifestPart part) in PartsOf(manifest))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                if (VerifyPart(store, manifest, domain.Uuid, part, findings) is { } header)
+                {
+                    units[(manifest.Id, domain.Uuid, part.Content, part.Name)] = header.UnitSize;
+                }
+            }
+        }
+
+        foreach (CheckpointManifest manifest in checkpoints)
+        {
+            VerifyLinks(store, checkpoints, manifest, units, findings);
+        }
+
+        return findings;
+    }
+
+    /// <summary>Checks the images that one part of a checkpoint needs.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="content">What the part holds.</param>
+    /// <param name="name">The disk's name; empty for other parts.</param>
+    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store.</exception>
+    public static IReadOnlyList<Finding> VerifyChain(
+        ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "")
+    {
+        var findings = new List<Finding>();
+        int? unitSize = null;
+        foreach ((CheckpointManifest manifest, ManifestPart part) in
+            Chain.Resolve(store, checkpoint, domain, content, name))
+        {
+            if (VerifyPart(store, manifest, domain, part, findings) is not { } header)
+            {
+                continue;
+            }
+
+            if (header.UnitSize != (unitSize ??= header.UnitSize))
+            {
+                findings.Add(new Finding(
+                    store.PathOf(manifest.Epoch, part.File), 88, "the unit differs from that of the images above"));
+            }
+        }
+
+        return findings;
+    }
+
+    private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> PartsOf(CheckpointManifest manifest) =>
+        manifest.Domains.SelectMany(d => d.Parts.Select(p => (d, p)));
+
+    private static ImageHeader? VerifyPart(
+        ICheckpointStore store, CheckpointManifest manifest, Guid domain, ManifestPart part, List<Finding> findings)
+    {
+        string path = store.PathOf(manifest.Epoch, part.File);
+        try
+        {
+            using var stream = new HashingStream(store.OpenRead(manifest.Epoch, part.File));
+            long length = stream.Length;
+            if (length != part.Length)
+            {
+                findings.Add(new Finding(
+                    path, Math.Min(length, part.Length),
+                    $"the file has {length} bytes, the manifest says {part.Length}"));
+            }
+
+            (ImageHeader? header, ImageTrailer? trailer, DiskInfo? disk) = Read(stream, path, findings);
+            if (header is not null && Expectation.Problem(header, manifest, domain, part) is { } problem)
+            {
+                findings.Add(new Finding(path, 0, problem));
+            }
+
+            if (trailer is not null && trailer.Closing != manifest.Closing)
+            {
+                findings.Add(new Finding(
+                    path, length - ImageFormat.EndSize, "index, time or label differ from those of the manifest"));
+            }
+
+            if (trailer is not null && (disk?.Name ?? "") != part.Name)
+            {
+                findings.Add(new Finding(path, 0, $"the image is of disk {disk?.Name}, the manifest says {part.Name}"));
+            }
+
+            if (stream.Finish() != part.Sha256)
+            {
+                findings.Add(new Finding(path, 0, "the file does not match the SHA-256 in the manifest"));
+            }
+
+            return header;
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            findings.Add(new Finding(path, 0, "the file is missing"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            findings.Add(new Finding(path, 0, e.Message.TrimEnd('.')));
+        }
+
+        return null;
+    }
+
+    private static (ImageHeader? Header, ImageTrailer? Trailer, DiskInfo? Disk) Read(
+        Stream stream, string file, List<Finding> findings)
+    {
+        ImageReader? reader = null;
+        var visitor = new DiskVisitor();
+        bool more = true;
+        while (more)
+        {
+            try
+            {
+                reader ??= new ImageReader(stream, file);
+                more = reader.ReadRecord(visitor);
+            }
+            catch (ImageException e)
+            {
+                findings.Add(new Finding(e.File, e.Offset, e.Problem));
+                more = reader?.CanGoOn == true;
+                if (reader is not null)
+                {
+                    reader.IgnoreTotals = true;
+                }
+            }
+        }
+
+        return (reader?.Header, reader?.Trailer, visitor.Disk);
+    }
+
+    private static void VerifyLinks(
+        ICheckpointStore store, IReadOnlyList<CheckpointManifest> checkpoints, CheckpointManifest manifest,
+        Dictionary<(Guid, Guid, ImageContent, string), int> units, List<Finding> findings)
+    {
+        string path = store.PathOf(manifest.Epoch, ManifestFile.Name);
+        if (checkpoints.Count(m => m.Id == manifest.Id) > 1)
+        {
+            findings.Add(new Finding(path, 0, $"checkpoint {manifest.Id} is in the store more than once"));
+        }
+
+        foreach ((ManifestDomain domain, ManifestPart part) in PartsOf(manifest))
+        {
+            if (part.Kind == ImageKind.Full)
+            {
+                continue;
+            }
+
+            CheckpointManifest? parent = checkpoints.FirstOrDefault(m => m.Id == part.ParentId);
+            if (parent?.Find(domain.Uuid, part.Content, part.Name) is null)
+            {
+                findings.Add(new Finding(
+                    path, 0, $"checkpoint {part.ParentId}, which {part.File} builds upon, is not in the store"));
+            }
+            else if (parent.Epoch >= manifest.Epoch)
+            {
+                findings.Add(new Finding(path, 0, $"{part.File} builds upon a checkpoint that is not older"));
+            }
+            else if (units.TryGetValue((manifest.Id, domain.Uuid, part.Content, part.Name), out int mine)
+                && units.TryGetValue((parent.Id, domain.Uuid, part.Content, part.Name), out int theirs)
+                && mine != theirs)
+            {
+                findings.Add(new Finding(
+                    store.PathOf(manifest.Epoch, part.File), 88, "the unit differs from that of its parent"));
+            }
+        }
+    }
+}
