@@ -14,9 +14,9 @@ internal sealed class Lab(string name)
     internal string Name { get; } = name;
 
     /// <summary>Runs <c>./dev lab ARGS</c> and returns what it said.</summary>
-    internal Outcome Run(params string[] args) => Run(input: null, args);
+    internal Outcome Run(params string[] args) => RunWithInput(null, args);
 
-    internal Outcome Run(string? input, params string[] args)
+    internal Outcome RunWithInput(string? input, params string[] args)
     {
         using Process process = Start(args);
         // Written and read side by side: a full pipe on either side would stop both.
@@ -62,7 +62,7 @@ internal sealed class Lab(string name)
     }
 
     /// <summary>What a guest has printed so far.</summary>
-    internal string[] Log(int node, string guest) => Run("guest", $"{node}", "log", guest).Output.Split('\n');
+    internal string[] Log(int node, string guest) => Do("guest", $"{node}", "log", guest).Split('\n');
 
     /// <summary>Waits until a condition holds; the limit is there to end a test that hangs, not to measure.</summary>
     internal static async Task<T> WaitForAsync<T>(Func<T?> condition, string what, int limitSeconds = 300)
