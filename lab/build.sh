@@ -25,8 +25,9 @@ key_of() { sha256sum | cut -c1-32; }
 fresh() { [[ -r $CACHE/$1.key && $(<"$CACHE/$1.key") == "$2" ]]; }
 
 # In a private mount and PID namespace: whatever way the build ends, nothing stays mounted and nothing keeps
-# running. setpriv ends the namespace with this script.
-contained() { setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc "$@"; }
+# running. setpriv ends the namespace with this script, of which it has to be a child: progress runs it in a subshell,
+# which it replaces.
+contained() { exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc "$@"; }
 
 build_root() {
     local key

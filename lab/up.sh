@@ -121,7 +121,8 @@ main() {
     fi
     SUITE=${SUITE:-$DEFAULT_SUITE}
     # A lab that runs keeps its images: they must not be rebuilt under it.
-    lab_alive || "$LAB_DIR/build.sh" --suite "$SUITE" 9>&-
+    # A build ends with this script, even when that is killed.
+    lab_alive || setpriv --pdeathsig KILL "$LAB_DIR/build.sh" --suite "$SUITE" 9>&-
     built=$((SECONDS - start))
 
     lab_alive || rm -rf "${RUN:?}"/*

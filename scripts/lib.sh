@@ -23,20 +23,20 @@ usage_error() { printf '%sdev: error:%s %s\n' "$RED" "$RESET" "$*" >&2; exit "$E
 progress() {
     local what=$1 log=$2 start=$SECONDS pid rc=0
     shift 2
+    # In the background also where nothing is shown: what CMD execs is a child of this shell, and can be tied to it.
+    "$@" >"$log" 2>&1 </dev/null &
+    pid=$!
     if [[ -t 2 ]]; then
-        "$@" >"$log" 2>&1 </dev/null &
-        pid=$!
         while kill -0 "$pid" 2>/dev/null; do
             printf '\r\e[K%s==>%s %s  %ds  %.60s' "$BOLD" "$RESET" "$what" $((SECONDS - start)) \
                 "$(tail -c 200 "$log" 2>/dev/null | tr -d '\r' | tail -n 1)" >&2
             sleep 0.5
         done
-        wait "$pid" || rc=$?
         printf '\r\e[K%s==>%s %s  %ds\n' "$BOLD" "$RESET" "$what" $((SECONDS - start)) >&2
     else
         say "$what"
-        "$@" >"$log" 2>&1 </dev/null || rc=$?
     fi
+    wait "$pid" || rc=$?
     if ((rc != 0)); then
         tail -n 25 "$log" >&2
         die "$what failed with exit code $rc; the whole output is in $log"
