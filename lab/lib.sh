@@ -54,15 +54,19 @@ check_node() {
     alive "$RUN/$1/qemu.pid" || die "node $1 is not up; './dev lab ps' lists the nodes"
 }
 
-# node_ssh NODE [SSH-OPTION...] -- COMMAND-LINE: one connection a node is kept open inside the lab's namespaces and
-# ends with them.
+# ssh_command NODE: the SSH client's command line, in SSH. One connection a node is kept open inside the lab's namespaces
+# and ends with them.
+ssh_command() {
+    SSH=(ssh -F none -i "$STATE/ssh/key" -o ControlMaster=auto -o "ControlPath=$RUN/$1/ssh" -o ControlPersist=yes
+        -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes
+        -o ConnectTimeout=10 -o ServerAliveInterval=30 -o Ciphers=chacha20-poly1305@openssh.com)
+}
+
+# node_ssh NODE [SSH-OPTION...] root@ADDRESS COMMAND-LINE
 node_ssh() {
-    local node=$1
+    ssh_command "$1"
     shift
-    in_lab ssh -F none -i "$STATE/ssh/key" -o ControlMaster=auto -o "ControlPath=$RUN/$node/ssh" -o ControlPersist=yes \
-        -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes \
-        -o ConnectTimeout=10 -o ServerAliveInterval=30 -o "Ciphers=chacha20-poly1305@openssh.com" \
-        "$@"
+    in_lab "${SSH[@]}" "$@"
 }
 
 # shell_words ARG...: the arguments quoted so that a remote shell sees them as they are.

@@ -43,9 +43,9 @@ if [[ -n $tests ]]; then
     progress "publishing the Dom0 tests" "$OUT/../publish-tests.log" publish "$REPO/tests/Xen.Dom0" "$OUT/tests"
 fi
 for n in "${nodes[@]}"; do
-    # rsync runs inside the lab's namespaces, as ssh does; the connection that is open already is used.
-    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.xml' \
-        -e "ssh -F none -o ControlPath=$RUN/$n/ssh -o LogLevel=ERROR" "$OUT/" "root@$(node_ip "$n"):/opt/xtl/"
+    # rsync runs inside the lab's namespaces, as ssh does.
+    ssh_command "$n"
+    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.xml' -e "${SSH[*]}" "$OUT/" "root@$(node_ip "$n"):/opt/xtl/"
     node_ssh "$n" "root@$(node_ip "$n")" "ln -sf $(printf '/opt/xtl/bin/%s ' "${PROGRAMS[@]}") /usr/local/bin/"
     say "node $n has the programs"
 done
