@@ -58,18 +58,34 @@ host_tests() {
 
 lab() { "$REPO/dev" lab "$@"; }
 
-# conformance SUITE: the conformance suite inside a Dom0, on a PVH and a PV guest.
-conformance() {
-    lab guest 1 create conformance-pvh --disk 16 stepper.pages=1024 stepper.write=64 stepper.period=50
-    lab guest 1 create conformance-pv --type pv stepper.pages=1024 stepper.write=64 stepper.period=50
-    tally "Xen.Dom0 ($1)" "$REPO/dev" lab exec 1 -- \
-        env XTL_PVH_GUEST=conformance-pvh XTL_PV_GUEST=conformance-pv \
-        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor "${filter[@]}"
-    if lab exec 1 -- sh -c 'xl dmesg | grep -a "Triple fault"'; then
-        echo "note: a guest ended by a triple fault; docs/lab.md tells of a defect of the emulator that does this"
+# on_xen NAME CMD...: tallies CMD, and does so once more where it failed and the emulator lost a guest meanwhile: a defect
+# of the emulator that docs/lab.md describes. A failure without that sign counts at once.
+on_xen() {
+    local before=("$passed" "$failed" "$skipped" "${#failures[@]}")
+    tally "$@"
+    if ((failed > before[1])) && lab logs 1 | grep -a "Triple fault"; then
+        say "the emulator lost a guest (docs/lab.md); once more"
+        passed=${before[0]} failed=${before[1]} skipped=${before[2]}
+        failures=("${failures[@]:0:before[3]}")
+        tally "$@"
     fi
-    lab guest 1 destroy conformance-pvh
-    lab guest 1 destroy conformance-pv
+}
+
+# conformance: the conformance suite inside the Dom0, on a PVH and a PV guest of its own.
+conformance() {
+    local guest
+    for guest in $(lab guest 1 list); do lab guest 1 destroy "$guest"; done
+    lab guest 1 create conformance-pvh --disk 16 stepper.pages=1024 stepper.write=64 stepper.period=50 || return
+    lab guest 1 create conformance-pv --type pv stepper.pages=1024 stepper.write=64 stepper.period=50 || return
+    lab exec 1 -- env XTL_PVH_GUEST=conformance-pvh XTL_PV_GUEST=conformance-pv \
+        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor "${filter[@]}"
+}
+
+# fresh_lab SUITE: one node without a past.
+fresh_lab() {
+    lab down
+    lab up --suite "$1"
+    lab push --tests
 }
 
 xen_tests() {
@@ -77,15 +93,12 @@ xen_tests() {
     # Side by side with a lab that somebody works in.
     export XTL_LAB=test
     trap 'XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
-    lab down
-    lab up --suite bookworm
-    lab push --tests
-    tally "Xen" "$(output_of Xen)" -noColor "${filter[@]}"
-    conformance "Xen 4.17"
-    lab down
-    lab up --suite trixie
-    lab push --tests
-    conformance "Xen 4.20"
+    fresh_lab bookworm
+    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${filter[@]}"
+    fresh_lab bookworm
+    on_xen "Xen.Dom0 (Xen 4.17)" conformance
+    fresh_lab trixie
+    on_xen "Xen.Dom0 (Xen 4.20)" conformance
     XTL_HEADERS=$REPO/lab/.state/cache/trixie/root/usr/include tally "layout proof (Xen 4.20)" \
         "$(output_of NativeInterop.Tests)" -noColor -class "*Layout*"
     lab down
