@@ -58,17 +58,20 @@ host_tests() {
 
 lab() { "$REPO/dev" lab "$@"; }
 
-# on_xen NAME CMD...: tallies CMD, and does so once more where it failed and the emulator lost a guest meanwhile: a defect
-# of the emulator that docs/lab.md describes. A failure without that sign counts at once.
+# on_xen NAME CMD...: tallies CMD, and does so again, at most three times, where it failed and the emulator lost a guest
+# meanwhile: a defect of the emulator that docs/lab.md describes. A failure without that sign counts at once.
 on_xen() {
-    local before=("$passed" "$failed" "$skipped" "${#failures[@]}")
+    local before=("$passed" "$failed" "$skipped" "${#failures[@]}") again lost=0 seen
     tally "$@"
-    if ((failed > before[1])) && lab logs 1 | grep -a "Triple fault"; then
-        say "the emulator lost a guest (docs/lab.md); once more"
+    for again in 1 2 3; do
+        seen=$(lab logs 1 | grep -a -c "Triple fault" || true)
+        ((failed > before[1] && seen > lost)) || return 0
+        lost=$seen
+        say "the emulator lost a guest (docs/lab.md); again ($again of 3)"
         passed=${before[0]} failed=${before[1]} skipped=${before[2]}
         failures=("${failures[@]:0:before[3]}")
         tally "$@"
-    fi
+    done
 }
 
 # conformance: the conformance suite inside the Dom0, on a PVH and a PV guest of its own.
@@ -78,7 +81,7 @@ conformance() {
     lab guest 1 create conformance-pvh --disk 16 stepper.pages=1024 stepper.write=64 stepper.period=50 || return
     lab guest 1 create conformance-pv --type pv stepper.pages=1024 stepper.write=64 stepper.period=50 || return
     lab exec 1 -- env XTL_PVH_GUEST=conformance-pvh XTL_PV_GUEST=conformance-pv \
-        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor "${filter[@]}"
+        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor "$@" "${filter[@]}"
 }
 
 # fresh_lab SUITE: one node without a past.
@@ -98,7 +101,8 @@ xen_tests() {
     fresh_lab bookworm
     on_xen "Xen.Dom0 (Xen 4.17)" conformance
     fresh_lab trixie
-    on_xen "Xen.Dom0 (Xen 4.20)" conformance
+    # Debian builds its Xen 4.20 without shadow paging, which log-dirty mode of PV guests needs (EOPNOTSUPP).
+    on_xen "Xen.Dom0 (Xen 4.20)" conformance -class- XenTwoLevelCkpt.Dom0Tests.PvDirtyLog
     XTL_HEADERS=$REPO/lab/.state/cache/trixie/root/usr/include tally "layout proof (Xen 4.20)" \
         "$(output_of NativeInterop.Tests)" -noColor -class "*Layout*"
     lab down
