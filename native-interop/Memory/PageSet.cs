@@ -43,6 +43,27 @@ public sealed class PageSet
         return word != before;
     }
 
+    /// <summary>True where a page is in the set.</summary>
+    /// <param name="pfn">A PFN below <see cref="PfnCount"/>.</param>
+    public bool Contains(long pfn) => (WordOf(pfn) & (1UL << (int)(pfn & 63))) != 0;
+
+    /// <summary>Removes the pages that another set does not have.</summary>
+    /// <param name="other">A set that covers as many PFNs.</param>
+    /// <exception cref="ArgumentException">It covers another number of PFNs.</exception>
+    public void IntersectWith(PageSet other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        if (other.PfnCount != PfnCount)
+        {
+            throw new ArgumentException($"A set of {other.PfnCount} pages does not match {PfnCount}.", nameof(other));
+        }
+
+        for (int i = 0; i < _words.Length; i++)
+        {
+            _words[i] &= other._words[i];
+        }
+    }
+
     /// <summary>Adds the pages of a bitmap.</summary>
     /// <param name="other">A bitmap that covers as many PFNs.</param>
     /// <exception cref="ArgumentException">It covers another number of PFNs.</exception>

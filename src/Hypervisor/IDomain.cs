@@ -78,6 +78,24 @@ public interface IDomain : IDisposable
     /// <exception cref="InvalidOperationException">The domain is not suspended.</exception>
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     DomainRegisters CaptureRegisters();
+
+    /// <summary>Reads what the domain is made of.</summary>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    /// <exception cref="HypervisorException">The toolstack does not tell.</exception>
+    DomainConfiguration GetConfiguration();
+
+    /// <summary>Switches the dirty log off, whoever switched it on. For what a process left behind that ended.</summary>
+    /// <returns>True where it was on.</returns>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    bool StopDirtyLog();
+
+    /// <summary>Lets a paused domain run.</summary>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    void Unpause();
+
+    /// <summary>Ends the domain at once, and takes its devices down.</summary>
+    /// <exception cref="DomainNotFoundException">The domain is gone already.</exception>
+    void Destroy();
 }
 
 /// <summary>What a PFN of a guest is. Values are Xen's <c>XEN_DOMCTL_PFINFO_*</c> shifted right by 28.</summary>

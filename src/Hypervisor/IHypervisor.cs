@@ -16,6 +16,12 @@ public interface IHypervisor : IDisposable
     /// <exception cref="DomainNotFoundException">No guest has this UUID. All zero, the control domain's, is no
     /// guest's: a daemon must not suspend the domain it runs in.</exception>
     IDomain OpenDomain(Guid uuid);
+
+    /// <summary>Begins to restore a domain.</summary>
+    /// <param name="request">What it is made of.</param>
+    /// <returns>Receives its memory; the caller disposes it.</returns>
+    /// <exception cref="HypervisorException">There is such a domain already, or it cannot be made.</exception>
+    IDomainRestore BeginRestore(RestoreRequest request);
 }
 
 /// <summary>Name and release of a hypervisor.</summary>

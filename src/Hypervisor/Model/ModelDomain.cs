@@ -46,5 +46,21 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
 
     public DomainRegisters CaptureRegisters() => Guest.CaptureRegisters();
 
+    public DomainConfiguration GetConfiguration() => Guest.GetConfiguration();
+
+    public bool StopDirtyLog() => Guest.StopAnyDirtyLog();
+
+    public void Unpause() => Guest.Unpause();
+
+    public void Destroy()
+    {
+        if (Guest.IsDestroyed)
+        {
+            throw new DomainNotFoundException(guest.Uuid.ToString());
+        }
+
+        guest.Dispose();
+    }
+
     public void Dispose() => _disposed = true;
 }

@@ -93,6 +93,15 @@ public sealed partial class ModelGuest
         }
     }
 
+    internal bool StopAnyDirtyLog()
+    {
+        using PauseScope paused = PauseDomain();
+        ThrowIfDestroyed();
+        bool on = _logDirty.Enabled;
+        _logDirty.Control(ShadowOp.Off, default);
+        return on;
+    }
+
     private void MarkMappings(MappingOwner owner)
     {
         foreach (WritableMapping mapping in _mappings)

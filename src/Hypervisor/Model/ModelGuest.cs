@@ -151,6 +151,17 @@ public sealed partial class ModelGuest : IDisposable
         }
     }
 
+    internal DomainConfiguration GetConfiguration()
+    {
+        using (PauseDomain())
+        {
+            ThrowIfDestroyed();
+            long maxRam = _maxPages - (Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
+            string toolstack = new ModelToolstack(maxRam, _vcpus, Disk.BlockCount, _suspendLatency.Ticks).ToJson();
+            return new DomainConfiguration(Name, Kind, toolstack, default, default, ModelHypervisor.Version);
+        }
+    }
+
     private void SetPaused(bool paused)
     {
         using (PauseDomain())

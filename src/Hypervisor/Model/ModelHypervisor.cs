@@ -8,6 +8,8 @@ namespace XenTwoLevelCkpt.Hypervisor.Model;
 /// </remarks>
 public sealed class ModelHypervisor : IHypervisor
 {
+    internal const string Version = "1.0";
+
     private const long ControlDomainPages = 512L << 20 >> 12;
 
     private readonly Lock _gate = new();
@@ -22,7 +24,7 @@ public sealed class ModelHypervisor : IHypervisor
     public ModelHypervisor(IGuestNetwork? network = null) => _network = network ?? new LocalGuestNetwork();
 
     /// <inheritdoc/>
-    public HypervisorInfo Info { get; } = new("model", "1.0");
+    public HypervisorInfo Info { get; } = new("model", Version);
 
     /// <summary>The guests, in ascending order of their ids.</summary>
     public IReadOnlyList<ModelGuest> Guests
@@ -130,6 +132,20 @@ public sealed class ModelHypervisor : IHypervisor
         }
 
         throw new DomainNotFoundException(uuid.ToString());
+    }
+
+    /// <inheritdoc/>
+    public IDomainRestore BeginRestore(RestoreRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        try
+        {
+            return new ModelRestore(this, request);
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new HypervisorException(e.Message, e);
+        }
     }
 
     /// <summary>Stops and destroys all guests.</summary>

@@ -5,7 +5,7 @@ using XenTwoLevelCkpt.NativeInterop.Xen;
 namespace XenTwoLevelCkpt.Hypervisor.Xen;
 
 /// <summary>A domain of the Xen host.</summary>
-internal sealed class XenDomain : IDomain
+internal sealed partial class XenDomain : IDomain
 {
     /// <summary>Pages mapped by one call: 4 MiB of address space, beyond which larger batches gain nothing, and
     /// 12 KiB of frame numbers and errors, which fit on the stack.</summary>

@@ -75,6 +75,9 @@ public sealed class XenHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
+    public IDomainRestore BeginRestore(RestoreRequest request) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         _store.Dispose();

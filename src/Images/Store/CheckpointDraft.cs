@@ -116,6 +116,26 @@ public sealed class CheckpointDraft : IDisposable
         }
     }
 
+    /// <summary>Takes a part out again, with what was written of it.</summary>
+    /// <param name="writer">The part's writer.</param>
+    /// <exception cref="ArgumentException">It is none of this draft.</exception>
+    public void RemovePart(ImageWriter writer)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        lock (_lock)
+        {
+            int index = _parts.FindIndex(p => p.Writer == writer);
+            if (index < 0)
+            {
+                throw new ArgumentException("The writer is none of this draft.", nameof(writer));
+            }
+
+            writer.Dispose();
+            _transaction.Remove(_parts[index].File);
+            _parts.RemoveAt(index);
+        }
+    }
+
     /// <summary>Completes all parts and makes the checkpoint durable.</summary>
     /// <param name="closing">Its index, time and label.</param>
     /// <returns>The manifest.</returns>

@@ -67,6 +67,20 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         }
     }
 
+    public void Remove(string file)
+    {
+        lock (_files)
+        {
+            if (!_files.Remove(file, out FileStream? stream))
+            {
+                throw new KeyNotFoundException($"{file} was not created here.");
+            }
+
+            stream.Dispose();
+            File.Delete(Temporary(file));
+        }
+    }
+
     public bool Protect(Guid checkpoint)
     {
         lock (_files)

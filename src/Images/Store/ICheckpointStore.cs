@@ -59,6 +59,11 @@ public interface ICheckpointTransaction : IDisposable
     /// <exception cref="IOException">The file could not be made.</exception>
     Stream Create(string file);
 
+    /// <summary>Removes a file that was created here.</summary>
+    /// <param name="file">Its name.</param>
+    /// <exception cref="KeyNotFoundException">There is no such file.</exception>
+    void Remove(string file);
+
     /// <summary>Keeps a checkpoint in the store until this change is over: something in it builds upon that one.
     /// </summary>
     /// <param name="checkpoint">The checkpoint's identity.</param>

@@ -1,0 +1,207 @@
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Checkpointing.Memory;
+
+/// <content>While the domain is suspended: the residual pages. Afterwards: their writing, or the way back.</content>
+internal sealed partial class MemoryCapture
+{
+    private readonly PfnRun[] _runs = new PfnRun[CopyBatch.Capacity];
+    private readonly List<long> _unread = new(CopyBatch.Capacity);
+    private readonly List<long> _gone = new(CopyBatch.Capacity);
+    private bool _collected;
+    private int _staged;
+    private int _residual;
+
+    /// <summary>Copies what no image has yet into the staging area: what the cache holds, and what was written since
+    /// the last sample. The domain is suspended. Allocates nothing.</summary>
+    /// <param name="staging">Receives the pages.</param>
+    /// <param name="compareTypes">Looks for pages that entered or left the physical map, too: exact, and slow for a
+    /// large guest. Without it, <see cref="TypesChanged"/> has to be asked afterwards.</param>
+    /// <exception cref="StagingFullException">There is no room for them.</exception>
+    /// <exception cref="DirtyLogLostException">The log is incomplete.</exception>
+    internal void Collect(StagingArea staging, bool compareTypes)
+    {
+        DirtyBitmap dirty = ReadLog(final: true);
+
+        // From here on a mark means: residual.
+        _collected = true;
+        _marks.Clear();
+        _marks.Add(dirty);
+        foreach (long pfn in _cache)
+        {
+            _ = _marks.Add(pfn);
+        }
+
+        foreach (long pfn in _retry)
+        {
+            _ = _marks.Add(pfn);
+        }
+
+        _gone.Clear();
+        if (compareTypes)
+        {
+            CollectTypes();
+        }
+
+        _marks.IntersectWith(_populated);
+        long residual = _marks.View.CountPages();
+        if (residual > int.MaxValue || !staging.TryReserve((int)residual, out _staged))
+        {
+            throw new StagingFullException(residual, staging.Pages);
+        }
+
+        _residual = (int)residual;
+        CopyResidual(staging);
+    }
+
+    /// <summary>True where pages entered or left the physical map since the last comparison. The domain may run.
+    /// </summary>
+    internal bool TypesChanged() => Compare(touchNew: false, removeOld: false) > 0;
+
+    /// <summary>Adds the residual pages to the image. The domain runs again.</summary>
+    /// <param name="staging">What <see cref="Collect"/> filled.</param>
+    internal void WriteResidual(StagingArea staging)
+    {
+        long position = 0;
+        int at = _staged;
+        int runs;
+        while ((runs = _marks.View.CopyRuns(ref position, _runs, CopyBatch.Capacity)) > 0)
+        {
+            foreach (PfnRun run in _runs.AsSpan(0, runs))
+            {
+                _writer!.AddUnits(run, staging.Span(at, run.Count));
+                at += run.Count;
+            }
+        }
+
+        // Behind the zeros that stand in their place above: the last entry counts.
+        foreach (long pfn in _gone)
+        {
+            _writer!.AddUnpopulated(new PfnRun(pfn, 1));
+        }
+    }
+
+    /// <summary>After a checkpoint that did not come about: what the log had goes into the cache, and what that has no
+    /// room for into the image, which stays open. Nothing is lost.</summary>
+    /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
+    internal void Rollback()
+    {
+        if (!_collected)
+        {
+            return;
+        }
+
+        _collected = false;
+        foreach (long pfn in _gone)
+        {
+            _writer!.AddUnpopulated(new PfnRun(pfn, 1));
+        }
+
+        _gone.Clear();
+        _retry.Clear();
+        long position = 0;
+        int runs;
+        while ((runs = _marks.View.CopyRuns(ref position, _runs)) > 0)
+        {
+            foreach (PfnRun run in _runs.AsSpan(0, runs))
+            {
+                for (long pfn = run.First; pfn < run.End; pfn++)
+                {
+                    _ = _marks.Remove(pfn);
+                    if (_populated.Contains(pfn) && !_cache.Contains(pfn))
+                    {
+                        Touch(pfn);
+                    }
+                }
+            }
+        }
+
+        _residual = 0;
+        Flush();
+    }
+
+    private void CollectTypes()
+    {
+        for (long first = 0; first < PfnCount; first += TypeBatch)
+        {
+            Span<PageType> types = _types.AsSpan(0, (int)Math.Min(TypeBatch, PfnCount - first));
+            _domain.GetPageTypes(first, types);
+            DirtyBitmap populated = _populated.View;
+            for (int i = 0; i < types.Length; i++)
+            {
+                bool now = IsPopulated(types[i]);
+                if (now == populated[first + i])
+                {
+                    continue;
+                }
+
+                if (now)
+                {
+                    _ = _populated.Add(first + i);
+                    PopulatedPages++;
+                    _ = _marks.Add(first + i);
+                }
+                else
+                {
+                    Vanish(first + i);
+                }
+            }
+        }
+    }
+
+    private void Vanish(long pfn)
+    {
+        _ = _populated.Remove(pfn);
+        PopulatedPages--;
+        _unpopulated++;
+        _ = _cache.Remove(pfn);
+        _gone.Add(pfn);
+    }
+
+    private void CopyResidual(StagingArea staging)
+    {
+        long position = 0;
+        int at = _staged;
+        int runs;
+        while ((runs = _marks.View.CopyRuns(ref position, _runs, CopyBatch.Capacity)) > 0)
+        {
+            int pages = 0;
+            foreach (PfnRun run in _runs.AsSpan(0, runs))
+            {
+                pages += run.Count;
+            }
+
+            if (_domain.CopyPages(_runs.AsSpan(0, runs), staging.Span(at, pages), _unread) < pages)
+            {
+                RequireGone();
+            }
+
+            at += pages;
+        }
+    }
+
+    // A page that cannot be read is one that left the map; otherwise the checkpoint would lack it.
+    private void RequireGone()
+    {
+        foreach (long pfn in _unread)
+        {
+            Span<PageType> type = _types.AsSpan(0, 1);
+            _domain.GetPageTypes(pfn, type);
+            if (type[0] == PageType.AllocateOnly)
+            {
+                // Its contents are of no interest; zeros stand in their place.
+                continue;
+            }
+
+            if (IsPopulated(type[0]))
+            {
+                throw new HypervisorException(
+                    $"Page {pfn:x} of domain {_domain.Uuid} is populated and cannot be read.");
+            }
+
+            Vanish(pfn);
+        }
+    }
+}

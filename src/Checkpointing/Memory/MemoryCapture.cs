@@ -1,0 +1,351 @@
+using XenTwoLevelCkpt.Checkpointing.Cache;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Checkpointing.Memory;
+
+/// <summary>
+/// The memory of one PVH domain from checkpoint to checkpoint: its dirty log, the cache of the pages dirtied most
+/// recently, and the image of the open epoch, which receives what falls out of the cache.
+/// </summary>
+/// <remarks>
+/// <para>
+/// Between checkpoints every populated page is in one of three states: its last copy in the chain of images is its
+/// content; or it is in the cache; or Xen's log has it. A step that fails leaves a page in one of the latter two.
+/// </para>
+/// <para>Two bits a guest page: populated, and a mark. During an epoch a mark means that the image has a copy of the
+/// page, which is what pages copied in vain are counted by; from <see cref="Collect"/> on, that the page is residual.
+/// </para>
+/// <para>One thread uses it at a time.</para>
+/// </remarks>
+internal sealed partial class MemoryCapture : IDisposable
+{
+    private readonly IDomain _domain;
+    private readonly DirtyPageCache _cache;
+    private readonly CopyBatch _batch;
+    private readonly IDirtyLog _log;
+    private readonly PageSet _populated;
+    private readonly PageSet _marks;
+    private readonly PageType[] _types = new PageType[TypeBatch];
+    private readonly List<long> _retry = [];
+    private ImageWriter? _writer;
+    private long _feed;
+    private bool _feeding;
+    private long _touched;
+    private long _evicted;
+    private long _inVain;
+    private long _fed;
+    private long _unpopulated;
+    private long _samples;
+    private long _hitsBefore;
+
+    /// <summary>Page types read by one call: the most that Xen takes is 1,024, this is sixteen such calls.</summary>
+    private const int TypeBatch = 16384;
+
+    /// <summary>Starts the dirty log.</summary>
+    /// <param name="domain">The domain; stays the caller's.</param>
+    /// <param name="cache">An empty cache.</param>
+    /// <param name="batch">Shared by the captures of a node.</param>
+    /// <exception cref="DirtyLogBusyException">Somebody else has the log.</exception>
+    internal MemoryCapture(IDomain domain, DirtyPageCache cache, CopyBatch batch)
+    {
+        _domain = domain;
+        _cache = cache;
+        _batch = batch;
+        _log = domain.StartDirtyLog();
+        _populated = new PageSet(_log.PfnCount);
+        _marks = new PageSet(_log.PfnCount);
+    }
+
+    /// <summary>The number of PFNs: bits of a bitmap, units of an image.</summary>
+    internal long PfnCount => _populated.PfnCount;
+
+    /// <summary>Populated pages at the last comparison of types.</summary>
+    internal long PopulatedPages { get; private set; }
+
+    /// <summary>True until every page of a full image was copied or is in the cache.</summary>
+    internal bool IsFeeding => _feeding;
+
+    /// <summary>Pages of a full image that were not looked at yet.</summary>
+    internal long FeedLeft => _feeding ? PfnCount - _feed : 0;
+
+    /// <summary>True once pages may be missing from the log: nothing but a full image is complete then.</summary>
+    internal bool IsIncomplete { get; private set; }
+
+    /// <summary>The cache.</summary>
+    internal DirtyPageCache Cache => _cache;
+
+    /// <summary>Counts of the open epoch.</summary>
+    internal MemoryStatistics Statistics => new(
+        _touched, _cache.Hits - _hitsBefore, _evicted, _inVain, _fed, _residual, _unpopulated, _samples);
+
+    /// <summary>Opens an epoch.</summary>
+    /// <param name="writer">The image that receives pages.</param>
+    /// <param name="full">The image has to hold all pages, not only those that change from now on.</param>
+    internal void BeginEpoch(ImageWriter writer, bool full)
+    {
+        _writer = writer;
+        _collected = false;
+        _cache.Clear();
+        _marks.Clear();
+        _retry.Clear();
+        _touched = _evicted = _inVain = _fed = _unpopulated = _samples = 0;
+        _residual = 0;
+        _hitsBefore = _cache.Hits;
+        if (full)
+        {
+            _populated.Clear();
+            PopulatedPages = 0;
+            _feeding = true;
+            _feed = 0;
+            CompareTypes(touchNew: false);
+        }
+    }
+
+    /// <summary>Looks at what was written since the last look, and writes what the cache has no room for.</summary>
+    /// <returns>The number of pages that were dirty.</returns>
+    /// <exception cref="DirtyLogLostException">Only a full image is complete now.</exception>
+    /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
+    internal long Sample()
+    {
+        Retry();
+        long dirty = Take(ReadLog(final: false));
+        _samples++;
+        Trim();
+        return dirty;
+    }
+
+    /// <summary>Copies pages of a full image that were not dirty meanwhile: they count as those whose last dirtying
+    /// lies furthest back, so they are written without passing through the cache.</summary>
+    /// <param name="maxPages">The most pages to copy now.</param>
+    /// <returns>The number of pages copied.</returns>
+    internal int Feed(int maxPages)
+    {
+        int fed = 0;
+        while (_feeding && fed < maxPages)
+        {
+            DirtyRuns runs = _populated.View.EnumerateRuns(_feed, Math.Min(maxPages - fed, CopyBatch.Capacity));
+            if (!runs.MoveNext())
+            {
+                _feed = PfnCount;
+                _feeding = false;
+                break;
+            }
+
+            for (long pfn = runs.Current.First; pfn < runs.Current.End; pfn++)
+            {
+                if (!_cache.Contains(pfn))
+                {
+                    Save(pfn);
+                    _fed++;
+                    fed++;
+                }
+            }
+
+            _feed = runs.Current.End;
+        }
+
+        Flush();
+        return fed;
+    }
+
+    /// <summary>Evicts what the cache holds beyond its limit.</summary>
+    internal void Trim()
+    {
+        while (_cache.Count > _cache.Limit && _cache.TryEvict(out long pfn))
+        {
+            Evict(pfn);
+        }
+
+        Flush();
+    }
+
+    /// <summary>Finds pages that entered or left the physical map, which no log shows.</summary>
+    /// <returns>The number of such pages.</returns>
+    /// <remarks>Followed by a reading of the log: a page that entered is written by the guest unlogged until then.
+    /// </remarks>
+    internal long CompareTypes()
+    {
+        long changed = CompareTypes(touchNew: true);
+        Trim();
+        return changed;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _log.Dispose();
+
+    private long CompareTypes(bool touchNew)
+    {
+        long changed = Compare(touchNew, removeOld: true);
+        _ = Take(ReadLog(final: false));
+        return changed;
+    }
+
+    private long Compare(bool touchNew, bool removeOld)
+    {
+        RequireSize(_domain.GetPfnCount());
+        long changed = 0;
+        for (long first = 0; first < PfnCount; first += TypeBatch)
+        {
+            Span<PageType> types = _types.AsSpan(0, (int)Math.Min(TypeBatch, PfnCount - first));
+            _domain.GetPageTypes(first, types);
+            changed += CompareBatch(first, types, touchNew, removeOld);
+        }
+
+        return changed;
+    }
+
+    private long CompareBatch(long first, ReadOnlySpan<PageType> types, bool touchNew, bool removeOld)
+    {
+        long changed = 0;
+        DirtyBitmap populated = _populated.View;
+        for (int i = 0; i < types.Length; i++)
+        {
+            bool now = IsPopulated(types[i]);
+            if (now == populated[first + i])
+            {
+                continue;
+            }
+
+            changed++;
+            if (now && touchNew)
+            {
+                Enter(first + i);
+            }
+            else if (now && removeOld)
+            {
+                _ = _populated.Add(first + i);
+                PopulatedPages++;
+            }
+            else if (removeOld)
+            {
+                Leave(first + i);
+            }
+        }
+
+        return changed;
+    }
+
+    private static bool IsPopulated(PageType type) => type is not (PageType.Unpopulated or PageType.Broken);
+
+    private void Enter(long pfn)
+    {
+        _ = _populated.Add(pfn);
+        PopulatedPages++;
+        Touch(pfn);
+    }
+
+    private void Leave(long pfn)
+    {
+        _ = _populated.Remove(pfn);
+        PopulatedPages--;
+        _unpopulated++;
+        _ = _cache.Remove(pfn);
+        _writer!.AddUnpopulated(new PfnRun(pfn, 1));
+    }
+
+    // A reading that fails may have cleared what it did not deliver.
+    private DirtyBitmap ReadLog(bool final)
+    {
+        IsIncomplete = true;
+        DirtyBitmap dirty = _log.Clean(final);
+        RequireSize(dirty.PfnCount);
+        IsIncomplete = false;
+        return dirty;
+    }
+
+    private long Take(DirtyBitmap dirty)
+    {
+        long count = 0;
+        foreach (PfnRun run in dirty.EnumerateRuns())
+        {
+            for (long pfn = run.First; pfn < run.End; pfn++)
+            {
+                // Pages that are no memory of the guest (grant frames, the shared info page) come back as dirty, too.
+                if (_populated.Contains(pfn))
+                {
+                    Touch(pfn);
+                    count++;
+                }
+            }
+        }
+
+        _touched += count;
+        return count;
+    }
+
+    private void Touch(long pfn)
+    {
+        if (_marks.Remove(pfn))
+        {
+            _inVain++;
+        }
+
+        if (_cache.Touch(pfn, out long evicted))
+        {
+            Evict(evicted);
+        }
+    }
+
+    private void Evict(long pfn)
+    {
+        _evicted++;
+        Save(pfn);
+    }
+
+    private void Save(long pfn)
+    {
+        _ = _marks.Add(pfn);
+        _batch.Add(pfn);
+        if (_batch.IsFull)
+        {
+            Flush();
+        }
+    }
+
+    private void Flush()
+    {
+        try
+        {
+            foreach (long pfn in _batch.Write(_domain, _writer!))
+            {
+                Unread(pfn);
+            }
+        }
+        catch
+        {
+            _batch.Clear();
+            throw;
+        }
+    }
+
+    // Gone from the map since the last comparison, which the next one finds; or not readable just now: then it is tried
+    // again, at the latest while the guest is suspended.
+    private void Unread(long pfn)
+    {
+        _ = _marks.Remove(pfn);
+        _retry.Add(pfn);
+    }
+
+    private void Retry()
+    {
+        for (int left = _retry.Count; left > 0; left--)
+        {
+            long pfn = _retry[^1];
+            _retry.RemoveAt(_retry.Count - 1);
+            if (_populated.Contains(pfn))
+            {
+                Touch(pfn);
+            }
+        }
+    }
+
+    private void RequireSize(long pfnCount)
+    {
+        if (pfnCount > PfnCount)
+        {
+            throw new MemoryMapGrownException(PfnCount, pfnCount);
+        }
+    }
+}

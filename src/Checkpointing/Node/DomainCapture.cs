@@ -1,0 +1,231 @@
+using System.Diagnostics;
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Memory;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Checkpointing.Node;
+
+/// <summary>One domain's part in the checkpoints of its node.</summary>
+internal sealed class DomainCapture : IDisposable
+{
+    // Pages of the xenstore and the console ring, by the HVM parameters that name them (hvm/params.h).
+    private static readonly (uint Parameter, string Name)[] Rings = [(1, "xenstore-ring"), (17, "console-ring")];
+
+    private readonly byte[] _rings = new byte[Rings.Length * PageSize.Bytes];
+    private readonly bool[] _ringPages = new bool[Rings.Length];
+    private readonly List<long> _unread = new(1);
+    private ImageWriter? _writer;
+
+    internal DomainCapture(
+        IDomain domain, string name, MemoryCapture memory, DomainConfiguration configuration,
+        IReadOnlyList<ICheckpointedDisk> disks)
+    {
+        Domain = domain;
+        Name = name;
+        Memory = memory;
+        Configuration = configuration;
+        Disks = disks;
+    }
+
+    internal IDomain Domain { get; }
+
+    internal Guid Uuid => Domain.Uuid;
+
+    internal string Name { get; }
+
+    internal MemoryCapture Memory { get; private set; }
+
+    internal DomainConfiguration Configuration { get; set; }
+
+    internal IReadOnlyList<ICheckpointedDisk> Disks { get; }
+
+    /// <summary>The checkpoint that increments build upon; empty before the first.</summary>
+    internal Guid Last { get; set; }
+
+    /// <summary>Why the open epoch's memory image is full, or the next one has to be; null for an increment.</summary>
+    internal string? FullBecause { get; set; } = "it is the first checkpoint of the domain";
+
+    /// <summary>True where the open epoch's image lacks pages and has to be begun again.</summary>
+    internal bool IsBroken { get; private set; }
+
+    /// <summary>True while the open epoch has an image that receives pages.</summary>
+    internal bool IsOpen => _writer is not null && !IsBroken;
+
+    internal DomainRegisters? Registers { get; private set; }
+
+    internal PhaseTimes Phases { get; private set; } = None;
+
+    internal bool Suspended { get; set; }
+
+    private static PhaseTimes None => new(default, default, default, default, default, default);
+
+    /// <summary>The image lacks pages: the next one has to hold all.</summary>
+    internal void Break(string reason)
+    {
+        IsBroken = true;
+        FullBecause = reason;
+    }
+
+    /// <summary>Takes part in an epoch.</summary>
+    internal void BeginEpoch(CheckpointDraft draft)
+    {
+        if (_writer is { } old)
+        {
+            draft.RemovePart(old);
+            _writer = null;
+        }
+
+        bool full = FullBecause is not null || Last == Guid.Empty;
+        _writer = draft.AddPart(new PartSpec
+        {
+            DomainUuid = Uuid,
+            DomainName = Name,
+            Content = ImageContent.Memory,
+            ParentId = full ? Guid.Empty : Last,
+            UnitSize = PageSize.Bytes,
+            UnitCount = Memory.PfnCount,
+        });
+
+        // Until the memory has begun its epoch, too: what fails there is begun again.
+        IsBroken = true;
+        Memory.BeginEpoch(_writer, full);
+        IsBroken = false;
+    }
+
+    /// <summary>The draft that the image belongs to is gone.</summary>
+    internal void LoseEpoch() => _writer = null;
+
+    /// <summary>Takes the domain's parts out of a draft.</summary>
+    internal void Leave(CheckpointDraft draft)
+    {
+        if (_writer is { } writer)
+        {
+            draft.RemovePart(writer);
+            _writer = null;
+        }
+    }
+
+    /// <summary>Starts the dirty log again, with nothing known of the domain's memory.</summary>
+    internal void RestartLog(Func<MemoryCapture> start)
+    {
+        IsBroken = true;
+        FullBecause ??= "its dirty log was not complete any more";
+        Memory.Dispose();
+        Memory = start();
+    }
+
+    /// <summary>What can be done before the domain is suspended.</summary>
+    internal void Prepare(Guid checkpoint)
+    {
+        Phases = None;
+        Registers = null;
+        Configuration = Domain.GetConfiguration();
+        foreach (ICheckpointedDisk disk in Disks)
+        {
+            disk.Prepare(checkpoint);
+        }
+    }
+
+    /// <summary>T_s.</summary>
+    internal async Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        long start = Stopwatch.GetTimestamp();
+        await Domain.SuspendAsync(timeout, cancellationToken).ConfigureAwait(false);
+        Suspended = true;
+        Phases = Phases with { Suspend = Stopwatch.GetElapsedTime(start) };
+    }
+
+    /// <summary>T_m.</summary>
+    internal TimeSpan CollectMemory(StagingArea staging, bool compareTypes)
+    {
+        long start = Stopwatch.GetTimestamp();
+        Memory.Collect(staging, compareTypes);
+        return Stopwatch.GetElapsedTime(start);
+    }
+
+    /// <summary>T_a.</summary>
+    internal TimeSpan CollectRegisters()
+    {
+        long start = Stopwatch.GetTimestamp();
+        Registers = Domain.CaptureRegisters();
+        return Stopwatch.GetElapsedTime(start);
+    }
+
+    /// <summary>T_d.</summary>
+    internal TimeSpan SealDisks()
+    {
+        long start = Stopwatch.GetTimestamp();
+        foreach (ICheckpointedDisk disk in Disks)
+        {
+            disk.Seal();
+        }
+
+        return Stopwatch.GetElapsedTime(start);
+    }
+
+    /// <summary>T_c: the rings between the guest and the control domain, and what the node holds back for it.</summary>
+    internal TimeSpan CollectChannels(IChannelState channels)
+    {
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < Rings.Length; i++)
+        {
+            _ringPages[i] = Registers!.HvmParameters.TryGetValue(Rings[i].Parameter, out ulong pfn)
+                && Domain.CopyPages([new PfnRun((long)pfn, 1)], _rings.AsSpan(i * PageSize.Bytes, PageSize.Bytes), _unread) == 1;
+        }
+
+        channels.Capture(Uuid);
+        return Stopwatch.GetElapsedTime(start);
+    }
+
+    /// <summary>Writes what <see cref="CollectChannels"/> found.</summary>
+    internal void WriteChannels(ImageWriter writer, IChannelState channels)
+    {
+        for (int i = 0; i < Rings.Length; i++)
+        {
+            if (_ringPages[i])
+            {
+                writer.AddBlob(Rings[i].Name, _rings.AsSpan(i * PageSize.Bytes, PageSize.Bytes));
+            }
+        }
+
+        channels.Write(Uuid, writer);
+    }
+
+    /// <summary>T_r.</summary>
+    internal void Resume()
+    {
+        long start = Stopwatch.GetTimestamp();
+        Domain.Resume();
+        Suspended = false;
+        Phases = Phases with { Resume = Stopwatch.GetElapsedTime(start) };
+    }
+
+    internal void SetPhases(TimeSpan memory, TimeSpan registers, TimeSpan disks, TimeSpan channels) =>
+        Phases = Phases with { Memory = memory, Registers = registers, Disks = disks, Channels = channels };
+
+    internal DomainReport Report() =>
+        new(Uuid, Name, Phases, Memory.PopulatedPages, Memory.Statistics, FullBecause);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        try
+        {
+            Memory.Dispose();
+        }
+        catch (HypervisorException)
+        {
+            // The domain is gone, and its log with it.
+        }
+
+        foreach (ICheckpointedDisk disk in Disks)
+        {
+            disk.Dispose();
+        }
+
+        Domain.Dispose();
+    }
+}

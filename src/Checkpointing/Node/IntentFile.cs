@@ -1,0 +1,146 @@
+using System.Text.Json;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.NativeInterop.Files;
+
+namespace XenTwoLevelCkpt.Checkpointing.Node;
+
+/// <summary>
+/// The record of what a node's checkpoints have done to domains and not yet undone: whose dirty logs are on, and which
+/// domains may be suspended. On disk before either happens.
+/// </summary>
+public sealed class IntentFile
+{
+    private const string FileName = "intent.json";
+
+    private readonly string _directory;
+    private readonly Lock _gate = new();
+    private Intent _intent = new([], []);
+
+    /// <summary>Opens the record for writing, and forgets what it said.</summary>
+    /// <param name="directory">The folder; made where it is missing.</param>
+    /// <exception cref="IOException">It cannot be written.</exception>
+    public IntentFile(string directory)
+    {
+        _directory = directory;
+        _ = Directory.CreateDirectory(
+            directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        Write();
+    }
+
+    /// <summary>Says whose dirty logs may be on.</summary>
+    /// <param name="domains">UUIDs.</param>
+    internal void SetLogs(IEnumerable<Guid> domains) => Set(_intent with { Logs = [.. domains] });
+
+    /// <summary>Says which domains may be suspended from now on.</summary>
+    /// <param name="domains">UUIDs.</param>
+    internal void SetSuspended(IEnumerable<Guid> domains) => Set(_intent with { Suspended = [.. domains] });
+
+    /// <summary>Undoes what a process that ended left behind: resumes domains that it suspended, and switches dirty logs
+    /// off that it owned.</summary>
+    /// <param name="directory">The folder with the record.</param>
+    /// <param name="hypervisor">The hypervisor.</param>
+    /// <returns>What was done, as sentences; empty where there was nothing to do.</returns>
+    /// <remarks>The process must be known to have ended: a dirty log has no name on it.</remarks>
+    public static IReadOnlyList<string> Recover(string directory, IHypervisor hypervisor)
+    {
+        ArgumentNullException.ThrowIfNull(hypervisor);
+        string path = Path.Combine(directory, FileName);
+        if (!File.Exists(path))
+        {
+            return [];
+        }
+
+        // A record that cannot be read was never complete, and nothing happens before it is complete.
+        Intent intent;
+        try
+        {
+            intent = JsonSerializer.Deserialize<Intent>(File.ReadAllBytes(path)) ?? new Intent([], []);
+        }
+        catch (JsonException)
+        {
+            intent = new Intent([], []);
+        }
+
+        var done = new List<string>();
+        foreach (Guid uuid in intent.Suspended)
+        {
+            Attempt(hypervisor, uuid, done, domain =>
+            {
+                if (domain.GetInfo() is { ShutdownReason: ShutdownReason.Suspend } info)
+                {
+                    domain.Resume();
+                    done.Add($"Domain {info.Name ?? $"{uuid}"} was left suspended and has been resumed.");
+                }
+            });
+        }
+
+        foreach (Guid uuid in intent.Logs)
+        {
+            Attempt(hypervisor, uuid, done, domain =>
+            {
+                if (domain.StopDirtyLog())
+                {
+                    done.Add($"The dirty log of domain {domain.GetInfo().Name ?? $"{uuid}"} was left on and has been switched off.");
+                }
+            });
+        }
+
+        File.Delete(path);
+        return done;
+    }
+
+    /// <summary>Ends the record: nothing is left to undo.</summary>
+    internal void Delete()
+    {
+        lock (_gate)
+        {
+            File.Delete(Path.Combine(_directory, FileName));
+        }
+    }
+
+    private static void Attempt(IHypervisor hypervisor, Guid uuid, List<string> done, Action<IDomain> action)
+    {
+        try
+        {
+            using IDomain domain = hypervisor.OpenDomain(uuid);
+            action(domain);
+        }
+        catch (DomainNotFoundException)
+        {
+            // Gone: nothing to undo.
+        }
+        catch (HypervisorException e)
+        {
+            done.Add(e.Message);
+        }
+    }
+
+    private void Set(Intent intent)
+    {
+        lock (_gate)
+        {
+            _intent = intent;
+            Write();
+        }
+    }
+
+    private void Write()
+    {
+        string path = Path.Combine(_directory, FileName), temporary = path + ".tmp";
+        using (var stream = new FileStream(temporary, new FileStreamOptions
+        {
+            Mode = FileMode.Create,
+            Access = FileAccess.Write,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }))
+        {
+            JsonSerializer.Serialize(stream, _intent);
+            stream.Flush(flushToDisk: true);
+        }
+
+        File.Move(temporary, path, overwrite: true);
+        DirectorySync.Flush(_directory);
+    }
+
+    private sealed record Intent(IReadOnlyList<Guid> Logs, IReadOnlyList<Guid> Suspended);
+}

@@ -1,0 +1,273 @@
+using XenTwoLevelCkpt.Checkpointing.Cache;
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Memory;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Checkpointing.Node;
+
+/// <summary>
+/// The node level of the two-level scheme (section 4.1 of the paper): checkpoints all domains of a host together.
+/// Between checkpoints, pages that fall out of the domains' dirty-page caches are copied and written; at a checkpoint
+/// the domains are suspended at one moment, and only what is left is copied.
+/// </summary>
+/// <remarks>Thread-safe; one checkpoint at a time.</remarks>
+public sealed partial class NodeCheckpointer : IAsyncDisposable
+{
+    private readonly IHypervisor _hypervisor;
+    private readonly ICheckpointStore _store;
+    private readonly IDiskProvider _disks;
+    private readonly IChannelState _channels;
+    private readonly NodeOptions _options;
+    private readonly IntentFile _intent;
+    private readonly StagingArea _staging;
+    private readonly CopyRate _rate = new();
+    private readonly CopyBatch _batch;
+    private readonly WindowCrew _crew;
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly List<DomainCapture> _captures = [];
+    private CheckpointDraft? _draft;
+    private bool _disposed;
+
+    /// <summary>Makes ready. Nothing happens to a domain before <see cref="Start"/> or <see cref="CheckpointAsync"/>.
+    /// </summary>
+    /// <param name="hypervisor">The hypervisor; stays the caller's.</param>
+    /// <param name="store">Receives the checkpoints; stays the caller's.</param>
+    /// <param name="disks">Knows the domains' disks.</param>
+    /// <param name="options">The operator's settings.</param>
+    /// <param name="channels">Knows what the node holds back for domains; null on a node without peers.</param>
+    /// <exception cref="IOException">The state directory cannot be written.</exception>
+    public NodeCheckpointer(
+        IHypervisor hypervisor, ICheckpointStore store, IDiskProvider disks, NodeOptions options,
+        IChannelState? channels = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        _hypervisor = hypervisor;
+        _store = store;
+        _disks = disks;
+        _channels = channels ?? new NoChannels();
+        _options = options;
+        _intent = new IntentFile(options.StateDirectory);
+        _staging = new StagingArea(options.StagingPages);
+        _batch = new CopyBatch(_rate);
+
+        // Copying saturates memory bandwidth with a few threads; more only take CPU time from the guests' backends.
+        _crew = new WindowCrew(Math.Clamp(Environment.ProcessorCount, 2, 8));
+    }
+
+    /// <summary>Says what happened beside checkpoints: domains that came, went, or have to be saved in full again.
+    /// Called on any thread.</summary>
+    public Action<string>? Log { get; init; }
+
+    /// <summary>The domains that take part, by their names.</summary>
+    public IReadOnlyList<string> Domains
+    {
+        get
+        {
+            _gate.Wait();
+            try
+            {
+                return [.. _captures.Select(c => c.Name)];
+            }
+            finally
+            {
+                _ = _gate.Release();
+            }
+        }
+    }
+
+    /// <summary>Fault points of the tests, by their numbers.</summary>
+    internal Action<NodeStep>? Fault { get; set; }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        await StopSamplingAsync().ConfigureAwait(false);
+        await _gate.WaitAsync().ConfigureAwait(false);
+        _captures.ForEach(c => c.Dispose());
+        _captures.Clear();
+        _draft?.Dispose();
+        _intent.Delete();
+        _crew.Dispose();
+        _batch.Dispose();
+        _staging.Dispose();
+        _gate.Dispose();
+    }
+
+    // Finds domains that came and went. A domain is known by its UUID; one that was destroyed and restored has another id.
+    private void FindDomains()
+    {
+        IReadOnlyList<DomainInfo> present = _hypervisor.ListDomains();
+        foreach (DomainCapture capture in _captures.ToArray())
+        {
+            if (!present.Any(d => d.Uuid == capture.Uuid && d.Id == capture.Domain.Id && IsAlive(d)))
+            {
+                Log?.Invoke($"Domain {capture.Name} is gone.");
+                Drop(capture);
+            }
+        }
+
+        List<DomainInfo> found = [.. present.Where(d => d.Id != 0 && IsAlive(d) && IsWanted(d)
+            && !_captures.Exists(c => c.Uuid == d.Uuid))];
+        if (found.Count > 0)
+        {
+            _intent.SetLogs(_captures.Select(c => c.Uuid).Concat(found.Select(d => d.Uuid)));
+            found.ForEach(d => _captures.Add(Take(d)));
+        }
+    }
+
+    private bool IsWanted(DomainInfo domain) => _options.Domains?.Contains(domain.Uuid) ?? true;
+
+    private static bool IsAlive(DomainInfo domain) =>
+        !domain.State.HasFlag(DomainStates.Dying) && domain.ShutdownReason is null or ShutdownReason.Suspend;
+
+    private DomainCapture Take(DomainInfo info)
+    {
+        if (info.Kind == GuestKind.Hvm)
+        {
+            throw new CheckpointFailedException(
+                $"Domain {info.Name} is an HVM guest with a QEMU device model, whose state this software does not "
+                + "save. Leave it out with '--domain' for the others, or make it a PVH guest.");
+        }
+
+        IDomain domain = _hypervisor.OpenDomain(info.Uuid);
+        IReadOnlyList<ICheckpointedDisk> disks = [];
+        try
+        {
+            if (!domain.CanCopyPages)
+            {
+                throw new CheckpointFailedException(
+                    $"Domain {info.Name} is a PV guest, which is not supported yet. Leave it out with '--domain' for "
+                    + "the others.");
+            }
+
+            DomainConfiguration configuration = domain.GetConfiguration();
+            disks = _disks.Open(domain, configuration, _options.MemoryOnly);
+            return new DomainCapture(domain, info.Name ?? $"{info.Uuid}", StartMemory(domain), configuration, disks);
+        }
+        catch
+        {
+            foreach (ICheckpointedDisk disk in disks)
+            {
+                disk.Dispose();
+            }
+
+            domain.Dispose();
+            throw;
+        }
+    }
+
+    // A cache for all that the staging area holds costs 16 bytes a page of 4 KiB.
+    private MemoryCapture StartMemory(IDomain domain) =>
+        new(domain, new DirtyPageCache(_options.CacheEntries ?? _options.StagingPages), _batch);
+
+    private void Drop(DomainCapture capture)
+    {
+        if (_draft is { } draft)
+        {
+            capture.Leave(draft);
+        }
+
+        capture.Dispose();
+        _ = _captures.Remove(capture);
+    }
+
+    // Everybody takes part in the open epoch: it is opened where there is none, and domains that came or whose image
+    // lacks pages begin theirs.
+    private void OpenEpoch()
+    {
+        if (_draft is null)
+        {
+            _captures.ForEach(c => c.LoseEpoch());
+            _draft = new CheckpointDraft(_store, _options.Node);
+        }
+
+        foreach (DomainCapture capture in _captures)
+        {
+            if (capture.Memory.IsIncomplete)
+            {
+                capture.RestartLog(() => StartMemory(capture.Domain));
+            }
+
+            if (!capture.IsOpen)
+            {
+                capture.BeginEpoch(_draft);
+            }
+        }
+
+        SetLimits();
+    }
+
+    // The residual pages of all domains have to fit the allowed pause and the staging area. A quarter is left for pages
+    // that are dirtied between the last sample and the suspension.
+    private void SetLimits()
+    {
+        if (_captures.Count == 0)
+        {
+            return;
+        }
+
+        long pages = _options.StagingPages;
+        if (_options.CacheEntries is null && _rate.PagesPerSecond > 0)
+        {
+            pages = Math.Min(pages, (long)(_options.AllowedPause.TotalSeconds * _rate.PagesPerSecond));
+        }
+
+        int each = (int)Math.Max(MinLimit, pages * 3 / 4 / _captures.Count);
+        foreach (DomainCapture capture in _captures)
+        {
+            DirtyPageCache cache = capture.Memory.Cache;
+            cache.Limit = Math.Min(cache.Capacity, _options.CacheEntries ?? (each >> _tightened));
+        }
+    }
+
+    /// <summary>A cache below this many entries would be emptied by one look at the log of a guest that does little.
+    /// </summary>
+    private const int MinLimit = 64;
+
+    // After a residue that did not fit: how often the limits were halved.
+    private int _tightened;
+}
+
+/// <summary>Points inside a node checkpoint at which tests make it fail.</summary>
+internal enum NodeStep
+{
+    /// <summary>The domains are known, their logs are on.</summary>
+    DomainsFound = 1,
+
+    /// <summary>The pages that could be were copied.</summary>
+    PagesCopied = 2,
+
+    /// <summary>Everything is prepared, the intent is on disk.</summary>
+    IntentWritten = 3,
+
+    /// <summary>All domains are suspended.</summary>
+    Suspended = 4,
+
+    /// <summary>In the window, by one of its threads: before a domain's memory is collected.</summary>
+    CollectingMemory = 5,
+
+    /// <summary>In the window, by one of its threads: before a domain's registers and disks are collected.</summary>
+    CollectingState = 6,
+
+    /// <summary>Everything is collected, the domains are still suspended.</summary>
+    Collected = 7,
+
+    /// <summary>The domains run again.</summary>
+    Resumed = 8,
+
+    /// <summary>The residual pages are written.</summary>
+    ResidueWritten = 9,
+
+    /// <summary>All parts are written, the commit comes next.</summary>
+    PartsWritten = 10,
+
+    /// <summary>The checkpoint is in the store.</summary>
+    Committed = 11,
+}

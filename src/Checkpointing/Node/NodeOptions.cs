@@ -1,0 +1,44 @@
+namespace XenTwoLevelCkpt.Checkpointing.Node;
+
+/// <summary>What an operator sets of a node's checkpoints.</summary>
+public sealed record NodeOptions
+{
+    /// <summary>The node's name, in manifests.</summary>
+    public string Node { get; init; } = Environment.MachineName;
+
+    /// <summary>How long guests have to suspend themselves, all together. libxl gives 60 s; a guest that works needs a
+    /// fraction of a second, and the others stand still while one is waited for.</summary>
+    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long copying the residual pages may take, beside the guests' own suspending and resuming. The size
+    /// of the caches follows from it and from the rate at which this node copies pages.</summary>
+    public TimeSpan AllowedPause { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Pages of 4 KiB that may be copied while guests are suspended, of all domains together: this much
+    /// memory is set aside. 64 MiB by default.</summary>
+    public int StagingPages { get; init; } = 16384;
+
+    /// <summary>Entries of a domain's dirty-page cache; null to let them follow from <see cref="AllowedPause"/>. With
+    /// 0 nothing is saved in advance, and all dirty pages are copied while the guests are suspended.</summary>
+    public int? CacheEntries { get; init; }
+
+    /// <summary>Bytes a second that are written while guests run, of all domains together; null for no limit. What
+    /// cannot be written in time stays for the suspension.</summary>
+    public long? BackgroundBandwidth { get; init; }
+
+    /// <summary>The shortest time from one look at the dirty logs to the next. Each look stops the guests for the time
+    /// that Xen needs to copy a bitmap.</summary>
+    public TimeSpan MinSampleInterval { get; init; } = TimeSpan.FromMilliseconds(20);
+
+    /// <summary>The longest time from one look at the dirty logs to the next.</summary>
+    public TimeSpan MaxSampleInterval { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Domains to save, by UUID; null for all guests.</summary>
+    public IReadOnlyCollection<Guid>? Domains { get; init; }
+
+    /// <summary>Saves domains with writable disks that cannot be snapshotted, too, without those disks.</summary>
+    public bool MemoryOnly { get; init; }
+
+    /// <summary>Where the intent record is kept: on a local file system that outlives the process.</summary>
+    public required string StateDirectory { get; init; }
+}

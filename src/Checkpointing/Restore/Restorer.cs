@@ -1,0 +1,159 @@
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
+namespace XenTwoLevelCkpt.Checkpointing.Restore;
+
+/// <summary>Brings domains back as a checkpoint has them.</summary>
+/// <param name="store">Holds the checkpoints.</param>
+public sealed class Restorer(ICheckpointStore store)
+{
+    /// <summary>Restores domains, and lets them run together when all are there.</summary>
+    /// <param name="hypervisor">Where to.</param>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="domains">UUIDs of the domains wanted; null for all.</param>
+    /// <param name="newName">A name for the one domain wanted, which also gets a new UUID; null to keep both.</param>
+    /// <param name="disks">Puts the domains' disks to the checkpoint's state; null to leave them alone.</param>
+    /// <param name="progress">Learns the share of domains that are back; may be null.</param>
+    /// <param name="cancellationToken">Gives up; what was restored is removed again.</param>
+    /// <returns>The domains, running. The caller disposes them.</returns>
+    /// <exception cref="HypervisorException">A domain could not be restored; none of them is there.</exception>
+    /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="IOException">An image cannot be read.</exception>
+    public IReadOnlyList<IDomain> Restore(
+        IHypervisor hypervisor, CheckpointManifest checkpoint, IReadOnlyCollection<Guid>? domains = null,
+        string? newName = null, IDiskRestorer? disks = null, IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(hypervisor);
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        List<ManifestDomain> wanted = [.. checkpoint.Domains.Where(d => domains?.Contains(d.Uuid) ?? true)];
+        if (wanted.Count == 0)
+        {
+            throw new ArgumentException("The checkpoint has none of the domains.", nameof(domains));
+        }
+
+        if (newName is not null && wanted.Count != 1)
+        {
+            throw new ArgumentException("A new name is for one domain.", nameof(newName));
+        }
+
+        var restored = new List<IDomain>();
+        var put = new List<ManifestDomain>();
+        try
+        {
+            foreach (ManifestDomain domain in wanted)
+            {
+                disks?.Put(checkpoint, domain);
+                put.Add(domain);
+                restored.Add(RestoreOne(hypervisor, checkpoint, domain, newName, cancellationToken));
+                disks?.Attached(checkpoint, domain, restored[^1]);
+                progress?.Report((double)restored.Count / wanted.Count);
+            }
+
+            restored.ForEach(d => d.Unpause());
+            return restored;
+        }
+        catch
+        {
+            foreach (IDomain domain in restored)
+            {
+                domain.Destroy();
+                domain.Dispose();
+            }
+
+            put.ForEach(d => disks?.Undo(d));
+            throw;
+        }
+    }
+
+    /// <summary>Reads what a checkpoint has of a domain beside memory and disks.</summary>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <exception cref="ImageException">The image is damaged.</exception>
+    /// <exception cref="InvalidDataException">The image lacks something.</exception>
+    public SavedState ReadState(Guid checkpoint, Guid domain)
+    {
+        using Chain chain = Chain.Open(store, checkpoint, domain, ImageContent.Registers);
+        var blobs = new BlobCollector();
+        chain.Visit(blobs);
+        return SavedState.From(blobs.Blobs);
+    }
+
+    /// <summary>Hands over a domain's memory, each page once.</summary>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="target">Receives the pages.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="ImageException">An image is damaged.</exception>
+    public void ReadMemory(
+        Guid checkpoint, Guid domain, IDomainRestore target, CancellationToken cancellationToken = default)
+    {
+        using Chain chain = Chain.Open(store, checkpoint, domain, ImageContent.Memory);
+        chain.Visit(new PageForwarder(target, cancellationToken));
+    }
+
+    private IDomain RestoreOne(
+        IHypervisor hypervisor, CheckpointManifest checkpoint, ManifestDomain domain, string? newName,
+        CancellationToken cancellationToken)
+    {
+        SavedState state = ReadState(checkpoint.Id, domain.Uuid);
+        if (!string.Equals(state.Configuration.HypervisorVersion, hypervisor.Info.Version, StringComparison.Ordinal)
+            && Release(state.Configuration.HypervisorVersion) != Release(hypervisor.Info.Version))
+        {
+            throw new HypervisorException(
+                $"Domain {domain.Name} was saved on {state.Configuration.HypervisorVersion}, and this host runs "
+                + $"{hypervisor.Info.Version}: its virtual hardware could differ. Restore it on the same release.");
+        }
+
+        using Chain memory = Chain.Open(store, checkpoint.Id, domain.Uuid, ImageContent.Memory);
+        using IDomainRestore target = hypervisor.BeginRestore(new RestoreRequest
+        {
+            Uuid = newName is null ? domain.Uuid : Guid.NewGuid(),
+            Name = newName ?? state.Configuration.Name,
+            Configuration = state.Configuration,
+            Registers = state.Registers,
+            PfnCount = memory.Header.UnitCount,
+        });
+        memory.Visit(new PageForwarder(target, cancellationToken));
+        return target.Complete();
+    }
+
+    // "4.17.7" is release "4.17".
+    private static string Release(string version) => string.Join('.', version.Split('.').Take(2));
+
+    private sealed class BlobCollector : ImageVisitor
+    {
+        private readonly Dictionary<string, MemoryStream> _streams = [];
+
+        internal Dictionary<string, byte[]> Blobs => _streams.ToDictionary(s => s.Key, s => s.Value.ToArray());
+
+        public override void OnBlob(string name, ReadOnlySpan<byte> part, bool last)
+        {
+            if (!_streams.TryGetValue(name, out MemoryStream? stream))
+            {
+                _streams.Add(name, stream = new MemoryStream());
+            }
+
+            stream.Write(part);
+        }
+    }
+
+    private sealed class PageForwarder(IDomainRestore target, CancellationToken cancellationToken) : ImageVisitor
+    {
+        private readonly PfnRun[] _run = new PfnRun[1];
+
+        public override void OnData(PfnRun run, ReadOnlySpan<byte> data)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            _run[0] = run;
+            target.AddPages(_run, data);
+        }
+
+        public override void OnZero(PfnRun run) => target.AddZeroPages(run);
+    }
+}

@@ -1,0 +1,85 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using XenTwoLevelCkpt.NativeInterop.Xen;
+
+namespace XenTwoLevelCkpt.Hypervisor.Xen;
+
+/// <content>What the toolstack knows of a domain, and does with it.</content>
+internal sealed partial class XenDomain
+{
+    /// <inheritdoc/>
+    public DomainConfiguration GetConfiguration()
+    {
+        DomainInfo info = GetInfo();
+        try
+        {
+            CpuPolicy policy = _xen.GetCpuPolicy(Domid);
+            return new DomainConfiguration(
+                info.Name ?? $"{Uuid}", Kind, ReadToolstackConfiguration(),
+                MemoryMarshal.AsBytes(policy.Leaves.Span).ToArray(), MemoryMarshal.AsBytes(policy.Msrs.Span).ToArray(),
+                _hypervisor.Info.Version);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public bool StopDirtyLog()
+    {
+        try
+        {
+            _ = GetInfo();
+
+            // Log-dirty mode can only be asked for by switching it on, which fails where it is on.
+            bool wasOn = !_xen.TryEnableLogDirty(Domid);
+            _xen.DisableLogDirty(Domid);
+            return wasOn;
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Unpause()
+    {
+        _ = GetInfo();
+        try
+        {
+            _xen.Unpause(Domid);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Destroy()
+    {
+        _ = GetInfo();
+        _ = XlCommand.Run("destroy", $"{Id}");
+    }
+
+    // 'xl list -l' prints an array of {"domid", "config"}, where config is the libxl_domain_config.
+    private string ReadToolstackConfiguration()
+    {
+        string output = XlCommand.Run("list", "-l", $"{Id}");
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(output);
+            JsonElement root = document.RootElement;
+            JsonElement domain = root.ValueKind == JsonValueKind.Array ? root[0] : root;
+            return domain.GetProperty("config").GetRawText();
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or IndexOutOfRangeException
+            or InvalidOperationException)
+        {
+            throw new HypervisorException(
+                $"'xl list -l {Id}' did not tell the configuration of domain {Label}: {e.Message}", e);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Hypervisor.Model;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Checkpointing.Tests;
+
+public class NodeCheckpointTests
+{
+    private static NodeOptions Small => new() { StateDirectory = "", StagingPages = 2048 };
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData(0)]
+    [InlineData(16)]
+    public async Task Every_checkpoint_of_a_chain_restores_to_what_was_there(int? cacheEntries)
+    {
+        await using var node = new ModelNode(Small with { CacheEntries = cacheEntries });
+        node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 100, 20));
+        node.AddGuest("c", new WriterWorkload(pages: 700));
+        node.Node.Start();
+        node.Hypervisor.Start();
+        var ids = new List<CheckpointReport>();
+        for (ulong k = 1; k <= 6; k++)
+        {
+            ids.Add(await node.CheckpointAsync(k));
+            await Task.Delay(60, TestContext.Current.CancellationToken);
+        }
+
+        node.AssertNoneSuspended();
+        Assert.All(ids[0].Domains, d => Assert.NotNull(d.FullBecause));
+        Assert.All(ids.Skip(1).SelectMany(i => i.Domains), d => Assert.Null(d.FullBecause));
+        await node.Node.DisposeAsync();
+        foreach (CheckpointReport report in new[] { ids[5], ids[0], ids[3] })
+        {
+            node.RestoreAndCompare(report.Id);
+        }
+    }
+
+    [Fact]
+    public async Task An_increment_holds_what_changed_and_little_else()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        guest.Step(1);
+        CheckpointReport second = await node.CheckpointAsync(2);
+        Assert.InRange(second.Domains[0].Memory.Residual, 8, 16);
+        Assert.Equal(0, second.Domains[0].Memory.Evicted);
+        CheckpointReport third = await node.CheckpointAsync(3);
+
+        // Nothing ran: what Xen and the backends have mapped is all there is.
+        Assert.InRange(third.Domains[0].Memory.Residual, 0, 4);
+        node.RestoreAndCompare(second.Id);
+        node.RestoreAndCompare(third.Id);
+    }
+
+    [Fact]
+    public async Task Pages_that_fell_out_of_the_cache_are_not_copied_again_in_the_window()
+    {
+        await using var node = new ModelNode(Small with { CacheEntries = 32, MinSampleInterval = TimeSpan.FromHours(1) });
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 900, 64));
+        _ = await node.CheckpointAsync(1);
+        guest.Step(20);
+        CheckpointReport report = await node.CheckpointAsync(2);
+        Assert.InRange(report.Domains[0].Memory.Residual, 1, 40);
+        Assert.InRange(report.Domains[0].Memory.Evicted, 300, 1000);
+        node.RestoreAndCompare(report.Id);
+    }
+
+    [Fact]
+    public async Task Pages_that_enter_and_leave_the_physical_map_are_found()
+    {
+        await using var node = new ModelNode(Small with { MinSampleInterval = TimeSpan.FromHours(1) });
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        Assert.True(guest.Unpopulate(1000));
+        Assert.True(guest.Unpopulate(1001));
+        CheckpointReport less = await node.CheckpointAsync(2);
+        Assert.True(guest.Populate(1000));
+        Assert.True(guest.Populate(1100));
+        CheckpointReport more = await node.CheckpointAsync(3);
+        node.RestoreAndCompare(less.Id);
+        node.RestoreAndCompare(more.Id);
+    }
+
+    [Fact]
+    public async Task A_balloon_that_moves_while_the_checkpoint_is_taken_is_noticed()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        int suspensions = 0;
+        using var stop = new CancellationTokenSource();
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            // After the last comparison of page types, and before the suspension.
+            if (step == NodeStep.IntentWritten && suspensions++ == 0)
+            {
+                Assert.True(guest.Populate(1100));
+                Assert.True(guest.Unpopulate(900));
+            }
+        });
+        CheckpointReport report = await node.CheckpointAsync(2);
+        Assert.Equal(2, suspensions);
+        node.RestoreAndCompare(report.Id);
+    }
+
+    [Fact]
+    public async Task Domains_may_come_and_go()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest a = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
+        CheckpointReport first = await node.CheckpointAsync(1);
+        a.Destroy();
+        node.AddGuest("c", new StepperWorkload(3, 300, 8));
+        node.Hypervisor.Advance(3);
+        CheckpointReport second = await node.CheckpointAsync(2);
+        Assert.Equal(["b", "c"], second.Domains.Select(d => d.Name).Order());
+        Assert.NotNull(second.Domains.Single(d => d.Name == "c").FullBecause);
+        Assert.Null(second.Domains.Single(d => d.Name == "b").FullBecause);
+        node.RestoreAndCompare(second.Id);
+        node.RestoreAndCompare(first.Id);
+    }
+
+    [Fact]
+    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        guest.Step(3);
+        guest.StealDirtyLog();
+        guest.Step(3);
+        CheckpointFailedException failure =
+            await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
+        Assert.Contains("switched off by another program", failure.Message, StringComparison.Ordinal);
+        node.AssertNoneSuspended();
+        CheckpointReport next = await node.CheckpointAsync(2);
+        Assert.Contains("switched off by another program", next.Domains[0].FullBecause!, StringComparison.Ordinal);
+        node.RestoreAndCompare(next.Id);
+    }
+
+    [Fact]
+    public async Task More_dirty_pages_than_fit_are_written_in_the_background_and_tried_again()
+    {
+        await using var node = new ModelNode(Small with { StagingPages = 256 });
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 900, 8));
+        _ = await node.CheckpointAsync(1);
+        bool first = true;
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            if (step == NodeStep.IntentWritten && first)
+            {
+                first = false;
+                guest.Step(80);
+            }
+        });
+        CheckpointReport report = await node.CheckpointAsync(2);
+        Assert.Contains(node.Logged, l => l.Contains("staging area", StringComparison.Ordinal));
+        node.RestoreAndCompare(report.Id);
+    }
+
+    [Fact]
+    public async Task A_guest_that_does_not_answer_leaves_everybody_running_and_loses_nothing()
+    {
+        await using var node = new ModelNode(Small with { SuspendTimeout = TimeSpan.FromMilliseconds(300) });
+        ModelGuest a = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        node.Hypervisor.Advance(5);
+        a.Arm(ModelFault.SuspendNotAcknowledged);
+        CheckpointFailedException failure =
+            await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
+        Assert.Contains("did not acknowledge", failure.Message, StringComparison.Ordinal);
+        node.AssertNoneSuspended();
+        node.Hypervisor.Advance(5);
+        CheckpointReport next = await node.CheckpointAsync(2);
+        Assert.All(next.Domains, d => Assert.Null(d.FullBecause));
+        node.RestoreAndCompare(next.Id);
+    }
+
+    [Fact]
+    public async Task An_HVM_guest_is_refused_by_name()
+    {
+        await using var node = new ModelNode(Small);
+        node.AddGuest("windows", kind: GuestKind.Hvm);
+        CheckpointFailedException failure =
+            await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync());
+        Assert.Contains("windows is an HVM guest", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_a_process_left_behind_is_undone()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        string left = "";
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            if (step == NodeStep.Suspended)
+            {
+                left = File.ReadAllText(Path.Combine(node.Options.StateDirectory, "intent.json"));
+            }
+        });
+        _ = await node.CheckpointAsync(1);
+        await node.Node.DisposeAsync();
+        Assert.Contains(guest.Uuid.ToString(), left, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path.Combine(node.Options.StateDirectory, "intent.json")));
+
+        // As a process that was killed inside the window leaves it.
+        using IDomain domain = node.Hypervisor.OpenDomain(guest.Uuid);
+        _ = domain.StartDirtyLog();
+        await domain.SuspendAsync(TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken);
+        File.WriteAllText(Path.Combine(node.Options.StateDirectory, "intent.json"), left);
+        Assert.Equal(2, IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor).Count);
+        node.AssertNoneSuspended();
+        domain.StartDirtyLog().Dispose();
+        Assert.Empty(IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor));
+    }
+
+    [Fact]
+    public async Task A_checkpoint_names_its_label_index_and_measurements()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        CheckpointReport report = await node.CheckpointAsync(7);
+        CheckpointManifest manifest = Assert.Single(node.Store.Checkpoints);
+        Assert.Equal((7UL, "k7"), (manifest.Closing.Index, manifest.Closing.Label));
+        Assert.Equal(report.Id, manifest.Id);
+        Assert.Equal(
+            [ImageContent.Registers, ImageContent.Memory, ImageContent.BlockDevice, ImageContent.Channels],
+            manifest.Domains[0].Parts.Select(p => p.Content).Order());
+        SavedState state = new Restore.Restorer(node.Store).ReadState(report.Id, guest.Uuid);
+        Assert.Equal(report.Domains[0], state.Report);
+        Assert.True(report.Pause > TimeSpan.Zero);
+    }
+
+    private static Action<NodeStep> Chain(Action<NodeStep>? first, Action<NodeStep> second) => step =>
+    {
+        second(step);
+        first?.Invoke(step);
+    };
+}
