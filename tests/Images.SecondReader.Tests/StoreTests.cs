@@ -1,0 +1,238 @@
+using Xunit;
+
+namespace XenTwoLevelCkpt.Images.SecondReader.Tests;
+
+public sealed class StoreTests : IDisposable
+{
+    private static readonly string Domain = ImageBuilder.SomeDomain.ToString("D");
+
+    private readonly StoreBuilder _store = new();
+
+    public void Dispose() => _store.Dispose();
+
+    private static byte[] Filled(byte value) => [.. Enumerable.Repeat(value, 512)];
+
+    private PartState StateAt(int checkpoint, ImageContent content, string disk = "")
+    {
+        Store store = Store.Read(_store.Path);
+        return store.State(store.Checkpoints[checkpoint], ImageBuilder.SomeDomain, content, disk);
+    }
+
+    [Fact]
+    public void Checkpoints_come_in_the_order_of_their_epochs()
+    {
+        _store.Add(3, 30, ImageBuilder.Memory(1).At(3, 30));
+        _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4), ImageBuilder.Registers().At(1, 4));
+        Directory.CreateDirectory(System.IO.Path.Combine(_store.Path, "00000000000000000031.tmp"));
+        Directory.CreateDirectory(System.IO.Path.Combine(_store.Path, "00000000000000000002.del"));
+        File.WriteAllText(System.IO.Path.Combine(_store.Path, "lock"), "");
+        File.WriteAllText(System.IO.Path.Combine(_store.DirectoryOf(4), "stray.inm.tmp"), "");
+
+        Store store = Store.Read(_store.Path);
+
+        Assert.Equal([4ul, 30], store.Checkpoints.Select(checkpoint => checkpoint.Manifest.Epoch));
+        Assert.Equal(2, store.Checkpoints[0].Parts.Count);
+        Assert.Null(store.Checkpoints[0].Find(ImageBuilder.SomeDomain, ImageContent.Channels, ""));
+    }
+
+    [Fact]
+    public void A_directory_of_another_epoch_or_without_manifest_is_rejected()
+    {
+        _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
+        Directory.Move(_store.DirectoryOf(4), _store.DirectoryOf(5));
+        Refuse.That("directory is its epoch", () => Store.Read(_store.Path));
+        File.Delete(System.IO.Path.Combine(_store.DirectoryOf(5), "manifest.json"));
+        Refuse.That("has its manifest", () => Store.Read(_store.Path));
+    }
+
+    [Fact]
+    public void An_id_comes_once()
+    {
+        _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
+        _store.Add(1, 5, ImageBuilder.Memory(1).At(1, 5));
+        Refuse.That("an id is that of one manifest", () => Store.Read(_store.Path));
+    }
+
+    [Fact]
+    public void Files_are_those_that_the_manifest_means()
+    {
+        _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
+        string path = System.IO.Path.Combine(_store.DirectoryOf(4), $"{Domain}.inm");
+        byte[] image = File.ReadAllBytes(path);
+        File.WriteAllBytes(path, [.. image, 0]);
+        Refuse.That("manifest's length", () => Store.Read(_store.Path));
+        image[^1] ^= 1;
+        File.WriteAllBytes(path, image);
+        Refuse.That("manifest's SHA-256", () => Store.Read(_store.Path));
+        File.Delete(path);
+        Refuse.That("is there", () => Store.Read(_store.Path));
+    }
+
+    [Theory]
+    [InlineData("domain")]
+    [InlineData("checkpoint id")]
+    [InlineData("parent")]
+    [InlineData("epoch")]
+    [InlineData("content")]
+    [InlineData("name")]
+    [InlineData("index")]
+    [InlineData("captured time")]
+    [InlineData("label")]
+    public void Fields_are_those_of_the_manifest(string field)
+    {
+        ImageBuilder image = ImageBuilder.Device(512).At(2, 4, 1).Runs((0, 1, 1));
+        ManifestLine line = new("block-device", "xvda", "increment", ImageBuilder.Id(1), $"{Domain}.xvda.ind");
+        switch (field)
+        {
+            case "domain":
+                image.Domain = ImageBuilder.Id(99);
+                break;
+            case "checkpoint id":
+                image.Checkpoint = ImageBuilder.Id(99);
+                break;
+            case "parent":
+                image.Parent = ImageBuilder.Id(99);
+                break;
+            case "epoch":
+                image.Epoch = 5;
+                break;
+            case "content":
+                image = ImageBuilder.Layers("xvda").At(2, 4, 1);
+                break;
+            case "name":
+                line = line with { Name = "xvdb" };
+                break;
+            case "index":
+                image.Index = 1;
+                break;
+            case "captured time":
+                image.Captured = 1;
+                break;
+            default:
+                image.Label = "x";
+                break;
+        }
+
+        _store.Add(2, 4, (line, image));
+        Refuse.That($"the manifest's {field}", () => Store.Read(_store.Path));
+    }
+
+    [Fact]
+    public void Units_of_a_chain()
+    {
+        byte[] area = [.. Filled(1), .. Filled(2), .. Filled(3), .. Filled(4)];
+        _store.Add(1, 1, ImageBuilder.Device(6 * 512).At(1, 1).Runs(area, (0, 4, 0)).Runs((4, 2, 1)));
+        // Shrinks: units 2 to 5 are gone. Unit 1 is written twice, and the second copy counts.
+        _store.Add(2, 2, ImageBuilder.Device(2 * 512).At(2, 2, 1).Runs(Filled(9), (1, 1, 1), (1, 1, 0)));
+        // Grows again: what was behind the end does not come back.
+        _store.Add(3, 7, ImageBuilder.Device(6 * 512).At(3, 7, 2).Runs((0, 1, 2), (5, 1, 1)));
+
+        PartState first = StateAt(0, ImageContent.BlockDevice, "xvda");
+        Assert.Equal([0ul, 1, 2, 3, 4, 5], first.Units.Keys);
+        Assert.Equal(Filled(3), first.Units[2].ToArray());
+        Assert.Equal(Filled(0), first.Units[5].ToArray());
+
+        PartState second = StateAt(1, ImageContent.BlockDevice, "xvda");
+        Assert.Equal([0ul, 1], second.Units.Keys);
+        Assert.Equal(Filled(1), second.Units[0].ToArray());
+        Assert.Equal(Filled(9), second.Units[1].ToArray());
+        Assert.Equal(1024u, second.Disk!.Length);
+
+        PartState third = StateAt(2, ImageContent.BlockDevice, "xvda");
+        Assert.Equal([1ul, 5], third.Units.Keys);
+        Assert.Equal(6u, third.UnitCount);
+    }
+
+    [Fact]
+    public void Layers_and_blobs()
+    {
+        string[] names = [.. Enumerable.Range(1, 3).Select(i => ImageBuilder.Id((byte)i).ToString("D"))];
+        _store.Add(1, 1, ImageBuilder.Layers().At(1, 1).Blob(names[2], [3]).Blob(names[0], [1]), ImageBuilder.Registers().At(1, 1));
+        _store.Add(2, 2, ImageBuilder.Layers().At(2, 2, 1).Blob(names[1], [2]), ImageBuilder.Registers().At(2, 2).Blob("tsc", [5]));
+
+        Assert.Equal([names[2], names[0], names[1]], StateAt(1, ImageContent.Directory, "share").Layers.Select(layer => layer.Name));
+        Assert.Equal([5], StateAt(1, ImageContent.Registers).Blobs["tsc"].ToArray());
+        Assert.Empty(StateAt(0, ImageContent.Registers).Blobs);
+    }
+
+    [Fact]
+    public void A_chain_without_its_beginning_is_rejected()
+    {
+        _store.Add(2, 2, ImageBuilder.Memory(1).At(2, 2, 1));
+        Refuse.That("the parent of an increment is there", () => StateAt(0, ImageContent.Memory));
+        _store.Add(1, 1, ImageBuilder.Registers().At(1, 1));
+        Refuse.That("has the part", () => StateAt(1, ImageContent.Memory));
+    }
+
+    [Fact]
+    public void Parents_have_lower_epochs_and_the_same_unit_size()
+    {
+        _store.Add(1, 2, ImageBuilder.Memory(1).At(1, 2, 2), ImageBuilder.Device(1024, 1024).At(1, 2));
+        _store.Add(2, 3, ImageBuilder.Memory(1).At(2, 3, 1), ImageBuilder.Device(1024, 512).At(2, 3, 1));
+        Refuse.That("epoch is lower", () => StateAt(0, ImageContent.Memory));
+        Refuse.That("epoch is lower", () => StateAt(1, ImageContent.Memory));
+        Refuse.That("unit size is the same", () => StateAt(1, ImageContent.BlockDevice, "xvda"));
+    }
+
+    // The note of section 6: from the newest run to the oldest, the first copy of a unit counts.
+    [Fact]
+    public void Backwards_gives_the_same_state()
+    {
+        Random random = new(20260304);
+        for (int round = 0; round < 300; round++)
+        {
+            List<ImageFile> chain = [.. Enumerable.Range(0, 4).Select(_ => ImageFile.Read(RandomImage(random)))];
+            PartState forwards = new();
+            chain.ForEach(forwards.Apply);
+            Assert.Equal(
+                forwards.Units.Select(unit => (unit.Key, unit.Value.Span[0])),
+                Backwards(chain).Select(unit => (unit.Key, unit.Value)));
+        }
+    }
+
+    private static byte[] RandomImage(Random random)
+    {
+        uint units = (uint)random.Next(1, 20);
+        ImageBuilder image = ImageBuilder.Device(units * 512);
+        for (int record = random.Next(3); record > 0; record--)
+        {
+            List<byte> area = [];
+            List<(ulong, uint, uint)> runs = [];
+            for (int run = random.Next(1, 5); run > 0; run--)
+            {
+                uint first = (uint)random.Next((int)units);
+                uint count = (uint)random.Next(1, (int)(units - first) + 1);
+                uint runClass = (uint)random.Next(3);
+                runs.Add((first, count, runClass));
+                area.AddRange(Enumerable.Range(0, runClass == 0 ? (int)count : 0).SelectMany(_ => Filled((byte)random.Next(1, 256))));
+            }
+
+            image.Runs([.. area], [.. runs]);
+        }
+
+        return image.Build();
+    }
+
+    private static SortedDictionary<ulong, byte> Backwards(List<ImageFile> chain)
+    {
+        SortedDictionary<ulong, byte> state = [];
+        HashSet<ulong> seen = [];
+        ulong bound = ulong.MaxValue;
+        foreach (ImageFile image in chain.AsEnumerable().Reverse())
+        {
+            bound = Math.Min(bound, image.Header.UnitCount);
+            foreach (Run run in image.Runs.Reverse())
+            {
+                for (uint i = 0; i < run.Count; i++)
+                {
+                    if (run.First + i < bound && seen.Add(run.First + i) && run.Class != RunClass.Unpopulated)
+                    {
+                        state.Add(run.First + i, run.Class == RunClass.Data ? run.Data.Span[(int)i * 512] : (byte)0);
+                    }
+                }
+            }
+        }
+
+        return state;
+    }
+}

@@ -1,0 +1,83 @@
+namespace XenTwoLevelCkpt.Images.SecondReader;
+
+/// <summary>The state of a part (section 6): units, layers or blobs, by its content.</summary>
+/// <remarks>All units that a run calls zero share one array; a unit that was stored as data has its own octets.</remarks>
+public sealed class PartState
+{
+    private readonly SortedDictionary<ulong, ReadOnlyMemory<byte>> _units = [];
+    private readonly SortedDictionary<string, Blob> _blobs = new(StringComparer.Ordinal);
+    private readonly List<Blob> _layers = [];
+    private byte[] _zeroUnit = [];
+
+    /// <summary>The units that exist, in contents 2 and 3.</summary>
+    public IReadOnlyDictionary<ulong, ReadOnlyMemory<byte>> Units => _units;
+
+    /// <summary>The layers with the lowest first, in content 4.</summary>
+    public IReadOnlyList<Blob> Layers => _layers;
+
+    /// <summary>The blobs by name, in contents 1 and 5.</summary>
+    public IReadOnlyDictionary<string, Blob> Blobs => _blobs;
+
+    /// <summary>The unit count of the newest image.</summary>
+    public ulong UnitCount { get; private set; }
+
+    /// <summary>The disk as the newest image has it, in contents 3 and 4.</summary>
+    public Disk? Disk { get; private set; }
+
+    /// <summary>Applies the next image of a chain that begins with a full one.</summary>
+    public void Apply(ImageFile image)
+    {
+        ArgumentNullException.ThrowIfNull(image);
+        UnitCount = image.Header.UnitCount;
+        Disk = image.Disk;
+        if (image.Header.HasUnits)
+        {
+            ApplyUnits(image);
+        }
+        else if (image.Header.Content == ImageContent.Directory)
+        {
+            _layers.AddRange(image.Blobs);
+        }
+        else
+        {
+            foreach (Blob blob in image.Blobs)
+            {
+                _blobs.Add(blob.Name, blob);
+            }
+        }
+    }
+
+    private void ApplyUnits(ImageFile image)
+    {
+        int size = (int)image.Header.UnitSize;
+        if (_zeroUnit.Length != size)
+        {
+            _zeroUnit = new byte[size];
+        }
+
+        foreach (ulong unit in _units.Keys.Where(unit => unit >= UnitCount).ToList())
+        {
+            _units.Remove(unit);
+        }
+
+        foreach (Run run in image.Runs)
+        {
+            for (uint i = 0; i < run.Count; i++)
+            {
+                ulong unit = run.First + i;
+                switch (run.Class)
+                {
+                    case RunClass.Data:
+                        _units[unit] = run.Data.Slice((int)i * size, size);
+                        break;
+                    case RunClass.Zero:
+                        _units[unit] = _zeroUnit;
+                        break;
+                    default:
+                        _units.Remove(unit);
+                        break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+using System.Globalization;
+
+namespace XenTwoLevelCkpt.Images.SecondReader;
+
+/// <summary>A store in a directory (section 9).</summary>
+public sealed class Store
+{
+    private const int EpochDigits = 20;
+
+    private readonly Dictionary<Guid, Checkpoint> _byId = [];
+
+    private Store(List<Checkpoint> checkpoints)
+    {
+        Checkpoints = checkpoints;
+        // Epochs are unique by the names of their directories.
+        foreach (Checkpoint checkpoint in checkpoints)
+        {
+            Rule.Require(_byId.TryAdd(checkpoint.Manifest.Id, checkpoint), "7", "an id is that of one manifest of the store");
+        }
+    }
+
+    /// <summary>The checkpoints, with the lowest epoch first.</summary>
+    public IReadOnlyList<Checkpoint> Checkpoints { get; }
+
+    /// <summary>Reads and checks every checkpoint of the store in <paramref name="directory"/>.</summary>
+    /// <exception cref="FormatViolationException">The store, a manifest or an image breaks a rule of the format.</exception>
+    /// <remarks>What has another name than a checkpoint that was committed is no part of the store's state.</remarks>
+    public static Store Read(string directory)
+    {
+        List<Checkpoint> checkpoints = [];
+        foreach (string path in Directory.EnumerateDirectories(directory))
+        {
+            string name = Path.GetFileName(path);
+            if (name.Length == EpochDigits && name.All(char.IsAsciiDigit))
+            {
+                Checkpoint checkpoint = Checkpoint.Read(path);
+                string expected = checkpoint.Manifest.Epoch.ToString("D20", CultureInfo.InvariantCulture);
+                Rule.Require(name == expected, "9", "the name of a checkpoint's directory is its epoch");
+                checkpoints.Add(checkpoint);
+            }
+        }
+
+        checkpoints.Sort((a, b) => a.Manifest.Epoch.CompareTo(b.Manifest.Epoch));
+        return new Store(checkpoints);
+    }
+
+    /// <summary>The state of a part at a checkpoint of this store (section 6).</summary>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="content">What the part holds.</param>
+    /// <param name="diskName">The disk's name; empty for contents without a disk.</param>
+    /// <exception cref="FormatViolationException">The chain breaks a rule of the format, or the part is missing.</exception>
+    public PartState State(Checkpoint checkpoint, Guid domain, ImageContent content, string diskName)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        PartState state = new();
+        foreach (CheckpointPart part in Chain(checkpoint, domain, content, diskName))
+        {
+            state.Apply(ImageFile.Read(part.Path));
+        }
+
+        return state;
+    }
+
+    // The images that make up the state, with the full one on top.
+    private Stack<CheckpointPart> Chain(Checkpoint checkpoint, Guid domain, ImageContent content, string diskName)
+    {
+        Stack<CheckpointPart> chain = new();
+        for (Checkpoint at = checkpoint; ;)
+        {
+            CheckpointPart? part = at.Find(domain, content, diskName);
+            Rule.Require(part is not null, "6", $"the checkpoint {at.Manifest.Id} has the part");
+            if (chain.TryPeek(out CheckpointPart? child))
+            {
+                Rule.Require(part.Header.Epoch < child.Header.Epoch, "6", "the parent's epoch is lower");
+                Rule.Require(part.Header.UnitSize == child.Header.UnitSize, "6", "the unit size is the same along a chain");
+            }
+
+            chain.Push(part);
+            if (part.Header.Kind == ImageKind.Full)
+            {
+                return chain;
+            }
+
+            Rule.Require(
+                _byId.TryGetValue(part.Header.Parent, out Checkpoint? parent), "6", "the parent of an increment is there");
+            at = parent;
+        }
+    }
+}
