@@ -166,7 +166,7 @@ internal sealed class RecordDecoder(StreamInput input, XlVisitor visitor, Record
         StreamInput.Demand(
             VcpuParts.IsLength(part, context.Length, order.GuestWidth), head.Offset,
             $"{part} state of {VcpuParts.Lengths(part, order.GuestWidth)} bytes", $"{context.Length}");
-        order.HasFirstVcpu |= id == 0 && part == XlVcpuPart.Basic;
+        order.Accept(id, part, head.Offset);
         visitor.OnVcpu(id, part, context);
     }
 }

@@ -10,6 +10,9 @@ internal sealed class RecordOrder(XlGuestKind kind)
         | (1u << (int)LibxcRecordType.StaticDataEnd) | (1u << (int)LibxcRecordType.CpuidPolicy)
         | (1u << (int)LibxcRecordType.MsrPolicy);
 
+    // The parts seen of each virtual CPU, one bit each.
+    private readonly Dictionary<uint, int> _vcpus = [];
+
     private uint _seen;
 
     internal XlGuestKind Kind => kind;
@@ -19,9 +22,6 @@ internal sealed class RecordOrder(XlGuestKind kind)
 
     /// <summary>The highest PFN that the guest can have.</summary>
     internal long LastPfn { get; set; } = LibxcFormat.PfnLimit - 1;
-
-    /// <summary>True once virtual CPU 0's basic state was read.</summary>
-    internal bool HasFirstVcpu { get; set; }
 
     /// <summary>True once VERIFY was read.</summary>
     internal bool IsVerifying => Seen(LibxcRecordType.Verify);
@@ -64,6 +64,25 @@ internal sealed class RecordOrder(XlGuestKind kind)
         return true;
     }
 
+    /// <summary>Accepts a part of a virtual CPU: its basic state first, each part once. A receiver demands less;
+    /// libxc writes it so, and a virtual CPU without registers is no state.</summary>
+    internal void Accept(uint vcpu, XlVcpuPart part, long offset)
+    {
+        int seen = _vcpus.GetValueOrDefault(vcpu);
+        if (part != XlVcpuPart.Basic && seen == 0)
+        {
+            throw new XlStreamException(offset, $"the basic state of virtual CPU {vcpu}", $"{part} state");
+        }
+
+        if ((seen & (1 << (int)part)) != 0)
+        {
+            throw new XlStreamException(
+                offset, "another record", $"{part} state of virtual CPU {vcpu} for the second time");
+        }
+
+        _vcpus[vcpu] = seen | (1 << (int)part);
+    }
+
     /// <summary>What should be in the place of a record of this type; null where it may be here.</summary>
     private string? Missing(LibxcRecordType type)
     {
@@ -81,7 +100,7 @@ internal sealed class RecordOrder(XlGuestKind kind)
                     ?? Unless(LibxcRecordType.HvmContext, XlGuestKind.Hvm)
                     ?? Unless(LibxcRecordType.PvP2mFrames, XlGuestKind.Pv)
                     ?? Unless(LibxcRecordType.SharedInfo, XlGuestKind.Pv)
-                    ?? (kind == XlGuestKind.Hvm || HasFirstVcpu ? null : "the state of virtual CPU 0");
+                    ?? (kind == XlGuestKind.Hvm || _vcpus.ContainsKey(0) ? null : "the state of virtual CPU 0");
             default:
                 return Unless(LibxcRecordType.StaticDataEnd);
         }
