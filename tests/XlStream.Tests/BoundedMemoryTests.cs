@@ -6,6 +6,9 @@ public class BoundedMemoryTests
 {
     private const int Pages = 1500;
 
+    // What optimised code may allocate less than the same code before; a record more may not cost a byte each.
+    private const int Noise = 4096;
+
     public static TheoryData<bool> Both => new(false, true);
 
     [Theory]
@@ -16,7 +19,7 @@ public class BoundedMemoryTests
         long[] pfns = [.. Enumerable.Range(0, Pages).Select(i => (long)i)];
         XlPageType[] types = new XlPageType[Pages];
         _ = Write(1);
-        Assert.Equal(Write(2), Write(200));
+        Assert.InRange(Write(400) - Write(2), -Noise, Noise);
 
         long Write(int batches)
         {
@@ -39,24 +42,24 @@ public class BoundedMemoryTests
         }
     }
 
+    // Small records, those that libxc writes, and as large as none would be.
     [Theory]
-    [MemberData(nameof(Both))]
-    public void Reading_more_pages_allocates_no_more(bool large)
+    [InlineData(4, 1000)]
+    [InlineData(1024, 20)]
+    [InlineData(3000, 20)]
+    public void Reading_more_pages_allocates_no_more(int pages, int records)
     {
         byte[] file = Sample.Small(XlGuestKind.Hvm);
-        List<byte[]> records = Layout.Split(file);
-
-        // As libxc writes them, and as large as none would be.
-        int pages = large ? 3000 : 1024;
+        List<byte[]> others = Layout.Split(file);
         byte[] body = new byte[8 + (pages * (8 + Sample.Page))];
         BitConverter.GetBytes(pages).CopyTo(body, 0);
         byte[] record = Layout.Record(1, body);
-        byte[] few = File(2), many = File(20);
+        byte[] few = File(2), many = File(records);
         _ = Read(few);
-        Assert.Equal(Read(few), Read(many));
+        Assert.InRange(Read(many) - Read(few), -Noise, Noise);
 
         byte[] File(int count) =>
-            Layout.WithRecords(file, [.. records[..3], .. Enumerable.Repeat(record, count), .. records[5..]]);
+            Layout.WithRecords(file, [.. others[..3], .. Enumerable.Repeat(record, count), .. others[5..]]);
 
         long Read(byte[] bytes)
         {
@@ -66,10 +69,10 @@ public class BoundedMemoryTests
             new XlStreamReader(stream).ReadToEnd(counter);
             long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
             Assert.Equal(0, counter.Pages % pages);
-            Assert.InRange(counter.Largest, 1024, 1024);
+            Assert.Equal(Math.Min(pages, 1024), counter.Largest);
 
             // A batch of pages, the PFNs of the largest record, and the rest.
-            Assert.InRange(allocated, 4 << 20, (4 << 20) + (128 << 10));
+            Assert.InRange(allocated, 1, (4 << 20) + (128 << 10));
             return allocated;
         }
     }

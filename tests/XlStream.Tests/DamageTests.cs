@@ -75,6 +75,29 @@ public class DamageTests
 
     [Theory]
     [InlineData(9u)]
+    [InlineData(0x80000013u)]
+    public void Padding_is_zero(uint type)
+    {
+        byte[] file = Sample.Small(XlGuestKind.Hvm);
+        List<byte[]> records = Layout.Split(file);
+        for (int length = 1; length <= 8; length++)
+        {
+            byte[] record = Layout.Record(type, Sample.Bytes(length, length));
+            byte[] changed = Layout.WithRecords(
+                file, type == 9 ? [.. records[..7], record, records[8]] : [.. records[..7], record, .. records[7..]]);
+            Assert.Null(Fails(changed));
+            int end = changed.Length - (type == 9 ? 16 : 16 + 1008);
+            for (int at = end - 8 + length; at < end; at++)
+            {
+                byte[] damaged = [.. changed];
+                damaged[at] = 1;
+                Assert.Contains("padding", Fails(damaged)!.Expected, StringComparison.Ordinal);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(9u)]
     [InlineData(1u)]
     [InlineData(0x80000001u)]
     public void A_length_that_lies_asks_for_no_memory(uint type)

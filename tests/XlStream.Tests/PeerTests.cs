@@ -68,8 +68,12 @@ public class PeerTests
         Assert.True(code == 0, output);
     }
 
-    [Fact]
-    public void Xen_finds_a_guest_without_pages_and_params_right()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(8)]
+    [InlineData(12)]
+    public void Xen_finds_a_guest_without_pages_and_params_right(int context)
     {
         var stream = new MemoryStream();
         XlHvmState state = Sample.Hvm with
@@ -77,7 +81,7 @@ public class PeerTests
             CpuidPolicy = default,
             MsrPolicy = default,
             HvmParams = new Dictionary<uint, ulong>(),
-            HvmContext = Sample.Bytes(1, 13),
+            HvmContext = Sample.Bytes(1, context),
         };
         XlStreamWriter.Start(stream, Sample.Domain(XlGuestKind.Hvm), state).Complete();
         (int code, string output) = Verify(stream.ToArray(), "xl");
