@@ -1,0 +1,95 @@
+using System.Text.Json;
+
+namespace XenTwoLevelCkpt.XlStream;
+
+/// <summary>Takes the members of interest out of a <c>libxl_domain_config</c>.</summary>
+/// <remarks>Throws a <see cref="FormatException"/> for what is none.</remarks>
+internal static class ConfigParser
+{
+    internal static XlConfigInfo Parse(JsonElement root)
+    {
+        JsonElement info = Member(root, "c_info", JsonValueKind.Object)
+            ?? throw Bad("has no member c_info");
+        string name = Text(info, "name") ?? throw Bad("has no c_info.name");
+        string? uuid = Text(info, "uuid");
+        Guid id = Guid.Empty;
+        if (uuid is not null && !Guid.TryParseExact(uuid, "D", out id))
+        {
+            throw Bad($"has '{uuid}' as c_info.uuid");
+        }
+
+        var disks = new List<XlDisk>();
+        if (Member(root, "disks", JsonValueKind.Array) is { } array)
+        {
+            disks.AddRange(array.EnumerateArray().Select(Disk));
+        }
+
+        return new XlConfigInfo(name, uuid is null ? null : id, Type(Text(info, "type")), disks);
+    }
+
+    private static XlGuestType Type(string? type) => type switch
+    {
+        "pv" => XlGuestType.Pv,
+        "pvh" => XlGuestType.Pvh,
+        "hvm" => XlGuestType.Hvm,
+        null => throw Bad("has no c_info.type"),
+        _ => throw Bad($"has '{type}' as c_info.type"),
+    };
+
+    private static XlDisk Disk(JsonElement disk)
+    {
+        if (disk.ValueKind != JsonValueKind.Object)
+        {
+            throw Bad("has a disk that is no object");
+        }
+
+        return new XlDisk(
+            Text(disk, "vdev") ?? throw Bad("has a disk without vdev"),
+            Text(disk, "pdev_path"),
+            Text(disk, "backend") ?? "unknown",
+            Text(disk, "format") ?? "unknown",
+            Number(disk, "readwrite") != 0,
+            Number(disk, "is_cdrom") != 0,
+            Text(disk, "script"),
+            (int)Number(disk, "backend_domid"),
+            Text(disk, "backend_domname"));
+    }
+
+    // A string that libxl does not know is a null in its JSON, and equal to one that is missing.
+    private static string? Text(JsonElement parent, string name)
+    {
+        try
+        {
+            return Member(parent, name, JsonValueKind.String)?.GetString();
+        }
+        catch (InvalidOperationException e)
+        {
+            // Half a surrogate pair.
+            throw new FormatException($"The configuration has a {name} that is no text.", e);
+        }
+    }
+
+    private static long Number(JsonElement parent, string name) => Member(parent, name, JsonValueKind.Number) switch
+    {
+        null => 0,
+        { } value when value.TryGetInt32(out int number) => number,
+        _ => throw Bad($"has a {name} that is no 32-bit integer"),
+    };
+
+    private static JsonElement? Member(JsonElement parent, string name, JsonValueKind kind)
+    {
+        if (parent.ValueKind != JsonValueKind.Object)
+        {
+            throw Bad("is no object");
+        }
+
+        if (!parent.TryGetProperty(name, out JsonElement value) || value.ValueKind == JsonValueKind.Null)
+        {
+            return null;
+        }
+
+        return value.ValueKind == kind ? value : throw Bad($"has a {name} that is a {value.ValueKind}, not a {kind}");
+    }
+
+    private static FormatException Bad(string what) => new($"The configuration {what}.");
+}
