@@ -11,6 +11,12 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 public sealed class IntentFile
 {
     private const string FileName = "intent.json";
+    private const string LockName = "recovery.lock";
+
+    /// <summary>Half a minute in all: another program's recovery takes a hypercall or two for each domain.</summary>
+    private const int LockAttempts = 300;
+
+    private static readonly TimeSpan LockPause = TimeSpan.FromMilliseconds(100);
 
     private readonly string _directory;
     private readonly Lock _gate = new();
@@ -50,6 +56,13 @@ public sealed class IntentFile
             return [];
         }
 
+        // Two programs that resume one domain side by side would rewrite the registers of a guest that runs already.
+        using FileStream gate = TakeLock(directory);
+        if (!File.Exists(path))
+        {
+            return [];
+        }
+
         // A record that cannot be read was never complete, and nothing happens before it is complete.
         Intent intent;
         try
@@ -80,7 +93,9 @@ public sealed class IntentFile
             {
                 if (domain.StopDirtyLog())
                 {
-                    done.Add($"The dirty log of domain {domain.GetInfo().Name ?? $"{uuid}"} was left on and has been switched off.");
+                    done.Add(
+                        $"The dirty log of domain {domain.GetInfo().Name ?? $"{uuid}"} was left on and has been "
+                        + "switched off.");
                 }
             });
         }
@@ -95,6 +110,22 @@ public sealed class IntentFile
         lock (_gate)
         {
             File.Delete(Path.Combine(_directory, FileName));
+        }
+    }
+
+    private static FileStream TakeLock(string directory)
+    {
+        string path = Path.Combine(directory, LockName);
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            }
+            catch (IOException) when (attempt < LockAttempts)
+            {
+                Thread.Sleep(LockPause);
+            }
         }
     }
 

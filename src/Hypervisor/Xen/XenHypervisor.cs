@@ -75,7 +75,18 @@ public sealed class XenHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public IDomainRestore BeginRestore(RestoreRequest request) => throw new NotSupportedException();
+    public IDomainRestore BeginRestore(RestoreRequest request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        try
+        {
+            return new XenRestore(this, request);
+        }
+        catch (ArgumentException e)
+        {
+            throw new HypervisorException($"Domain {request.Name} cannot be restored: {e.Message}", e);
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()
