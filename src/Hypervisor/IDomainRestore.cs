@@ -21,9 +21,8 @@ public sealed record RestoreRequest
     public required long PfnCount { get; init; }
 }
 
-/// <summary>A domain that is being restored. Disposing it before <see cref="Complete"/> removes what there is of it.
-/// </summary>
-public interface IDomainRestore : IDisposable
+/// <summary>Receives the memory of a domain.</summary>
+public interface IPageSink
 {
     /// <summary>Adds pages. A page comes once.</summary>
     /// <param name="runs">The PFNs.</param>
@@ -35,7 +34,12 @@ public interface IDomainRestore : IDisposable
     /// <param name="run">The PFNs.</param>
     /// <exception cref="HypervisorException">The domain cannot be restored.</exception>
     void AddZeroPages(PfnRun run);
+}
 
+/// <summary>A domain that is being restored. Disposing it before <see cref="Complete"/> removes what there is of it.
+/// </summary>
+public interface IDomainRestore : IPageSink, IDisposable
+{
     /// <summary>Ends the restore.</summary>
     /// <returns>The domain, paused: <see cref="IDomain.Unpause"/> lets it run. The caller disposes it.</returns>
     /// <exception cref="HypervisorException">The domain cannot be restored.</exception>

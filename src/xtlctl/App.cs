@@ -1,5 +1,10 @@
 using System.CommandLine;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Control.Checkpoints;
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -19,6 +24,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
 
         var root = new RootCommand("Checkpoints of virtual machines on Xen.") { domains, DirtyCommand(json) };
+        new CheckpointCommands(openHypervisor, json, output, error).AddTo(root);
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -47,6 +53,19 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         catch (OperationCanceledException)
         {
             return ExitCodes.Interrupted;
+        }
+        catch (Exception e) when (e is CheckpointNotFoundException or CheckpointFailedException or IOException
+            or ImageException or InvalidDataException or ChainBrokenException or ArgumentException)
+        {
+            await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
+            return e switch
+            {
+                CheckpointNotFoundException or DirectoryNotFoundException => ExitCodes.NotFound,
+                StoreLockedException => ExitCodes.Busy,
+                ImageException or InvalidDataException or ChainBrokenException => ExitCodes.Damaged,
+                CheckpointFailedException { InnerException: DirtyLogBusyException } => ExitCodes.Busy,
+                _ => ExitCodes.Failure,
+            };
         }
         catch (HypervisorException e)
         {

@@ -12,6 +12,9 @@ internal static class ExitCodes
     /// <summary>EX_USAGE: the command line is wrong.</summary>
     internal const int Usage = 64;
 
+    /// <summary>EX_DATAERR: an image is damaged.</summary>
+    internal const int Damaged = 65;
+
     /// <summary>EX_NOINPUT: what the command names does not exist.</summary>
     internal const int NotFound = 66;
 

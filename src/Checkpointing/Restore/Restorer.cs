@@ -84,6 +84,26 @@ public sealed class Restorer(ICheckpointStore store)
         return SavedState.From(blobs.Blobs);
     }
 
+    /// <summary>Reads what a domain is restored from, beside its memory.</summary>
+    /// <param name="checkpoint">The checkpoint's identity.</param>
+    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="newName">A name for the restored domain, which also gets a new UUID; null to keep both.</param>
+    /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="InvalidDataException">An image lacks something.</exception>
+    public RestoreRequest RequestFor(Guid checkpoint, Guid domain, string? newName = null)
+    {
+        SavedState state = ReadState(checkpoint, domain);
+        using Chain memory = Chain.Open(store, checkpoint, domain, ImageContent.Memory);
+        return new RestoreRequest
+        {
+            Uuid = newName is null ? domain : Guid.NewGuid(),
+            Name = newName ?? state.Configuration.Name,
+            Configuration = state.Configuration,
+            Registers = state.Registers,
+            PfnCount = memory.Header.UnitCount,
+        };
+    }
+
     /// <summary>Hands over a domain's memory, each page once.</summary>
     /// <param name="checkpoint">The checkpoint's identity.</param>
     /// <param name="domain">The domain's UUID.</param>
@@ -91,7 +111,7 @@ public sealed class Restorer(ICheckpointStore store)
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="ImageException">An image is damaged.</exception>
     public void ReadMemory(
-        Guid checkpoint, Guid domain, IDomainRestore target, CancellationToken cancellationToken = default)
+        Guid checkpoint, Guid domain, IPageSink target, CancellationToken cancellationToken = default)
     {
         using Chain chain = Chain.Open(store, checkpoint, domain, ImageContent.Memory);
         chain.Visit(new PageForwarder(target, cancellationToken));
@@ -101,24 +121,18 @@ public sealed class Restorer(ICheckpointStore store)
         IHypervisor hypervisor, CheckpointManifest checkpoint, ManifestDomain domain, string? newName,
         CancellationToken cancellationToken)
     {
-        SavedState state = ReadState(checkpoint.Id, domain.Uuid);
-        if (!string.Equals(state.Configuration.HypervisorVersion, hypervisor.Info.Version, StringComparison.Ordinal)
-            && Release(state.Configuration.HypervisorVersion) != Release(hypervisor.Info.Version))
+        RestoreRequest request = RequestFor(checkpoint.Id, domain.Uuid, newName);
+        DomainConfiguration configuration = request.Configuration;
+        if (!string.Equals(configuration.HypervisorVersion, hypervisor.Info.Version, StringComparison.Ordinal)
+            && Release(configuration.HypervisorVersion) != Release(hypervisor.Info.Version))
         {
             throw new HypervisorException(
-                $"Domain {domain.Name} was saved on {state.Configuration.HypervisorVersion}, and this host runs "
+                $"Domain {domain.Name} was saved on {configuration.HypervisorVersion}, and this host runs "
                 + $"{hypervisor.Info.Version}: its virtual hardware could differ. Restore it on the same release.");
         }
 
         using Chain memory = Chain.Open(store, checkpoint.Id, domain.Uuid, ImageContent.Memory);
-        using IDomainRestore target = hypervisor.BeginRestore(new RestoreRequest
-        {
-            Uuid = newName is null ? domain.Uuid : Guid.NewGuid(),
-            Name = newName ?? state.Configuration.Name,
-            Configuration = state.Configuration,
-            Registers = state.Registers,
-            PfnCount = memory.Header.UnitCount,
-        });
+        using IDomainRestore target = hypervisor.BeginRestore(request);
         memory.Visit(new PageForwarder(target, cancellationToken));
         return target.Complete();
     }
@@ -143,7 +157,7 @@ public sealed class Restorer(ICheckpointStore store)
         }
     }
 
-    private sealed class PageForwarder(IDomainRestore target, CancellationToken cancellationToken) : ImageVisitor
+    private sealed class PageForwarder(IPageSink target, CancellationToken cancellationToken) : ImageVisitor
     {
         private readonly PfnRun[] _run = new PfnRun[1];
 

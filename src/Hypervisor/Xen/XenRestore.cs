@@ -1,7 +1,5 @@
 using System.Diagnostics;
-using System.Globalization;
 using XenTwoLevelCkpt.NativeInterop.Memory;
-using XenTwoLevelCkpt.XlStream;
 
 namespace XenTwoLevelCkpt.Hypervisor.Xen;
 
@@ -11,17 +9,13 @@ namespace XenTwoLevelCkpt.Hypervisor.Xen;
 /// tools.</remarks>
 internal sealed class XenRestore : IDomainRestore
 {
-    // 4 MiB at a time: what one record of the stream takes.
-    private static readonly byte[] Zeros = new byte[XlStreamWriter.PagesInRecord * 4096];
-
     private readonly XenHypervisor _hypervisor;
     private readonly RestoreRequest _request;
     private readonly string[] _arguments = ["restore", "-p", "/proc/self/fd/0"];
     private readonly Process _process;
     private readonly Task<string> _errors;
     private readonly Task<string> _output;
-    private readonly XlStreamWriter _writer;
-    private readonly PfnRun[] _run = new PfnRun[1];
+    private readonly XlDomainStream _stream;
     private bool _complete;
 
     internal XenRestore(XenHypervisor hypervisor, RestoreRequest request)
@@ -35,22 +29,12 @@ internal sealed class XenRestore : IDomainRestore
                 + "name ('--as NAME') the checkpoint is restored beside it.");
         }
 
-        string json = XlConfig.Rename(request.Configuration.Toolstack, request.Name, request.Uuid);
-        (int major, int minor) = Release(request.Configuration.HypervisorVersion);
-        var domain = new XlDomain(json, major, minor, XlGuestKind.Hvm);
-        DomainRegisters registers = request.Registers;
-        var state = new XlHvmState(
-            request.Configuration.CpuidPolicy, request.Configuration.MsrPolicy,
-            new XlTsc(
-                registers.Tsc.Mode, registers.Tsc.ElapsedNanoseconds, registers.Tsc.KiloHertz,
-                registers.Tsc.Incarnation),
-            registers.HvmParameters, registers.HvmContext);
         _process = XlCommand.Start(_arguments);
         _errors = _process.StandardError.ReadToEndAsync();
         _output = _process.StandardOutput.ReadToEndAsync();
         try
         {
-            _writer = XlStreamWriter.Start(_process.StandardInput.BaseStream, domain, state);
+            _stream = new XlDomainStream(_process.StandardInput.BaseStream, request);
         }
         catch (IOException e)
         {
@@ -63,7 +47,7 @@ internal sealed class XenRestore : IDomainRestore
     {
         try
         {
-            _writer.WritePages(runs, data);
+            _stream.AddPages(runs, data);
         }
         catch (IOException e)
         {
@@ -74,11 +58,13 @@ internal sealed class XenRestore : IDomainRestore
     /// <inheritdoc/>
     public void AddZeroPages(PfnRun run)
     {
-        for (long first = run.First; first < run.End; first += XlStreamWriter.PagesInRecord)
+        try
         {
-            int count = (int)Math.Min(XlStreamWriter.PagesInRecord, run.End - first);
-            _run[0] = new PfnRun(first, count);
-            AddPages(_run, Zeros.AsSpan(0, count * 4096));
+            _stream.AddZeroPages(run);
+        }
+        catch (IOException e)
+        {
+            throw Ended(e);
         }
     }
 
@@ -87,7 +73,7 @@ internal sealed class XenRestore : IDomainRestore
     {
         try
         {
-            _writer.Complete();
+            _stream.Complete();
             _process.StandardInput.Close();
         }
         catch (IOException e)
@@ -133,15 +119,5 @@ internal sealed class XenRestore : IDomainRestore
         HypervisorException failure = XlCommand.Failed(
             _arguments, _process.ExitCode, $"{_errors.GetAwaiter().GetResult()}{_output.GetAwaiter().GetResult()}");
         return new HypervisorException($"Domain {_request.Name} could not be restored: {failure.Message}", cause);
-    }
-
-    private static (int Major, int Minor) Release(string version)
-    {
-        string[] parts = version.Split('.');
-        return parts.Length >= 2
-            && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int major)
-            && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int minor)
-                ? (major, minor)
-                : throw new HypervisorException($"'{version}' is no release of Xen.");
     }
 }

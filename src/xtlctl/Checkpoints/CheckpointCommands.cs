@@ -1,0 +1,310 @@
+using System.CommandLine;
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>The command lines of all commands that have to do with checkpoints.</summary>
+internal sealed class CheckpointCommands
+{
+    private readonly Func<IHypervisor> _openHypervisor;
+    private readonly TextWriter _output;
+    private readonly TextWriter _error;
+    private readonly Option<string> _store = new("--store")
+    {
+        Description = "The directory that keeps the checkpoints.",
+        HelpName = "DIR",
+        DefaultValueFactory = _ => Places.DefaultStore,
+        Recursive = true,
+    };
+
+    private readonly Option<string> _state = new("--state")
+    {
+        Description = "The directory for this host's own state.",
+        HelpName = "DIR",
+        DefaultValueFactory = _ => Places.DefaultState,
+        Recursive = true,
+    };
+
+    private readonly Option<bool> _json;
+    private readonly Option<string> _label = new("--label") { Description = "A label for the checkpoint.", HelpName = "TEXT" };
+    private readonly Option<string[]> _domains = new("--domain")
+    {
+        Description = "Only this domain; may be given several times.",
+        HelpName = "NAME",
+    };
+
+    private readonly Option<bool> _memoryOnly = new("--memory-only")
+    {
+        Description = "Leave out disks that cannot be checkpointed.",
+    };
+
+    private readonly Option<int?> _cache = new("--cache-entries")
+    {
+        Description = "Entries of a domain's dirty-page cache; 0 copies all dirty pages while domains are suspended.",
+        HelpName = "N",
+    };
+
+    private readonly Option<TimeSpan> _pause = Duration("--allowed-pause", "How long copying may stop the domains.", 0.05);
+    private readonly Option<TimeSpan> _timeout =
+        Duration("--suspend-timeout", "How long domains have to suspend themselves.", 10);
+
+    private readonly Option<long?> _bandwidth = new("--bandwidth")
+    {
+        Description = "Bytes a second that are written while domains run.",
+        HelpName = "BYTES",
+    };
+
+    private readonly Option<int> _staging = new("--staging")
+    {
+        Description = "MiB set aside for pages that are copied while domains are suspended.",
+        HelpName = "MIB",
+        DefaultValueFactory = _ => 64,
+    };
+
+    internal CheckpointCommands(
+        Func<IHypervisor> openHypervisor, Option<bool> json, TextWriter output, TextWriter error)
+    {
+        _openHypervisor = openHypervisor;
+        _json = json;
+        _output = output;
+        _error = error;
+    }
+
+    /// <summary>Finds the disks of domains; set by the program.</summary>
+    internal Func<IHypervisor, ICheckpointStore, Places, IDiskProvider> Disks { get; init; } = (_, _, _) => new NoDisks();
+
+    /// <summary>Puts disks back; set by the program.</summary>
+    internal Func<ICheckpointStore, Places, IDiskRestorer?> DiskRestorer { get; init; } = (_, _) => null;
+
+    /// <summary>Adds the commands.</summary>
+    internal void AddTo(RootCommand root)
+    {
+        root.Options.Add(_store);
+        root.Options.Add(_state);
+        root.Subcommands.Add(Checkpoint());
+        root.Subcommands.Add(Watch());
+        root.Subcommands.Add(List());
+        root.Subcommands.Add(Show());
+        root.Subcommands.Add(Verify());
+        root.Subcommands.Add(Restore());
+        root.Subcommands.Add(Export());
+        root.Subcommands.Add(Fold());
+        root.Subcommands.Add(Prune());
+        root.Subcommands.Add(Guard());
+    }
+
+    private static Option<TimeSpan> Duration(string name, string description, double seconds) => new(name)
+    {
+        Description = description,
+        HelpName = "5s",
+        CustomParser = Durations.Parse,
+        DefaultValueFactory = _ => TimeSpan.FromSeconds(seconds),
+    };
+
+    private static Argument<string> CheckpointArgument() => new("CHECKPOINT")
+    {
+        Description = "'latest', an epoch, a label, or the beginning of an identity.",
+    };
+
+    private Places PlacesOf(ParseResult r) => new(r.GetRequiredValue(_store), r.GetRequiredValue(_state));
+
+    private Command Checkpoint()
+    {
+        var command = new Command(
+            "checkpoint",
+            "Take a checkpoint of all domains together: their memory is copied while they run, and they are suspended "
+            + "for the rest only.");
+        AddTaking(command);
+        command.SetAction((r, cancellation) => Take().RunAsync(Options(r), cancellation));
+        return command;
+    }
+
+    private Command Watch()
+    {
+        Option<TimeSpan> every = Duration("--every", "Time from one checkpoint to the next.", 10);
+        var count = new Option<int>("--count") { Description = "How many checkpoints; 0 for no end.", HelpName = "N" };
+        var keep = new Option<int>("--keep")
+        {
+            Description = "How many checkpoints are kept.",
+            HelpName = "N",
+            DefaultValueFactory = _ => 16,
+        };
+        var chain = new Option<int>("--max-increments")
+        {
+            Description = "How many increments a restore reads at most; longer chains are folded.",
+            HelpName = "N",
+            DefaultValueFactory = _ => 8,
+        };
+        var command = new Command(
+            "watch",
+            "Take a checkpoint every so often until interrupted. Between them pages are saved in the background, so that "
+            + "each suspension is short and each checkpoint holds only what changed.")
+        {
+            every, count, keep, chain,
+        };
+        AddTaking(command);
+        command.SetAction((r, cancellation) => Take().RunAsync(
+            Options(r) with
+            {
+                Every = r.GetValue(every),
+                Count = r.GetValue(count) == 1 ? 1 : r.GetValue(count),
+                Retention = new RetentionPolicy { KeepCount = r.GetValue(keep), MaxIncrements = r.GetValue(chain) },
+            },
+            cancellation));
+        return command;
+    }
+
+    private void AddTaking(Command command)
+    {
+        foreach (Option option in new Option[]
+        {
+            _label, _domains, _memoryOnly, _cache, _pause, _timeout, _bandwidth, _staging, _json,
+        })
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    private TakeCommand Take() => new(_openHypervisor, Disks, _output, _error);
+
+    private TakeOptions Options(ParseResult r) => new()
+    {
+        Places = PlacesOf(r),
+        Label = r.GetValue(_label) ?? "",
+        Domains = r.GetValue(_domains) ?? [],
+        MemoryOnly = r.GetValue(_memoryOnly),
+        Json = r.GetValue(_json),
+        CacheEntries = r.GetValue(_cache),
+        AllowedPause = r.GetValue(_pause),
+        SuspendTimeout = r.GetValue(_timeout),
+        Bandwidth = r.GetValue(_bandwidth),
+        StagingMiB = r.GetValue(_staging),
+    };
+
+    private Command List()
+    {
+        var command = new Command("checkpoints", "List the checkpoints of the store.") { _json };
+        command.SetAction(r => new ShowCommand(_output).List(PlacesOf(r), r.GetValue(_json)));
+        return command;
+    }
+
+    private Command Show()
+    {
+        Argument<string> checkpoint = CheckpointArgument();
+        var command = new Command("show", "Show a checkpoint: phases, pages by what became of them, images.")
+        {
+            checkpoint, _json,
+        };
+        command.SetAction(r => new ShowCommand(_output).Show(
+            PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_json)));
+        return command;
+    }
+
+    private Command Verify()
+    {
+        Argument<string?> checkpoint = new("CHECKPOINT")
+        {
+            Description = "What to check; the whole store where it is left out.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var command = new Command("verify", "Check every byte of checkpoints. Needs no Xen.") { checkpoint, _json };
+        command.SetAction(r => new ShowCommand(_output).Verify(
+            PlacesOf(r), r.GetValue(checkpoint), r.GetValue(_json)));
+        return command;
+    }
+
+    private Command Restore()
+    {
+        Argument<string> checkpoint = CheckpointArgument();
+        Option<string?> name = NewName();
+        var command = new Command(
+            "restore", "Bring domains back as a checkpoint has them. All of them run together, or none is there.")
+        {
+            checkpoint, _domains, name, _json,
+        };
+        command.SetAction((r, cancellation) => Restorer().RestoreAsync(
+            PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
+            r.GetValue(_json), cancellation));
+        return command;
+    }
+
+    private Command Export()
+    {
+        Argument<string> checkpoint = CheckpointArgument();
+        var domain = new Argument<string>("DOMAIN") { Description = "Name or UUID of a domain of the checkpoint." };
+        var file = new Option<string>("--xl")
+        {
+            Description = "The file to write, for 'xl restore'.",
+            HelpName = "FILE",
+            Required = true,
+        };
+        Option<string?> name = NewName();
+        var command = new Command(
+            "export", "Write a domain as a file that the stock 'xl restore' reads. Needs no Xen.")
+        {
+            checkpoint, domain, file, name,
+        };
+        command.SetAction(r => Restorer().Export(
+            PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetRequiredValue(domain), r.GetRequiredValue(file),
+            r.GetValue(name)));
+        return command;
+    }
+
+    private static Option<string?> NewName() => new("--as")
+    {
+        Description = "Another name for the one domain, which also gets a new UUID.",
+        HelpName = "NAME",
+    };
+
+    private RestoreCommand Restorer() => new(_openHypervisor, DiskRestorer, _output);
+
+    private Command Fold()
+    {
+        Argument<string?> checkpoint = new("CHECKPOINT")
+        {
+            Description = "Which checkpoint becomes a full one; the newest where it is left out.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var command = new Command("fold", "Turn a checkpoint's increments into full images of the same state.")
+        {
+            checkpoint, _json,
+        };
+        command.SetAction(r => Restorer().Fold(PlacesOf(r), r.GetValue(checkpoint), r.GetValue(_json)));
+        return command;
+    }
+
+    private Command Prune()
+    {
+        var keep = new Option<int>("--keep")
+        {
+            Description = "How many of the newest checkpoints are kept.",
+            HelpName = "N",
+            DefaultValueFactory = _ => 16,
+        };
+        var age = new Option<TimeSpan?>("--keep-for")
+        {
+            Description = "Remove checkpoints that are older than this, however few there are.",
+            HelpName = "24h",
+            CustomParser = r => Durations.Parse(r),
+        };
+        var command = new Command("prune", "Remove old checkpoints; what builds upon them is folded before.")
+        {
+            keep, age, _json,
+        };
+        command.SetAction(r => Restorer().Prune(
+            PlacesOf(r), new RetentionPolicy { KeepCount = r.GetValue(keep), KeepFor = r.GetValue(age) },
+            r.GetValue(_json)));
+        return command;
+    }
+
+    private Command Guard()
+    {
+        var command = new Command(Guardian.Command, "Started by this program for itself.") { Hidden = true };
+        command.SetAction(r => Guardian.Guard(
+            r.GetRequiredValue(_state), _openHypervisor, Console.In, _error));
+        return command;
+    }
+}

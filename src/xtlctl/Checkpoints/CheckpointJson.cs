@@ -1,0 +1,90 @@
+using System.Text.Json.Serialization;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Images.Verification;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>A checkpoint as <c>xtlctl checkpoints --json</c> prints it.</summary>
+internal sealed record CheckpointJson(
+    Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, string Node, long Bytes,
+    IReadOnlyList<CheckpointDomainJson> Domains)
+{
+    internal static CheckpointJson From(CheckpointManifest m) => new(
+        m.Id, m.Epoch, m.Closing.Index, m.Closing.Label, m.Closing.Captured, m.Node,
+        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), [.. m.Domains.Select(CheckpointDomainJson.From)]);
+}
+
+/// <summary>A domain of a checkpoint.</summary>
+internal sealed record CheckpointDomainJson(Guid Uuid, string Name, IReadOnlyList<PartJson> Parts)
+{
+    internal static CheckpointDomainJson From(ManifestDomain d) => new(d.Uuid, d.Name, [.. d.Parts.Select(PartJson.From)]);
+}
+
+/// <summary>An image of a checkpoint.</summary>
+internal sealed record PartJson(string Content, string Name, string Kind, Guid? Parent, string File, long Bytes)
+{
+    internal static PartJson From(ManifestPart p) => new(
+        ContentName(p.Content), p.Name, p.Kind == ImageKind.Full ? "full" : "increment",
+        p.ParentId == Guid.Empty ? null : p.ParentId, p.File, p.Length);
+
+    /// <summary>The paper's names for the parts.</summary>
+    private static string ContentName(ImageContent content) => content switch
+    {
+        ImageContent.Registers => "reg",
+        ImageContent.Memory => "inm",
+        ImageContent.BlockDevice or ImageContent.Directory => "ind",
+        _ => "com",
+    };
+}
+
+/// <summary>How a checkpoint went, as <c>xtlctl checkpoint --json</c> prints it. Times are in milliseconds.</summary>
+internal sealed record ReportJson(
+    Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, double PauseMs, PhasesJson Phases,
+    IReadOnlyList<DomainReportJson> Domains)
+{
+    internal static ReportJson From(CheckpointReport r) => new(
+        r.Id, r.Epoch, r.Index, r.Label, r.Captured, PhasesJson.Ms(r.Pause), PhasesJson.From(r.Phases),
+        [.. r.Domains.Select(DomainReportJson.From)]);
+}
+
+/// <summary>Phases in milliseconds; the names are the paper's.</summary>
+internal sealed record PhasesJson(double Ts, double Ta, double Tm, double Td, double Tc, double Tr)
+{
+    internal static PhasesJson From(PhaseTimes p) => new(
+        Ms(p.Suspend), Ms(p.Registers), Ms(p.Memory), Ms(p.Disks), Ms(p.Channels), Ms(p.Resume));
+
+    internal static double Ms(TimeSpan t) => Math.Round(t.TotalMilliseconds, 3);
+}
+
+/// <summary>One domain's share in a checkpoint.</summary>
+internal sealed record DomainReportJson(
+    Guid Uuid, string Name, PhasesJson Phases, string? FullBecause, long Pages, long Residual, long Evicted, long InVain,
+    long Fed, long Unpopulated, long Samples)
+{
+    internal static DomainReportJson From(DomainReport d) => new(
+        d.Uuid, d.Name, PhasesJson.From(d.Phases), d.FullBecause, d.PopulatedPages, d.Memory.Residual, d.Memory.Evicted,
+        d.Memory.InVain, d.Memory.Fed, d.Memory.Unpopulated, d.Memory.Samples);
+}
+
+/// <summary>What <c>xtlctl show --json</c> prints.</summary>
+internal sealed record ShowJson(CheckpointJson Checkpoint, IReadOnlyList<DomainReportJson> Domains);
+
+/// <summary>What <c>xtlctl prune --json</c> and <c>fold --json</c> print.</summary>
+internal sealed record RetentionJson(int Folded, IReadOnlyList<Guid> Removed, IReadOnlyList<Finding> Problems)
+{
+    internal static RetentionJson From(RetentionResult r) =>
+        new(r.Folded.Count, [.. r.Removed.Select(m => m.Id)], r.Problems);
+}
+
+/// <summary>Serialisers made at build time.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
+[JsonSerializable(typeof(CheckpointJson[]))]
+[JsonSerializable(typeof(ReportJson))]
+[JsonSerializable(typeof(ShowJson))]
+[JsonSerializable(typeof(RetentionJson))]
+[JsonSerializable(typeof(IReadOnlyList<Finding>))]
+[JsonSerializable(typeof(Guid[]))]
+internal sealed partial class CheckpointJsonContext : JsonSerializerContext;

@@ -1,0 +1,87 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>A second process that stands by while the first works on domains: when that one ends without having said
+/// so, killed for instance, it resumes what is suspended and switches off the dirty logs.</summary>
+internal sealed class Guardian : IDisposable
+{
+    internal const string Command = "guard";
+
+    private const string Done = "done";
+
+    private readonly Process _process;
+
+    private Guardian(Process process) => _process = process;
+
+    /// <summary>Starts the guardian of this process.</summary>
+    /// <param name="state">The state directory.</param>
+    internal static Guardian Start(string state)
+    {
+        string self = Environment.ProcessPath ?? throw new InvalidOperationException("This program has no path.");
+        var start = new ProcessStartInfo(self)
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+        };
+
+        // Started as 'dotnet xtlctl.dll', the program is the host's first argument.
+        if (Path.GetFileNameWithoutExtension(self) == "dotnet")
+        {
+            start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "xtlctl.dll"));
+        }
+
+        start.ArgumentList.Add(Command);
+        start.ArgumentList.Add("--state");
+        start.ArgumentList.Add(state);
+        return new Guardian(
+            Process.Start(start) ?? throw new IOException("The guardian process could not be started."));
+    }
+
+    /// <summary>What the guardian process does.</summary>
+    /// <param name="state">The state directory.</param>
+    /// <param name="openHypervisor">Connects to the hypervisor.</param>
+    /// <param name="input">Its standard input: ends when the process that it guards does.</param>
+    /// <param name="error">Says what was done.</param>
+    internal static int Guard(string state, Func<IHypervisor> openHypervisor, TextReader input, TextWriter error)
+    {
+        // Ctrl-C reaches both processes; the guarded one decides what it means.
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => c.Cancel = true);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => c.Cancel = true);
+        using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, c => c.Cancel = true);
+
+        // Open before it is needed: then a resume takes one hypercall.
+        using IHypervisor hypervisor = openHypervisor();
+        if (input.ReadToEnd().Trim() == Done)
+        {
+            return ExitCodes.Ok;
+        }
+
+        foreach (string line in IntentFile.Recover(state, hypervisor))
+        {
+            error.WriteLine($"xtlctl: {line}");
+        }
+
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Tells the guardian that nothing is left to undo.</summary>
+    public void Dispose()
+    {
+        try
+        {
+            _process.StandardInput.Write(Done);
+            _process.StandardInput.Close();
+            _process.WaitForExit();
+        }
+        catch (IOException)
+        {
+            // It ended before this one did; there is nothing left for it to do.
+        }
+
+        _process.Dispose();
+    }
+}

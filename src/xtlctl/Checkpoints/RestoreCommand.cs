@@ -1,0 +1,137 @@
+using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Hypervisor.Xen;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>Commands that use a checkpoint or tidy the store: <c>restore</c>, <c>export</c>, <c>fold</c>,
+/// <c>prune</c>.</summary>
+internal sealed class RestoreCommand(
+    Func<IHypervisor> openHypervisor, Func<ICheckpointStore, Places, IDiskRestorer?> disks, TextWriter output)
+{
+    internal async Task<int> RestoreAsync(
+        Places places, string checkpoint, IReadOnlyList<string> domains, string? newName, bool json,
+        CancellationToken cancellationToken)
+    {
+        using IHypervisor hypervisor = openHypervisor();
+        using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        CheckpointManifest manifest = Places.Find(store, checkpoint);
+        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
+        IReadOnlyList<IDomain> restored = await ProgressDisplay.RunAsync("restoring", p => Task.Run(
+            () => new Restorer(store).Restore(
+                hypervisor, manifest, wanted, newName, disks(store, places), p, cancellationToken),
+            cancellationToken)).ConfigureAwait(false);
+        if (json)
+        {
+            await output.WriteLineAsync(JsonSerializer.Serialize(
+                [.. restored.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray)).ConfigureAwait(false);
+        }
+
+        foreach (IDomain domain in restored)
+        {
+            if (!json)
+            {
+                await output.WriteLineAsync($"domain {domain.GetInfo().Name} runs, with id {domain.Id}")
+                    .ConfigureAwait(false);
+            }
+
+            domain.Dispose();
+        }
+
+        return ExitCodes.Ok;
+    }
+
+    internal int Export(Places places, string checkpoint, string domain, string file, string? newName)
+    {
+        using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        CheckpointManifest manifest = Places.Find(store, checkpoint);
+        ManifestDomain found = FindDomain(manifest, domain);
+        var restorer = new Restorer(store);
+        string temporary = file + ".tmp";
+        try
+        {
+            // Memory holds secrets: for its owner alone, from the first byte on.
+            using (var stream = new FileStream(temporary, new FileStreamOptions
+            {
+                Mode = FileMode.Create,
+                Access = FileAccess.Write,
+                BufferSize = 1 << 20,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            }))
+            {
+                RestoreRequest request = restorer.RequestFor(manifest.Id, found.Uuid, newName);
+                var target = new XlDomainStream(stream, request);
+                restorer.ReadMemory(manifest.Id, found.Uuid, target);
+                target.Complete();
+                stream.Flush(flushToDisk: true);
+            }
+
+            File.Move(temporary, file, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
+
+        output.WriteLine($"{file}: {new FileInfo(file).Length} bytes; 'xl restore {file}' brings the domain back");
+        if (found.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory))
+        {
+            output.WriteLine("The file has no disks: they have to be as they were at the checkpoint.");
+        }
+
+        return ExitCodes.Ok;
+    }
+
+    internal int Fold(Places places, string? checkpoint, bool json)
+    {
+        using DirectoryStore store = DirectoryStore.Open(places.Store);
+        CheckpointManifest manifest = Places.Find(store, checkpoint ?? "latest");
+        int folded = 0;
+        foreach (ManifestDomain domain in manifest.Domains)
+        {
+            foreach (ManifestPart part in domain.Parts.Where(p => p.Kind == ImageKind.Increment))
+            {
+                folded += Folding.Fold(store, manifest.Id, domain.Uuid, part.Content, part.Name) ? 1 : 0;
+            }
+        }
+
+        return Print(new RetentionJson(folded, [], []), json);
+    }
+
+    internal int Prune(Places places, RetentionPolicy policy, bool json)
+    {
+        using DirectoryStore store = DirectoryStore.Open(places.Store);
+        RetentionResult result = Retention.Apply(store, policy, DateTimeOffset.UtcNow);
+        return Print(RetentionJson.From(result), json);
+    }
+
+    private int Print(RetentionJson result, bool json)
+    {
+        if (json)
+        {
+            output.WriteLine(JsonSerializer.Serialize(result, CheckpointJsonContext.Default.RetentionJson));
+        }
+        else
+        {
+            output.WriteLine($"{result.Folded} images folded, {result.Removed.Count} checkpoints removed");
+            foreach (var problem in result.Problems)
+            {
+                output.WriteLine($"{problem.File}, octet {problem.Offset}: {problem.Problem}");
+            }
+        }
+
+        return result.Problems.Count == 0 ? ExitCodes.Ok : ExitCodes.Damaged;
+    }
+
+    private static ManifestDomain FindDomain(CheckpointManifest manifest, string text) =>
+        manifest.Domains.FirstOrDefault(d => d.Name == text || $"{d.Uuid}" == text)
+        ?? throw new CheckpointNotFoundException(
+            $"Checkpoint {manifest.Id} has no domain '{text}'; it has "
+            + $"{string.Join(", ", manifest.Domains.Select(d => d.Name))}.");
+}

@@ -1,0 +1,121 @@
+using System.Globalization;
+using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Images.Verification;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>Commands that read a store: <c>checkpoints</c>, <c>show</c>, <c>verify</c>. They need no Xen.</summary>
+internal sealed class ShowCommand(TextWriter output)
+{
+    internal int List(Places places, bool json)
+    {
+        using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        if (json)
+        {
+            output.WriteLine(JsonSerializer.Serialize(
+                [.. store.Checkpoints.Select(CheckpointJson.From)], CheckpointJsonContext.Default.CheckpointJsonArray));
+            return ExitCodes.Ok;
+        }
+
+        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "MIB", "ID", "LABEL");
+        foreach (CheckpointJson c in store.Checkpoints.Select(CheckpointJson.From))
+        {
+            table.Add(
+                $"{c.Epoch}", $"{c.Index}", c.Captured.ToString("u", CultureInfo.InvariantCulture),
+                string.Join(',', c.Domains.Select(d => d.Name)), Mebibytes(c.Bytes), $"{c.Id}", c.Label);
+        }
+
+        table.Write(output);
+        return ExitCodes.Ok;
+    }
+
+    internal int Show(Places places, string checkpoint, bool json)
+    {
+        using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        CheckpointManifest manifest = Places.Find(store, checkpoint);
+        var restorer = new Restorer(store);
+        List<DomainReportJson> reports = [.. manifest.Domains
+            .Select(d => restorer.ReadState(manifest.Id, d.Uuid).Report)
+            .OfType<Checkpointing.Node.DomainReport>()
+            .Select(DomainReportJson.From)];
+        var shown = CheckpointJson.From(manifest);
+        if (json)
+        {
+            output.WriteLine(JsonSerializer.Serialize(
+                new ShowJson(shown, reports), CheckpointJsonContext.Default.ShowJson));
+            return ExitCodes.Ok;
+        }
+
+        output.WriteLine($"checkpoint {shown.Id}");
+        output.WriteLine($"epoch {shown.Epoch}, index {shown.Index}, label '{shown.Label}', node {shown.Node}");
+        output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"captured {shown.Captured:u}"));
+        PrintPhases(output, reports);
+        var parts = new TextTable("DOMAIN", "PART", "DISK", "KIND", "BYTES", "FILE");
+        foreach (CheckpointDomainJson domain in shown.Domains)
+        {
+            foreach (PartJson part in domain.Parts)
+            {
+                parts.Add(domain.Name, part.Content, part.Name, part.Kind, $"{part.Bytes}", part.File);
+            }
+        }
+
+        parts.Write(output);
+        return ExitCodes.Ok;
+    }
+
+    internal int Verify(Places places, string? checkpoint, bool json)
+    {
+        using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        IReadOnlyList<Finding> findings = checkpoint is null
+            ? Verifier.VerifyStore(store)
+            : [.. store.Problems, .. VerifyOne(store, Places.Find(store, checkpoint))];
+        if (json)
+        {
+            output.WriteLine(JsonSerializer.Serialize(findings, CheckpointJsonContext.Default.IReadOnlyListFinding));
+        }
+        else
+        {
+            foreach (Finding finding in findings)
+            {
+                output.WriteLine($"{finding.File}, octet {finding.Offset}: {finding.Problem}");
+            }
+
+            output.WriteLine(findings.Count == 0
+                ? $"{(checkpoint is null ? store.Checkpoints.Count : 1)} checkpoints are whole"
+                : $"{findings.Count} findings");
+        }
+
+        return findings.Count == 0 ? ExitCodes.Ok : ExitCodes.Damaged;
+    }
+
+    /// <summary>Prints phases and pages of each domain.</summary>
+    internal static void PrintPhases(TextWriter output, IReadOnlyList<DomainReportJson> domains)
+    {
+        var table = new TextTable(
+            "DOMAIN", "T_s ms", "T_a ms", "T_m ms", "T_d ms", "T_c ms", "T_r ms", "PAGES", "RESIDUAL", "EVICTED", "IN VAIN",
+            "MEMORY");
+        foreach (DomainReportJson d in domains)
+        {
+            PhasesJson p = d.Phases;
+            table.Add(
+                d.Name, Ms(p.Ts), Ms(p.Ta), Ms(p.Tm), Ms(p.Td), Ms(p.Tc), Ms(p.Tr), $"{d.Pages}", $"{d.Residual}",
+                $"{d.Evicted + d.Fed}", $"{d.InVain}", d.FullBecause is null ? "increment" : "full");
+        }
+
+        table.Write(output);
+        foreach (DomainReportJson d in domains.Where(d => d.FullBecause is not null))
+        {
+            output.WriteLine($"{d.Name} is full: {d.FullBecause}");
+        }
+    }
+
+    private static IEnumerable<Finding> VerifyOne(DirectoryStore store, CheckpointManifest manifest) =>
+        manifest.Domains.SelectMany(d => d.Parts.SelectMany(
+            p => Verifier.VerifyChain(store, manifest.Id, d.Uuid, p.Content, p.Name)));
+
+    private static string Ms(double value) => value.ToString("F2", CultureInfo.InvariantCulture);
+
+    private static string Mebibytes(long bytes) => (bytes / 1048576.0).ToString("F1", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,146 @@
+using System.Globalization;
+using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>What <c>xtlctl checkpoint</c> and <c>xtlctl watch</c> share.</summary>
+internal sealed record TakeOptions
+{
+    internal required Places Places { get; init; }
+
+    internal string Label { get; init; } = "";
+
+    internal IReadOnlyList<string> Domains { get; init; } = [];
+
+    internal bool MemoryOnly { get; init; }
+
+    internal bool Json { get; init; }
+
+    internal int? CacheEntries { get; init; }
+
+    internal TimeSpan AllowedPause { get; init; }
+
+    internal TimeSpan SuspendTimeout { get; init; }
+
+    internal long? Bandwidth { get; init; }
+
+    internal int StagingMiB { get; init; }
+
+    /// <summary>For <c>watch</c>: the time from one checkpoint to the next.</summary>
+    internal TimeSpan Every { get; init; }
+
+    /// <summary>How many checkpoints; 0 for no end.</summary>
+    internal int Count { get; init; } = 1;
+
+    internal RetentionPolicy? Retention { get; init; }
+}
+
+/// <summary><c>xtlctl checkpoint</c> and <c>xtlctl watch</c>: take checkpoints of all domains together.</summary>
+internal sealed class TakeCommand(
+    Func<IHypervisor> openHypervisor, Func<IHypervisor, ICheckpointStore, Places, IDiskProvider> disks, TextWriter output,
+    TextWriter error)
+{
+    internal async Task<int> RunAsync(TakeOptions options, CancellationToken cancellationToken)
+    {
+        using IHypervisor hypervisor = openHypervisor();
+        using DirectoryStore store = DirectoryStore.Open(options.Places.Store);
+
+        // The store has one writer, so whoever had it before has ended.
+        foreach (string line in IntentFile.Recover(options.Places.State, hypervisor))
+        {
+            await error.WriteLineAsync($"xtlctl: {line}").ConfigureAwait(false);
+        }
+
+        var node = new NodeCheckpointer(
+            hypervisor, store, disks(hypervisor, store, options.Places), Settings(options, hypervisor))
+        {
+            Log = m => error.WriteLine($"xtlctl: {m}"),
+        };
+        using Guardian guardian = Guardian.Start(options.Places.State);
+        await using (node.ConfigureAwait(false))
+        {
+            return await LoopAsync(node, store, options, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private static NodeOptions Settings(TakeOptions options, IHypervisor hypervisor) => new()
+    {
+        StateDirectory = options.Places.State,
+        Domains = options.Domains.Count == 0
+            ? null
+            : [.. options.Domains.Select(d => hypervisor.FindDomain(d).Uuid)],
+        MemoryOnly = options.MemoryOnly,
+        CacheEntries = options.CacheEntries,
+        AllowedPause = options.AllowedPause,
+        SuspendTimeout = options.SuspendTimeout,
+        BackgroundBandwidth = options.Bandwidth,
+        StagingPages = options.StagingMiB << 8,
+    };
+
+    private async Task<int> LoopAsync(
+        NodeCheckpointer node, DirectoryStore store, TakeOptions options, CancellationToken cancellationToken)
+    {
+        ulong index = store.Checkpoints.Count == 0 ? 0 : store.Checkpoints.Max(m => m.Closing.Index);
+        bool failed = false;
+        if (options.Count != 1)
+        {
+            node.Start();
+        }
+
+        for (int taken = 0; options.Count == 0 || taken < options.Count; taken++)
+        {
+            if (taken > 0)
+            {
+                await Task.Delay(options.Every, cancellationToken)
+                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            if (cancellationToken.IsCancellationRequested)
+            {
+                return options.Count == 0 ? ExitCodes.Ok : ExitCodes.Interrupted;
+            }
+
+            try
+            {
+                CheckpointReport report = await ProgressDisplay.RunAsync(
+                    p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken)).ConfigureAwait(false);
+                index++;
+                failed = false;
+                Print(report, options.Json);
+            }
+            catch (CheckpointFailedException e) when (options.Count != 1)
+            {
+                // The next one may succeed: nothing is lost.
+                failed = true;
+                await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
+            }
+
+            if (options.Retention is { } policy)
+            {
+                _ = Retention.Apply(store, policy, DateTimeOffset.UtcNow, cancellationToken: cancellationToken);
+            }
+        }
+
+        return failed ? ExitCodes.Failure : ExitCodes.Ok;
+    }
+
+    private void Print(CheckpointReport report, bool json)
+    {
+        if (json)
+        {
+            output.WriteLine(JsonSerializer.Serialize(
+                ReportJson.From(report), CheckpointJsonContext.Default.ReportJson));
+            return;
+        }
+
+        output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"checkpoint {report.Id} epoch {report.Epoch} index {report.Index}, pause {report.Pause.TotalMilliseconds:F1} ms"));
+        ShowCommand.PrintPhases(output, [.. report.Domains.Select(DomainReportJson.From)]);
+    }
+}
