@@ -79,6 +79,31 @@ public class RoundTripTests
         Assert.Throws<InvalidOperationException>(() => reader.ReadToEnd(memory));
     }
 
+    // Xen takes records of more pages than libxc puts into one.
+    [Fact]
+    public void A_record_of_more_pages_than_a_batch_comes_in_parts()
+    {
+        const int Count = 2500;
+        byte[] data = Sample.Bytes(1, Count / 2 * Sample.Page);
+        byte[] body =
+        [
+            .. BitConverter.GetBytes((long)Count),
+            .. Enumerable.Range(0, Count).SelectMany(
+                i => BitConverter.GetBytes((i % 2 == 0 ? 0 : 0xeUL << 60) | (ulong)(3L * i))),
+            .. data,
+        ];
+        byte[] file = Sample.Small(XlGuestKind.Hvm);
+        List<byte[]> records = Layout.Split(file);
+        Memory memory = Sample.Read(
+            Layout.WithRecords(file, [.. records[..3], Layout.Record(1, body), .. records[5..]]));
+        Assert.Equal([1024, 1024, 452], memory.Batches);
+        Assert.Equal(Enumerable.Range(0, Count).Select(i => 3L * i), memory.Pages.Keys);
+        Assert.Equal(data, memory.Pages.Values.SelectMany(p => p.Data).ToArray());
+        Assert.All(
+            memory.Pages, p => Assert.Equal(
+                p.Key % 2 == 0 ? XlPageType.Normal : XlPageType.AllocateOnly, p.Value.Type));
+    }
+
     [Fact]
     public void A_32_bit_guest_and_absent_records_come_back()
     {
