@@ -103,7 +103,10 @@ xen_tests() {
     fresh_lab trixie
     # Debian builds its Xen 4.20 without shadow paging, which log-dirty mode of PV guests needs (EOPNOTSUPP).
     on_xen "Xen.Dom0 (Xen 4.20)" conformance -class- XenTwoLevelCkpt.Dom0Tests.PvDirtyLog
-    XTL_HEADERS=$REPO/lab/.state/cache/trixie/root/usr/include tally "layout proof (Xen 4.20)" \
+    local cache=$REPO/lab/.state/cache
+    XTL_VERIFY_STREAM=$cache/bookworm/root/usr/lib/xen-4.17/bin/verify-stream-v2 tally "streams, judged by Xen's verifier" \
+        "$(output_of XlStream.Tests)" -noColor -class "*PeerTests"
+    XTL_HEADERS=$cache/trixie/root/usr/include tally "layout proof (Xen 4.20)" \
         "$(output_of NativeInterop.Tests)" -noColor -class "*Layout*"
     lab down
 }
