@@ -19,6 +19,12 @@ public sealed record RestoreRequest
 
     /// <summary>The highest PFN plus one.</summary>
     public required long PfnCount { get; init; }
+
+    /// <summary>Of a PV guest: a file of <c>xl save</c> without pages; otherwise empty.</summary>
+    public ReadOnlyMemory<byte> PvHead { get; init; }
+
+    /// <summary>Of a PV guest: the type of each PFN (<see cref="PageType"/>), an octet each; otherwise empty.</summary>
+    public ReadOnlyMemory<byte> PvPageTypes { get; init; }
 }
 
 /// <summary>Receives the memory of a domain.</summary>

@@ -21,7 +21,7 @@ internal sealed partial class MemoryCapture
     /// large guest. Without it, <see cref="TypesChanged"/> has to be asked afterwards.</param>
     /// <exception cref="StagingFullException">There is no room for them.</exception>
     /// <exception cref="DirtyLogLostException">The log is incomplete.</exception>
-    internal void Collect(StagingArea staging, bool compareTypes)
+    public void Collect(StagingArea staging, bool compareTypes)
     {
         DirtyBitmap dirty = ReadLog(final: true);
 
@@ -58,11 +58,11 @@ internal sealed partial class MemoryCapture
 
     /// <summary>True where pages entered or left the physical map since the last comparison. The domain may run.
     /// </summary>
-    internal bool TypesChanged() => Compare(touchNew: false, removeOld: false) > 0;
+    public bool TypesChanged() => Compare(touchNew: false, removeOld: false) > 0;
 
     /// <summary>Adds the residual pages to the image. The domain runs again.</summary>
     /// <param name="staging">What <see cref="Collect"/> filled.</param>
-    internal void WriteResidual(StagingArea staging)
+    public void WriteResidual(StagingArea staging)
     {
         long position = 0;
         int at = _staged;
@@ -86,7 +86,7 @@ internal sealed partial class MemoryCapture
     /// <summary>After a checkpoint that did not come about: what the log had goes into the cache, and what that has no
     /// room for into the image, which stays open. Nothing is lost.</summary>
     /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
-    internal void Rollback()
+    public void Rollback()
     {
         if (!_collected)
         {

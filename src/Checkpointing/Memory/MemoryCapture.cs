@@ -19,7 +19,7 @@ namespace XenTwoLevelCkpt.Checkpointing.Memory;
 /// </para>
 /// <para>One thread uses it at a time.</para>
 /// </remarks>
-internal sealed partial class MemoryCapture : IDisposable
+internal sealed partial class MemoryCapture : IMemoryCapture
 {
     private readonly IDomain _domain;
     private readonly DirtyPageCache _cache;
@@ -59,31 +59,31 @@ internal sealed partial class MemoryCapture : IDisposable
     }
 
     /// <summary>The number of PFNs: bits of a bitmap, units of an image.</summary>
-    internal long PfnCount => _populated.PfnCount;
+    public long PfnCount => _populated.PfnCount;
 
     /// <summary>Populated pages at the last comparison of types.</summary>
-    internal long PopulatedPages { get; private set; }
+    public long PopulatedPages { get; private set; }
 
     /// <summary>True until every page of a full image was copied or is in the cache.</summary>
     internal bool IsFeeding => _feeding;
 
     /// <summary>Pages of a full image that were not looked at yet.</summary>
-    internal long FeedLeft => _feeding ? PfnCount - _feed : 0;
+    public long FeedLeft => _feeding ? PfnCount - _feed : 0;
 
     /// <summary>True once pages may be missing from the log: nothing but a full image is complete then.</summary>
-    internal bool IsIncomplete { get; private set; }
+    public bool IsIncomplete { get; private set; }
 
     /// <summary>The cache.</summary>
-    internal DirtyPageCache Cache => _cache;
+    public DirtyPageCache? Cache => _cache;
 
     /// <summary>Counts of the open epoch.</summary>
-    internal MemoryStatistics Statistics => new(
+    public MemoryStatistics Statistics => new(
         _touched, _cache.Hits - _hitsBefore, _evicted, _inVain, _fed, _residual, _unpopulated, _samples);
 
     /// <summary>Opens an epoch.</summary>
     /// <param name="writer">The image that receives pages.</param>
     /// <param name="full">The image has to hold all pages, not only those that change from now on.</param>
-    internal void BeginEpoch(ImageWriter writer, bool full)
+    public void BeginEpoch(ImageWriter writer, bool full)
     {
         _writer = writer;
         _collected = false;
@@ -107,7 +107,7 @@ internal sealed partial class MemoryCapture : IDisposable
     /// <returns>The number of pages that were dirty.</returns>
     /// <exception cref="DirtyLogLostException">Only a full image is complete now.</exception>
     /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
-    internal long Sample()
+    public long Sample()
     {
         Retry();
         long dirty = Take(ReadLog(final: false));
@@ -120,7 +120,7 @@ internal sealed partial class MemoryCapture : IDisposable
     /// lies furthest back, so they are written without passing through the cache.</summary>
     /// <param name="maxPages">The most pages to copy now.</param>
     /// <returns>The number of pages copied.</returns>
-    internal int Feed(int maxPages)
+    public int Feed(int maxPages)
     {
         int fed = 0;
         while (_feeding && fed < maxPages)
@@ -171,6 +171,17 @@ internal sealed partial class MemoryCapture : IDisposable
         Trim();
         return changed;
     }
+
+    /// <summary>Compares page types, and looks at the log for the last time before the suspension.</summary>
+    /// <param name="cancellationToken">Not asked: it takes a look or two.</param>
+    public void Approach(CancellationToken cancellationToken)
+    {
+        _ = CompareTypes();
+        _ = Sample();
+    }
+
+    /// <summary>None: all that a PVH guest needs is in its registers.</summary>
+    public PvMemoryState? PvState => null;
 
     /// <inheritdoc/>
     public void Dispose() => _log.Dispose();

@@ -20,7 +20,7 @@ internal sealed class DomainCapture : IDisposable
     private ImageWriter? _writer;
 
     internal DomainCapture(
-        IDomain domain, string name, MemoryCapture memory, DomainConfiguration configuration,
+        IDomain domain, string name, IMemoryCapture memory, DomainConfiguration configuration,
         IReadOnlyList<ICheckpointedDisk> disks)
     {
         Domain = domain;
@@ -36,7 +36,7 @@ internal sealed class DomainCapture : IDisposable
 
     internal string Name { get; }
 
-    internal MemoryCapture Memory { get; private set; }
+    internal IMemoryCapture Memory { get; private set; }
 
     internal DomainConfiguration Configuration { get; set; }
 
@@ -109,7 +109,7 @@ internal sealed class DomainCapture : IDisposable
     }
 
     /// <summary>Starts the dirty log again, with nothing known of the domain's memory.</summary>
-    internal void RestartLog(Func<MemoryCapture> start)
+    internal void RestartLog(Func<IMemoryCapture> start)
     {
         IsBroken = true;
         FullBecause ??= "its dirty log was not complete any more";

@@ -140,17 +140,16 @@ public sealed partial class NodeCheckpointer
         foreach (DomainCapture capture in _captures)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (_options.CacheEntries == 0)
-            {
-                continue;
-            }
 
-            Copy(capture, m => _ = m.CompareTypes());
-            Copy(capture, m => _ = m.Sample());
+            // Without a cache everything stays in the log.
+            if (_options.CacheEntries != 0 || capture.Memory.Cache is null)
+            {
+                Copy(capture, m => m.Approach(cancellationToken));
+            }
         }
     }
 
-    private void Copy(DomainCapture capture, Action<MemoryCapture> action)
+    private void Copy(DomainCapture capture, Action<IMemoryCapture> action)
     {
         try
         {
@@ -434,7 +433,7 @@ public sealed partial class NodeCheckpointer
             DomainName = capture.Name,
             Content = ImageContent.Registers,
         };
-        new SavedState(capture.Configuration, capture.Registers!, capture.Report())
+        new SavedState(capture.Configuration, capture.Registers!, capture.Report(), capture.Memory.PvState)
             .WriteTo(draft.AddPart(part));
         capture.WriteChannels(draft.AddPart(part with { Content = ImageContent.Channels }), _channels);
         foreach (ICheckpointedDisk disk in capture.Disks)

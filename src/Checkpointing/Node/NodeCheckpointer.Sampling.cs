@@ -73,7 +73,7 @@ public sealed partial class NodeCheckpointer
             if (capture.IsOpen)
             {
                 long dirty = Guarded(capture, () => capture.Memory.Sample());
-                fill = Math.Max(fill, (double)dirty / Math.Max(1, capture.Memory.Cache.Limit));
+                fill = Math.Max(fill, (double)dirty / Math.Max(1, capture.Memory.Cache?.Limit ?? int.MaxValue));
                 _ = Guarded(capture, () => capture.Memory.Feed(FeedPages));
             }
         }

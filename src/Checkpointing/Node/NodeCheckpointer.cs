@@ -140,13 +140,6 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         IReadOnlyList<ICheckpointedDisk> disks = [];
         try
         {
-            if (!domain.CanCopyPages)
-            {
-                throw new CheckpointFailedException(
-                    $"Domain {info.Name} is a PV guest, which is not supported yet. Leave it out with '--domain' for "
-                    + "the others.");
-            }
-
             DomainConfiguration configuration = domain.GetConfiguration();
             disks = _disks.Open(domain, configuration, _options.MemoryOnly);
             return new DomainCapture(domain, info.Name ?? $"{info.Uuid}", StartMemory(domain), configuration, disks);
@@ -164,8 +157,9 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     }
 
     // A cache for all that the staging area holds costs 16 bytes a page of 4 KiB.
-    private MemoryCapture StartMemory(IDomain domain) =>
-        new(domain, new DirtyPageCache(_options.CacheEntries ?? _options.StagingPages), _batch);
+    private IMemoryCapture StartMemory(IDomain domain) => domain.CanCopyPages
+        ? new MemoryCapture(domain, new DirtyPageCache(_options.CacheEntries ?? _options.StagingPages), _batch)
+        : new PvMemoryCapture(domain, _staging);
 
     private void Drop(DomainCapture capture)
     {
@@ -222,8 +216,10 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         int each = (int)Math.Max(MinLimit, pages * 3 / 4 / _captures.Count);
         foreach (DomainCapture capture in _captures)
         {
-            DirtyPageCache cache = capture.Memory.Cache;
-            cache.Limit = Math.Min(cache.Capacity, _options.CacheEntries ?? (each >> _tightened));
+            if (capture.Memory.Cache is { } cache)
+            {
+                cache.Limit = Math.Min(cache.Capacity, _options.CacheEntries ?? (each >> _tightened));
+            }
         }
     }
 

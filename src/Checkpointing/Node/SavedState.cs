@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 
@@ -11,7 +12,9 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 /// <param name="Configuration">The toolstack's configuration and the CPU policy.</param>
 /// <param name="Registers">Virtual CPUs, HVM parameters, TSC.</param>
 /// <param name="Report">How the checkpoint went; null where the image does not say.</param>
-public sealed record SavedState(DomainConfiguration Configuration, DomainRegisters Registers, DomainReport? Report)
+/// <param name="Pv">What a PV guest needs beside its pages; null for others.</param>
+public sealed record SavedState(
+    DomainConfiguration Configuration, DomainRegisters Registers, DomainReport? Report, PvMemoryState? Pv = null)
 {
     private const string Context = "hvm-context";
     private const string Parameters = "hvm-params";
@@ -21,6 +24,8 @@ public sealed record SavedState(DomainConfiguration Configuration, DomainRegiste
     private const string Toolstack = "toolstack-config";
     private const string Machine = "machine";
     private const string Measured = "report";
+    private const string PvHead = "pv-state";
+    private const string PvTypes = "pv-page-types";
 
     /// <summary>Writes the state as blobs.</summary>
     /// <param name="writer">An image of registers.</param>
@@ -35,6 +40,12 @@ public sealed record SavedState(DomainConfiguration Configuration, DomainRegiste
         writer.AddBlob(Context, Registers.HvmContext.Span);
         writer.AddBlob(Parameters, EncodeParameters(Registers.HvmParameters));
         writer.AddBlob(Tsc, EncodeTsc(Registers.Tsc));
+        if (Pv is not null)
+        {
+            writer.AddBlob(PvHead, Pv.Head.Span);
+            writer.AddBlob(PvTypes, Pv.PageTypes.Span);
+        }
+
         if (Report is not null)
         {
             writer.AddBlob(Measured, JsonSerializer.SerializeToUtf8Bytes(Report));
@@ -59,7 +70,10 @@ public sealed record SavedState(DomainConfiguration Configuration, DomainRegiste
             DomainReport? report = blobs.TryGetValue(Measured, out byte[]? json)
                 ? JsonSerializer.Deserialize<DomainReport>(json)
                 : null;
-            return new SavedState(configuration, registers, report);
+            PvMemoryState? pv = machine.Kind == GuestKind.Pv && blobs.ContainsKey(PvHead)
+                ? new PvMemoryState(Get(blobs, PvHead), Get(blobs, PvTypes))
+                : null;
+            return new SavedState(configuration, registers, report, pv);
         }
         catch (JsonException e)
         {

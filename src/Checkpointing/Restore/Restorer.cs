@@ -100,6 +100,8 @@ public sealed class Restorer(ICheckpointStore store)
             Name = newName ?? state.Configuration.Name,
             Configuration = state.Configuration,
             Registers = state.Registers,
+            PvHead = state.Pv?.Head ?? default,
+            PvPageTypes = state.Pv?.PageTypes ?? default,
             PfnCount = memory.Header.UnitCount,
         };
     }

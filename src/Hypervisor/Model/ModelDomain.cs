@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 
 namespace XenTwoLevelCkpt.Hypervisor.Model;
@@ -47,6 +48,9 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
     public DomainRegisters CaptureRegisters() => Guest.CaptureRegisters();
 
     public DomainConfiguration GetConfiguration() => Guest.GetConfiguration();
+
+    public void SaveStream(SafeFileHandle output, Action suspend) =>
+        throw new NotSupportedException("The model has no migration stream of PV guests.");
 
     public bool StopDirtyLog() => Guest.StopAnyDirtyLog();
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 using XenTwoLevelCkpt.NativeInterop.Xen;
 
 namespace XenTwoLevelCkpt.Hypervisor.Xen;
@@ -18,6 +19,24 @@ internal sealed partial class XenDomain
                 info.Name ?? $"{Uuid}", Kind, ReadToolstackConfiguration(),
                 MemoryMarshal.AsBytes(policy.Leaves.Span).ToArray(), MemoryMarshal.AsBytes(policy.Msrs.Span).ToArray(),
                 _hypervisor.Info.Version);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void SaveStream(SafeFileHandle output, Action suspend)
+    {
+        if (CanCopyPages)
+        {
+            throw new NotSupportedException($"Domain {Label} is no PV guest: its pages are copied.");
+        }
+
+        try
+        {
+            _xen.SaveDomain(Domid, output, live: true, suspend);
         }
         catch (XenException e)
         {

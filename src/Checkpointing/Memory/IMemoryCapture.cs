@@ -1,0 +1,68 @@
+using XenTwoLevelCkpt.Checkpointing.Cache;
+using XenTwoLevelCkpt.Images.Format;
+
+namespace XenTwoLevelCkpt.Checkpointing.Memory;
+
+/// <summary>The memory of one domain from checkpoint to checkpoint.</summary>
+/// <remarks>One thread uses it at a time.</remarks>
+internal interface IMemoryCapture : IDisposable
+{
+    /// <summary>The number of PFNs: units of an image.</summary>
+    long PfnCount { get; }
+
+    /// <summary>Populated pages, as far as known.</summary>
+    long PopulatedPages { get; }
+
+    /// <summary>Pages of a full image that were not looked at yet.</summary>
+    long FeedLeft { get; }
+
+    /// <summary>True once pages may be missing: nothing but a full image is complete then.</summary>
+    bool IsIncomplete { get; }
+
+    /// <summary>The dirty-page cache; null where the hypervisor's library keeps track of pages.</summary>
+    DirtyPageCache? Cache { get; }
+
+    /// <summary>Counts of the open epoch.</summary>
+    MemoryStatistics Statistics { get; }
+
+    /// <summary>Opens an epoch.</summary>
+    /// <param name="writer">The image that receives pages.</param>
+    /// <param name="full">The image has to hold all pages, not only those that change from now on.</param>
+    void BeginEpoch(ImageWriter writer, bool full);
+
+    /// <summary>Looks at what was written since the last look, and writes what there is no room for.</summary>
+    /// <returns>The number of pages that were dirty.</returns>
+    long Sample();
+
+    /// <summary>Copies pages of a full image.</summary>
+    /// <param name="maxPages">The most pages to copy now.</param>
+    /// <returns>The number of pages copied.</returns>
+    int Feed(int maxPages);
+
+    /// <summary>The last step before the domain is suspended.</summary>
+    /// <param name="cancellationToken">Gives up.</param>
+    void Approach(CancellationToken cancellationToken);
+
+    /// <summary>Copies what no image has yet into the staging area. The domain is suspended.</summary>
+    /// <param name="staging">Receives the pages.</param>
+    /// <param name="compareTypes">Looks for pages that entered or left the physical map, too.</param>
+    void Collect(StagingArea staging, bool compareTypes);
+
+    /// <summary>True where pages entered or left the physical map unnoticed. The domain runs.</summary>
+    bool TypesChanged();
+
+    /// <summary>Adds the collected pages to the image. The domain runs.</summary>
+    /// <param name="staging">What <see cref="Collect"/> filled.</param>
+    void WriteResidual(StagingArea staging);
+
+    /// <summary>After a checkpoint that did not come about: nothing that was dirty is forgotten.</summary>
+    void Rollback();
+
+    /// <summary>State that only comes with the memory; null where there is none.</summary>
+    PvMemoryState? PvState { get; }
+}
+
+/// <summary>What a PV guest's memory needs to be restored.</summary>
+/// <param name="Head">A file of <c>xl save</c> without pages: everything of the guest but its memory.</param>
+/// <param name="PageTypes">The type of each PFN, an octet each.</param>
+public sealed record PvMemoryState(ReadOnlyMemory<byte> Head, ReadOnlyMemory<byte> PageTypes);

@@ -1,0 +1,199 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace XenTwoLevelCkpt.XenTests;
+
+/// <summary>Checkpoints of real guests, judged by the guests themselves: a stepper's hash chain goes on from where it was
+/// only if nothing of its memory is missing. Step K has the same hash in every life of the guest.</summary>
+public sealed class CheckpointTests : IAsyncLifetime
+{
+    private const string Name = "chain";
+    private const string Folder = "/var/tmp/xtl-test";
+
+    private static readonly string[] Where = ["--store", $"{Folder}/store", "--state", $"{Folder}/state"];
+
+    private readonly Lab _lab = Lab.Shared;
+
+    public ValueTask InitializeAsync()
+    {
+        _lab.Do("guest", "1", "create", Name, "stepper.pages=1024", "stepper.write=64", "stepper.period=100");
+        return ValueTask.CompletedTask;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _lab.Do("guest", "1", "destroy", Name);
+        _lab.Exec(1, "rm", "-rf", Folder);
+        return ValueTask.CompletedTask;
+    }
+
+    [Fact]
+    public async Task Checkpoints_of_a_chain_restore_and_export_to_what_the_guest_was()
+    {
+        JsonElement[] taken = Taken(_lab.Exec(1, Xtlctl("watch", "--domain", Name, "--every", "3s", "--count", "4", "--json")));
+        Assert.Equal(4, taken.Length);
+        Assert.Equal(["full", "increment", "increment", "increment"], taken.Select(MemoryKind));
+        Assert.All(taken, t => Assert.True(t.GetProperty("pauseMs").GetDouble() > 0));
+        Step.AssertWhole(_lab.Log(1, Name));
+        Assert.Contains("4 checkpoints are whole", _lab.Exec(1, Xtlctl("verify")), StringComparison.Ordinal);
+
+        _lab.Exec(1, "xl", "destroy", Name);
+        var before = Step.Parse(_lab.Log(1, Name)).GroupBy(s => s.Number).ToDictionary(g => g.Key, g => g.First().Hash);
+        long newer = await RestoredAsync(before, "restore", taken[2]);
+        long older = await RestoredAsync(before, "restore", taken[1]);
+        Assert.True(older < newer, $"the second checkpoint goes on at step {older}, the third at {newer}");
+
+        string file = $"{Folder}/chain.xl";
+        _lab.Exec(1, Xtlctl("export", "--xl", file, Id(taken[1]), Name));
+        _lab.Exec(1, "xl", "destroy", Name);
+        int lines = _lab.Log(1, Name).Length;
+        _lab.Exec(1, "xl", "restore", file);
+        Assert.InRange(await GoesOnAsync(lines, before), older - 2, older + 2);
+    }
+
+    [Fact]
+    public async Task A_process_that_is_killed_leaves_the_guest_running_and_its_log_off()
+    {
+        var random = new Random(1);
+        for (int round = 0; round < 4; round++)
+        {
+            using var watch = _lab.Start(
+                ["exec", "1", "--", .. Xtlctl("watch", "--domain", Name, "--every", "1ms")]);
+            Task<string> output = watch.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+            Task<string> error = watch.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+            await Task.Delay(TimeSpan.FromSeconds(4 + (10 * random.NextDouble())), TestContext.Current.CancellationToken);
+            _lab.Exec(1, "pkill", "-KILL", "-f", "xtlctl watch");
+            await watch.WaitForExitAsync(TestContext.Current.CancellationToken);
+            _ = await output;
+            _ = await error;
+            long step = Step.Parse(_lab.Log(1, Name))[^1].Number;
+            await Lab.WaitForAsync(
+                () => Step.Parse(_lab.Log(1, Name)).LastOrDefault(s => s.Number > step + 5),
+                "the guest to go on after the kill", limitSeconds: 60);
+            await Lab.WaitForAsync(
+                () => _lab.TryExec(1, "pgrep", "-f", "xtlctl guard").ExitCode == 1 ? "" : null, "the guardian to end");
+            Assert.False(DirtyTests.LogDirtyIsOn());
+        }
+
+        // What was committed is whole, and the next one is, too.
+        _lab.Exec(1, Xtlctl("checkpoint", "--domain", Name, "--label", "after"));
+        Assert.Equal(0, _lab.TryExec(1, Xtlctl("verify")).ExitCode);
+        Step.AssertWhole(_lab.Log(1, Name));
+    }
+
+    [Fact]
+    public void A_full_store_fails_the_checkpoint_and_nothing_else()
+    {
+        _lab.Exec(1, "sh", "-c", $"mkdir -p {Folder}/small && mount -t tmpfs -o size=4m none {Folder}/small");
+        try
+        {
+            Outcome outcome = _lab.TryExec(
+                1, "xtlctl", "checkpoint", "--domain", Name, "--store", $"{Folder}/small/store", "--state", $"{Folder}/state");
+            Assert.Equal(1, outcome.ExitCode);
+            Assert.Contains("No space left", outcome.Error, StringComparison.Ordinal);
+            Assert.False(DirtyTests.LogDirtyIsOn());
+        }
+        finally
+        {
+            _lab.Exec(1, "umount", $"{Folder}/small");
+        }
+
+        JsonElement next = Taken(_lab.Exec(1, Xtlctl("checkpoint", "--domain", Name, "--json")))[0];
+        Assert.Equal("full", MemoryKind(next));
+        Step.AssertWhole(_lab.Log(1, Name));
+    }
+
+    [Fact]
+    public async Task A_log_that_xl_save_took_makes_the_next_checkpoint_a_full_one_that_says_so()
+    {
+        using var watch = _lab.Start(
+            ["exec", "1", "--", .. Xtlctl("watch", "--domain", Name, "--every", "4s", "--count", "5", "--json")]);
+        Task<string> output = watch.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Task<string> error = watch.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await Lab.WaitForAsync(
+            () => _lab.TryExec(1, Xtlctl("show", "1")).ExitCode == 0 ? "" : null, "the first checkpoint");
+        _lab.Exec(1, "xl", "save", "-c", Name, $"{Folder}/stolen.xl");
+        await watch.WaitForExitAsync(TestContext.Current.CancellationToken);
+        string told = await error;
+        Assert.Contains("switched off by another program", told, StringComparison.Ordinal);
+        Assert.Contains(
+            Taken(await output), t => FullBecause(t)?.Contains("switched off", StringComparison.Ordinal) == true);
+        Step.AssertWhole(_lab.Log(1, Name));
+        Assert.Equal(0, _lab.TryExec(1, Xtlctl("verify")).ExitCode);
+    }
+
+    [Fact]
+    public void A_guest_that_cannot_answer_is_named_and_the_others_run_on()
+    {
+        _lab.Exec(1, "xl", "pause", LabFixture.Pvh);
+        try
+        {
+            Outcome outcome = _lab.TryExec(
+                1, Xtlctl("checkpoint", "--domain", Name, "--domain", LabFixture.Pvh, "--memory-only"));
+            Assert.Equal(1, outcome.ExitCode);
+            Assert.Contains($"{LabFixture.Pvh}", outcome.Error, StringComparison.Ordinal);
+            Assert.Contains("is paused", outcome.Error, StringComparison.Ordinal);
+        }
+        finally
+        {
+            _lab.Exec(1, "xl", "unpause", LabFixture.Pvh);
+        }
+
+        Assert.DoesNotContain("--s", _lab.Exec(1, "xl", "list"), StringComparison.Ordinal);
+        Step.AssertWhole(_lab.Log(1, Name));
+    }
+
+    private static string[] Xtlctl(string command, params string[] arguments) =>
+        ["xtlctl", command, .. Where, .. arguments];
+
+    // 'watch --json' prints one object after the other.
+    private static JsonElement[] Taken(string output)
+    {
+        var found = new List<JsonElement>();
+        var reader = new Utf8JsonReader(
+            System.Text.Encoding.UTF8.GetBytes(output), new JsonReaderOptions { AllowMultipleValues = true });
+        while (reader.Read())
+        {
+            found.Add(JsonElement.ParseValue(ref reader));
+        }
+
+        return [.. found];
+    }
+
+    private static string Id(JsonElement taken) => taken.GetProperty("id").GetString()!;
+
+    private static string? FullBecause(JsonElement taken) =>
+        taken.GetProperty("domains")[0].GetProperty("fullBecause").GetString();
+
+    private static string MemoryKind(JsonElement taken) => FullBecause(taken) is null ? "increment" : "full";
+
+    private async Task<long> RestoredAsync(Dictionary<long, string> before, string command, JsonElement checkpoint)
+    {
+        _lab.TryExec(1, "xl", "destroy", Name);
+        int lines = _lab.Log(1, Name).Length;
+        _lab.Exec(1, Xtlctl(command, Id(checkpoint)));
+        return await GoesOnAsync(lines, before);
+    }
+
+    // The number of the first step after the restore; its hash and those after it are the ones that they had before.
+    private async Task<long> GoesOnAsync(int lines, Dictionary<long, string> before)
+    {
+        List<Step> steps = await Lab.WaitForAsync(
+            () => Step.Parse(_lab.Log(1, Name).Skip(lines)) is { Count: > 8 } s ? s : null,
+            "the restored guest to go on");
+        Step.AssertWhole(_lab.Log(1, Name));
+        int known = 0;
+        foreach (Step step in steps)
+        {
+            if (before.TryGetValue(step.Number, out string? hash))
+            {
+                Assert.True(hash == step.Hash, string.Create(
+                    CultureInfo.InvariantCulture, $"step {step.Number} has another hash than before"));
+                known++;
+            }
+        }
+
+        Assert.True(known > 0, "no step was run before the restore as well");
+        return steps[0].Number;
+    }
+}
