@@ -7,8 +7,12 @@ case ${1:-} in
         cat <<'EOF'
 usage: ./dev bench [NAME]
 
-Runs the micro-benchmarks, or those whose name contains NAME. Each prints ratios against a baseline of the same run;
-tables and JSON land in artifacts/bench.
+Runs all benchmarks, or the one that is named:
+  cache     window and written pages by pattern and cache size, against no cache (no time is measured)
+  capture   copy in the window against memcpy; background against LZ4 on all cores; bytes allocated
+  scale     node checkpoints of 1, 8 and 64 domains, and of one of 64 GiB: pause and memory
+  NAME      micro-benchmarks whose name contains NAME
+Each prints ratios inside one run; tables and JSON land in artifacts/bench.
 EOF
         exit 0
         ;;
@@ -16,5 +20,9 @@ esac
 (($# <= 1)) || usage_error "bench takes one NAME"
 need build
 cd "$REPO"
-dotnet run --project benchmarks/Benchmarks.csproj -c Release -- \
-    --filter "*${1:-}*" --artifacts artifacts/bench --exporters json
+bench() { dotnet run --project benchmarks/Benchmarks.csproj -c Release -- "$@"; }
+case ${1:-} in
+    cache | capture | scale) bench node "$1"; exit ;;
+    '') bench node cache capture scale ;;
+esac
+bench --filter "*${1:-}*" --artifacts artifacts/bench --exporters json

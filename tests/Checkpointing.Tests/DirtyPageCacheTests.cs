@@ -75,6 +75,40 @@ public class DirtyPageCacheTests
     }
 
     [Fact]
+    public void Of_one_sample_the_pages_that_were_in_the_cache_count_as_dirtied_last()
+    {
+        for (int seed = 0; seed < 50; seed++)
+        {
+            var random = new Random(seed);
+            const int Capacity = 40;
+            var cache = new DirtyPageCache(Capacity);
+            var model = new List<long>();
+            for (int sample = 0; sample < 60; sample++)
+            {
+                cache.BeginSample();
+                var hits = new List<long>();
+                var misses = new List<long>();
+                foreach (long page in Enumerable.Range(0, 100).Where(_ => random.Next(6) == 0).Select(p => p * 4093L))
+                {
+                    bool hit = model.Remove(page) || hits.Remove(page) || misses.Remove(page);
+                    Assert.Equal(hit, cache.Contains(page));
+                    (hit ? hits : misses).Add(page);
+                    Assert.Equal(
+                        model.Count + hits.Count + misses.Count > Capacity, cache.TouchInSample(page, out long evicted));
+                    if (model.Count + hits.Count + misses.Count > Capacity)
+                    {
+                        Assert.Equal(model[0], evicted);
+                        model.RemoveAt(0);
+                    }
+                }
+
+                model = [.. model, .. misses, .. hits];
+                Assert.Equal(model, Pages(cache));
+            }
+        }
+    }
+
+    [Fact]
     public void A_lower_limit_takes_effect_by_evicting()
     {
         var cache = new DirtyPageCache(8);

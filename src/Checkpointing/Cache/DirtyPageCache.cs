@@ -26,6 +26,9 @@ public sealed class DirtyPageCache
     private int _newest = None;
     private int _limit;
 
+    // The first of the pages that the present sample found in the cache.
+    private int _firstHit = None;
+
     /// <summary>Makes an empty cache.</summary>
     /// <param name="capacity">The most entries that it can ever hold; 0 for a cache that evicts each page at once.
     /// </param>
@@ -81,6 +84,21 @@ public sealed class DirtyPageCache
     /// <returns>True where a page fell out.</returns>
     public bool Touch(long pfn, out long evicted)
     {
+        _firstHit = None;
+        return TouchInSample(pfn, out evicted);
+    }
+
+    /// <summary>Begins a sample: pages of which it is not known in which order they were dirtied.</summary>
+    public void BeginSample() => _firstHit = None;
+
+    /// <summary>Makes a page one of the most recently dirtied ones. Of the pages of a sample, those that were in the cache
+    /// already count as dirtied after those that were not: written in more than one sample, they are the likelier to be
+    /// written again.</summary>
+    /// <param name="pfn">The page; see <see cref="Touch"/>.</param>
+    /// <param name="evicted">The page that falls out for it.</param>
+    /// <returns>True where a page fell out.</returns>
+    public bool TouchInSample(long pfn, out long evicted)
+    {
         uint page = checked((uint)pfn);
         evicted = 0;
         int slot = Find(page);
@@ -93,6 +111,7 @@ public sealed class DirtyPageCache
                 Append(slot);
             }
 
+            _firstHit = _firstHit == None ? slot : _firstHit;
             return false;
         }
 
@@ -157,7 +176,7 @@ public sealed class DirtyPageCache
     public void Clear()
     {
         Array.Fill(_older, Free);
-        _oldest = _newest = None;
+        _oldest = _newest = _firstHit = None;
         Count = 0;
     }
 
@@ -193,8 +212,32 @@ public sealed class DirtyPageCache
         }
 
         _pages[slot] = page;
-        Append(slot);
+        if (_firstHit == None)
+        {
+            Append(slot);
+        }
+        else
+        {
+            InsertBefore(_firstHit, slot);
+        }
+
         Count++;
+    }
+
+    private void InsertBefore(int next, int slot)
+    {
+        int older = _older[next];
+        _older[slot] = older;
+        _newer[slot] = next;
+        _older[next] = slot;
+        if (older == None)
+        {
+            _oldest = slot;
+        }
+        else
+        {
+            _newer[older] = slot;
+        }
     }
 
     private void Append(int slot)
@@ -216,6 +259,7 @@ public sealed class DirtyPageCache
     private void Unlink(int slot)
     {
         int older = _older[slot], newer = _newer[slot];
+        _firstHit = slot == _firstHit ? newer : _firstHit;
         if (older == None)
         {
             _oldest = newer;
@@ -257,6 +301,7 @@ public sealed class DirtyPageCache
     private void Move(int from, int to)
     {
         int older = _older[from], newer = _newer[from];
+        _firstHit = from == _firstHit ? to : _firstHit;
         _pages[to] = _pages[from];
         _older[to] = older;
         _newer[to] = newer;

@@ -266,7 +266,16 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         return dirty;
     }
 
+    // Pages that are in the cache first: a page that falls out for another one must not be one that this sample has, too.
     private long Take(DirtyBitmap dirty)
+    {
+        _cache.BeginSample();
+        long count = Take(dirty, cached: true) + Take(dirty, cached: false);
+        _touched += count;
+        return count;
+    }
+
+    private long Take(DirtyBitmap dirty, bool cached)
     {
         long count = 0;
         foreach (PfnRun run in dirty.EnumerateRuns())
@@ -274,7 +283,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
             for (long pfn = run.First; pfn < run.End; pfn++)
             {
                 // Pages that are no memory of the guest (grant frames, the shared info page) come back as dirty, too.
-                if (_populated.Contains(pfn))
+                if (_cache.Contains(pfn) == cached && _populated.Contains(pfn))
                 {
                     Touch(pfn);
                     count++;
@@ -282,7 +291,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
             }
         }
 
-        _touched += count;
         return count;
     }
 
@@ -293,7 +301,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
             _inVain++;
         }
 
-        if (_cache.Touch(pfn, out long evicted))
+        if (_cache.TouchInSample(pfn, out long evicted))
         {
             Evict(evicted);
         }
