@@ -73,9 +73,17 @@ start_node() {
 }
 
 wait_for_node() {
-    local n=$1 start=$SECONDS
+    local n=$1 start=$SECONDS again=''
     until node_ssh "$n" "root@$(node_ip "$n")" true >/dev/null 2>"$RUN/$n/ssh.log"; do
-        alive "$RUN/$n/qemu.pid" || { tail -n 20 "$RUN/$n/console.log" "$RUN/$n/qemu.log" >&2; echo "the emulator of node $n ended" >&2; return 1; }
+        if ! alive "$RUN/$n/qemu.pid"; then
+            tail -n 20 "$RUN/$n/console.log" "$RUN/$n/qemu.log" >&2 || true
+            echo "the emulator of node $n ended" >&2
+            [[ -z $again ]] || return 1
+            # Seen once in some hundred boots, for a reason that is not known; a second time in a row it is no accident.
+            echo "starting it once more" >&2
+            again=1
+            start_node "$n"
+        fi
         if ((SECONDS - start > BOOT_TIMEOUT_S)); then
             tail -n 20 "$RUN/$n/console.log" >&2
             echo "node $n did not answer within $BOOT_TIMEOUT_S s; the end of its console is above" >&2
