@@ -13,13 +13,16 @@
  *   stepper.blocks=N     blocks of 4 KiB used on /dev/xvda (256, or as many as it has)
  *   stepper.verify=all   verify the whole buffer each step, not only headers and a moving part
  *   stepper.seed=N       (1)
+ *   stepper.gaps=1       print after each step for how long the guest stood still at most since the step before
  *
  * Output, a line a step: step K hash H pages P ms T, with P pages written since the start and T milliseconds of
- * the guest's monotonic clock.
+ * the guest's monotonic clock. With gaps, also: gap G us. It is told by the time-stamp counter, which goes on while the
+ * guest is suspended; the monotonic clock does not.
  */
 #define _GNU_SOURCE
 #include "guest.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
@@ -166,6 +169,42 @@ static uint64_t next_page(void)
     return (at += stride) & (pages - 1);
 }
 
+/* The longest time between two looks at the time-stamp counter by a process that does little else, in its ticks. */
+static _Atomic uint64_t *longest;
+static uint64_t ticks_per_ms;
+
+static uint64_t ticks(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    return (uint64_t)high << 32 | low;
+}
+
+static void watch_gaps(void)
+{
+    enum { CALIBRATION_MS = 500 };
+    longest = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (longest == MAP_FAILED)
+        fail("memory for gaps");
+    uint64_t begin = now_ms(), first = ticks();
+    while (now_ms() < begin + CALIBRATION_MS)
+        ;
+    ticks_per_ms = (ticks() - first) / CALIBRATION_MS;
+    pid_t child = fork();
+    if (child < 0)
+        fail("fork");
+    if (child > 0)
+        return;
+    for (uint64_t last = ticks();;) {
+        nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+        uint64_t now = ticks(), gap = now - last;
+        last = now;
+        uint64_t seen = atomic_load(longest);
+        while (gap > seen && !atomic_compare_exchange_weak(longest, &seen, gap))
+            ;
+    }
+}
+
 int main(void)
 {
     pages = number("stepper.pages", 1024);
@@ -195,6 +234,10 @@ int main(void)
     say("stepper: %llu pages, %llu written every %llu ms, %llu disk blocks", (unsigned long long)pages,
         (unsigned long long)writes, (unsigned long long)period, (unsigned long long)blocks);
 
+    bool gaps = number("stepper.gaps", 0) != 0;
+    if (gaps)
+        watch_gaps();
+
     uint64_t due = now_ms();
     for (;;) {
         verify(all);
@@ -217,6 +260,8 @@ int main(void)
         }
         say("step %llu hash %016llx pages %llu ms %llu", (unsigned long long)step, (unsigned long long)hash,
             (unsigned long long)written, (unsigned long long)now_ms());
+        if (gaps)
+            say("gap %llu us", (unsigned long long)(atomic_exchange(longest, 0) * 1000 / ticks_per_ms));
 
         /* A fixed rhythm; one that cannot be kept starts anew instead of being made up for in a burst. */
         due += period;
