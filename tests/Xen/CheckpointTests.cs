@@ -14,10 +14,11 @@ public sealed class CheckpointTests : IAsyncLifetime
 
     private readonly Lab _lab = Lab.Shared;
 
-    public ValueTask InitializeAsync()
+    public async ValueTask InitializeAsync()
     {
         _lab.Do("guest", "1", "create", Name, "stepper.pages=1024", "stepper.write=64", "stepper.period=100");
-        return ValueTask.CompletedTask;
+        _ = await Lab.WaitForAsync(
+            () => Step.Parse(_lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
     }
 
     public ValueTask DisposeAsync()

@@ -8,14 +8,15 @@ public sealed class DirtyTests
     private const string Name = "rate";
 
     [Fact]
-    public void Rate_is_that_of_the_guest_and_the_log_is_off_afterwards()
+    public async Task Rate_is_that_of_the_guest_and_the_log_is_off_afterwards()
     {
         Lab lab = Lab.Shared;
 
         // A buffer of many times what is written between two samples: hardly a page is written twice in one of them.
         lab.Do(
             "guest", "1", "create", Name, "stepper.pages=8192", "stepper.write=128", "stepper.period=100");
-        Step before = Step.Parse(lab.Log(1, Name))[^1];
+        Step before = await Lab.WaitForAsync(
+            () => Step.Parse(lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
         // Samples longer than a step: what the guest's kernel writes by itself is the same pages in each of them.
         JsonElement report = lab.ExecJson(1, "xtlctl", "dirty", Name, "--for", "15s", "--every", "500ms", "--json");
         Step after = Step.Parse(lab.Log(1, Name))[^1];
