@@ -15,23 +15,29 @@ public sealed class DirtyTests
         // A buffer of many times what is written between two samples: hardly a page is written twice in one of them.
         lab.Do(
             "guest", "1", "create", Name, "stepper.pages=8192", "stepper.write=128", "stepper.period=100");
-        Step before = await Lab.WaitForAsync(
-            () => Step.Parse(lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
-        // Samples longer than a step: what the guest's kernel writes by itself is the same pages in each of them.
-        JsonElement report = lab.ExecJson(1, "xtlctl", "dirty", Name, "--for", "15s", "--every", "500ms", "--json");
-        Step after = Step.Parse(lab.Log(1, Name))[^1];
+        try
+        {
+            Step before = await Lab.WaitForAsync(
+                () => Step.Parse(lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
+            // Samples longer than a step: what the guest's kernel writes by itself is the same pages in each of them.
+            JsonElement report = lab.ExecJson(1, "xtlctl", "dirty", Name, "--for", "15s", "--every", "500ms", "--json");
+            Step after = Step.Parse(lab.Log(1, Name))[^1];
 
-        double written = (after.Pages - before.Pages) * 1000.0 / (after.Milliseconds - before.Milliseconds);
-        double seen = report.GetProperty("pagesPerSecond").GetDouble();
-        TestContext.Current.SendDiagnosticMessage($"the guest wrote {written:F0} pages/s, xtlctl saw {seen:F0}");
-        Assert.InRange(seen, 0.8 * written, 1.2 * written);
+            double written = (after.Pages - before.Pages) * 1000.0 / (after.Milliseconds - before.Milliseconds);
+            double seen = report.GetProperty("pagesPerSecond").GetDouble();
+            TestContext.Current.SendDiagnosticMessage($"the guest wrote {written:F0} pages/s, xtlctl saw {seen:F0}");
+            Assert.InRange(seen, 0.8 * written, 1.2 * written);
 
-        Assert.True(report.GetProperty("distinctPages").GetInt64() <= report.GetProperty("dirtyPages").GetInt64());
-        Assert.Equal(report.GetProperty("dirtyPages").GetInt64(), report.GetProperty("copiedPages").GetInt64());
-        Assert.True(report.GetProperty("copyMiBPerSecond").GetDouble() > 0);
-        Assert.False(LogDirtyIsOn());
-        Step.AssertWhole(lab.Log(1, Name));
-        lab.Do("guest", "1", "destroy", Name);
+            Assert.True(report.GetProperty("distinctPages").GetInt64() <= report.GetProperty("dirtyPages").GetInt64());
+            Assert.Equal(report.GetProperty("dirtyPages").GetInt64(), report.GetProperty("copiedPages").GetInt64());
+            Assert.True(report.GetProperty("copyMiBPerSecond").GetDouble() > 0);
+            Assert.False(LogDirtyIsOn());
+            Step.AssertWhole(lab.Log(1, Name));
+        }
+        finally
+        {
+            lab.Do("guest", "1", "destroy", Name);
+        }
     }
 
     [Fact]

@@ -69,7 +69,7 @@ public sealed partial class DomainsTests
             .Select(m => new Row(
                 m.Groups[1].Value, int.Parse(m.Groups[2].Value), long.Parse(m.Groups[3].Value),
                 int.Parse(m.Groups[4].Value), m.Groups[5].Value, m.Groups[6].Value))];
-        Assert.Equal(4, theirs.Count);
+        Assert.True(theirs.Count >= 4, "'xl list -v' shows fewer domains than the tests made");
         return (ours, theirs);
     }
 
