@@ -63,7 +63,7 @@ public sealed class CheckpointTests : IAsyncLifetime
             Task<string> output = watch.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
             Task<string> error = watch.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
             await Task.Delay(TimeSpan.FromSeconds(4 + (10 * random.NextDouble())), TestContext.Current.CancellationToken);
-            _lab.Exec(1, "pkill", "-KILL", "-f", "xtlctl watch");
+            _lab.Exec(1, "pkill", "-KILL", "-f", "[x]tlctl watch");
             await watch.WaitForExitAsync(TestContext.Current.CancellationToken);
             _ = await output;
             _ = await error;
@@ -72,7 +72,7 @@ public sealed class CheckpointTests : IAsyncLifetime
                 () => Step.Parse(_lab.Log(1, Name)).LastOrDefault(s => s.Number > step + 5),
                 "the guest to go on after the kill", limitSeconds: 60);
             await Lab.WaitForAsync(
-                () => _lab.TryExec(1, "pgrep", "-f", "xtlctl guard").ExitCode == 1 ? "" : null, "the guardian to end");
+                () => _lab.TryExec(1, "pgrep", "-f", "[x]tlctl guard").ExitCode == 1 ? "" : null, "the guardian to end");
             Assert.False(DirtyTests.LogDirtyIsOn());
         }
 

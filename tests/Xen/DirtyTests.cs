@@ -20,7 +20,7 @@ public sealed class DirtyTests
             Step before = await Lab.WaitForAsync(
                 () => Step.Parse(lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
             // Samples longer than a step: what the guest's kernel writes by itself is the same pages in each of them.
-            JsonElement report = lab.ExecJson(1, "xtlctl", "dirty", Name, "--for", "15s", "--every", "500ms", "--json");
+            JsonElement report = lab.ExecJson(1, "xtlctl", "dirty", Name, "--for", "30s", "--every", "500ms", "--json");
             Step after = Step.Parse(lab.Log(1, Name))[^1];
 
             double written = (after.Pages - before.Pages) * 1000.0 / (after.Milliseconds - before.Milliseconds);
