@@ -83,6 +83,48 @@ public sealed class ForeignMemory : SafeHandle
         }
     }
 
+    /// <summary>Copies frames of a domain to places of their own; otherwise as <see cref="CopyFrom"/>.</summary>
+    /// <param name="domid">The domain's id.</param>
+    /// <param name="pfns">The frames.</param>
+    /// <param name="places">As long as <paramref name="pfns"/>: the page of <paramref name="destination"/> that each frame
+    /// goes to.</param>
+    /// <param name="destination">Receives <see cref="PageSize"/> bytes for each frame; zeros where a frame could not be
+    /// mapped.</param>
+    /// <param name="errors">As long as <paramref name="pfns"/>: receives for each frame 0 or an errno (positive).</param>
+    /// <returns>The number of frames copied.</returns>
+    /// <exception cref="ArgumentException">A span is too short, or a place lies outside the destination.</exception>
+    public int CopyScattered(
+        uint domid, ReadOnlySpan<ulong> pfns, ReadOnlySpan<int> places, Span<byte> destination, Span<int> errors)
+    {
+        if (places.Length != pfns.Length)
+        {
+            throw new ArgumentException($"{pfns.Length} frames have {places.Length} places.", nameof(places));
+        }
+
+        if (pfns.IsEmpty)
+        {
+            return 0;
+        }
+
+        nint address = MapRaw(domid, ForeignAccess.Read, pfns, errors);
+        try
+        {
+            int copied = 0;
+            for (int i = 0; i < pfns.Length; i++)
+            {
+                copied += CopyMapped(
+                    address + ((nint)i * PageSize), 1, errors.Slice(i, 1),
+                    destination.Slice(checked(places[i] * PageSize), PageSize));
+            }
+
+            return copied;
+        }
+        finally
+        {
+            _ = Xenforeignmemory.xenforeignmemory_unmap(handle, address, (nuint)pfns.Length);
+        }
+    }
+
     /// <summary>Copies the pages at <paramref name="address"/> that have no error; zeros for the others.</summary>
     internal static int CopyMapped(nint address, int pages, ReadOnlySpan<int> errors, Span<byte> destination)
     {

@@ -51,6 +51,17 @@ public interface IDomain : IDisposable
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     int CopyPages(ReadOnlySpan<PfnRun> runs, Span<byte> destination, ICollection<long> unread);
 
+    /// <summary>Does what can be done ahead of a capture of a suspended domain, so that it takes less time: maps pages that
+    /// will be copied, and reads what does not change while the domain runs.</summary>
+    /// <param name="pages">Pages that <see cref="CopyPages"/> will be asked for; others may be asked for, too.</param>
+    /// <remarks>Lasts until <see cref="EndCapture"/>; mapped pages stay allocated as long. A page that leaves the
+    /// physical map meanwhile is still copied as it was.</remarks>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    void PrepareCapture(ReadOnlySpan<PfnRun> pages);
+
+    /// <summary>Gives back what <see cref="PrepareCapture"/> took. Does nothing where that was not called.</summary>
+    void EndCapture();
+
     /// <summary>Starts recording which pages the domain writes. The log starts out empty.</summary>
     /// <returns>The log; disposing it stops the recording.</returns>
     /// <exception cref="DirtyLogBusyException">Somebody else records already: a log has one owner.</exception>

@@ -64,6 +64,7 @@ internal sealed partial class MemoryCapture
     /// <param name="staging">What <see cref="Collect"/> filled.</param>
     public void WriteResidual(StagingArea staging)
     {
+        _domain.EndCapture();
         long position = 0;
         int at = _staged;
         int runs;
@@ -88,6 +89,7 @@ internal sealed partial class MemoryCapture
     /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
     public void Rollback()
     {
+        _domain.EndCapture();
         if (!_collected)
         {
             return;

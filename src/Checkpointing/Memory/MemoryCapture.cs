@@ -178,6 +178,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     {
         _ = CompareTypes();
         _ = Sample();
+        _domain.PrepareCapture(CachedRuns());
     }
 
     /// <summary>None: all that a PVH guest needs is in its registers.</summary>
@@ -185,6 +186,19 @@ internal sealed partial class MemoryCapture : IMemoryCapture
 
     /// <inheritdoc/>
     public void Dispose() => _log.Dispose();
+
+    private PfnRun[] CachedRuns()
+    {
+        long[] pages = new long[_cache.Count];
+        int count = 0;
+        foreach (long pfn in _cache)
+        {
+            pages[count++] = pfn;
+        }
+
+        Array.Sort(pages);
+        return Array.ConvertAll(pages, p => new PfnRun(p, 1));
+    }
 
     private long CompareTypes(bool touchNew)
     {

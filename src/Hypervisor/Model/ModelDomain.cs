@@ -38,6 +38,16 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
         return Guest.CopyPages(runs, destination, unread);
     }
 
+    public void PrepareCapture(ReadOnlySpan<PfnRun> pages)
+    {
+        // Copying is as fast as it gets.
+    }
+
+    public void EndCapture()
+    {
+        // Nothing was taken.
+    }
+
     public IDirtyLog StartDirtyLog() => Guest.StartDirtyLog();
 
     public Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default) =>

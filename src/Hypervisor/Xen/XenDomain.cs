@@ -108,26 +108,34 @@ internal sealed partial class XenDomain : IDomain
         RequireTranslated();
         RequireRoom(runs, destination);
         unread.Clear();
+        PreparedPages? prepared = _prepared?.Pages;
         Span<ulong> pfns = stackalloc ulong[MapBatch];
+        Span<int> places = stackalloc int[MapBatch];
         Span<int> errors = stackalloc int[MapBatch];
-        int copied = 0, filled = 0;
+        int copied = 0, filled = 0, place = 0;
         try
         {
             foreach (PfnRun run in runs)
             {
-                for (long pfn = run.First; pfn < run.End; pfn++)
+                for (long pfn = run.First; pfn < run.End; pfn++, place++)
                 {
-                    pfns[filled++] = (ulong)pfn;
+                    if (prepared is not null && prepared.TryCopy(pfn, destination.Slice(place * ForeignMemory.PageSize)))
+                    {
+                        copied++;
+                        continue;
+                    }
+
+                    pfns[filled] = (ulong)pfn;
+                    places[filled++] = place;
                     if (filled == MapBatch)
                     {
-                        copied += CopyBatch(pfns, destination, errors, unread);
-                        destination = destination[(MapBatch * ForeignMemory.PageSize)..];
+                        copied += CopyBatch(pfns, places, destination, errors, unread);
                         filled = 0;
                     }
                 }
             }
 
-            return copied + CopyBatch(pfns[..filled], destination, errors[..filled], unread);
+            return copied + CopyBatch(pfns[..filled], places[..filled], destination, errors[..filled], unread);
         }
         catch (XenException e)
         {
@@ -192,21 +200,13 @@ internal sealed partial class XenDomain : IDomain
             }
 
             XcTscInfo tsc = _xen.GetTscInfo(Domid);
-            var parameters = new Dictionary<uint, ulong>();
+            IReadOnlyDictionary<uint, ulong> parameters = _prepared?.Parameters ?? ReadParameters();
             byte[] context = [];
             if (Kind != GuestKind.Pv)
             {
-                context = new byte[_xen.GetHvmContextLength(Domid)];
+                context = _prepared?.TakeContext() ?? new byte[_xen.GetHvmContextLength(Domid)];
                 int length = _xen.GetHvmContext(Domid, context);
                 Array.Resize(ref context, length);
-                foreach (uint index in XenInterface.SavedHvmParams)
-                {
-                    ulong value = _xen.GetHvmParam(Domid, index);
-                    if (value != 0)
-                    {
-                        parameters.Add(index, value);
-                    }
-                }
             }
 
             return new DomainRegisters(
@@ -219,7 +219,11 @@ internal sealed partial class XenDomain : IDomain
     }
 
     /// <summary>Closes this handle. The connections behind it are the hypervisor's.</summary>
-    public void Dispose() => _disposed = true;
+    public void Dispose()
+    {
+        EndCapture();
+        _disposed = true;
+    }
 
     internal static bool IsSuspended(in XcDomainInfo info) =>
         info.IsShutdown && info.ShutdownReason == (int)XcShutdownReason.Suspend;
@@ -248,9 +252,10 @@ internal sealed partial class XenDomain : IDomain
     }
 
     private int CopyBatch(
-        ReadOnlySpan<ulong> pfns, Span<byte> destination, Span<int> errors, ICollection<long> unread)
+        ReadOnlySpan<ulong> pfns, ReadOnlySpan<int> places, Span<byte> destination, Span<int> errors,
+        ICollection<long> unread)
     {
-        int copied = _memory.CopyFrom(Domid, pfns, destination, errors);
+        int copied = _memory.CopyScattered(Domid, pfns, places, destination, errors);
         for (int i = 0; copied < pfns.Length && i < pfns.Length; i++)
         {
             if (errors[i] != 0)

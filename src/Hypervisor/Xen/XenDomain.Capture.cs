@@ -1,0 +1,128 @@
+using XenTwoLevelCkpt.NativeInterop.Memory;
+using XenTwoLevelCkpt.NativeInterop.Xen;
+
+namespace XenTwoLevelCkpt.Hypervisor.Xen;
+
+/// <content>What is done ahead of a capture.</content>
+internal sealed partial class XenDomain
+{
+    // HVM parameters (hvm/params.h) that name the pages of the xenstore and the console ring.
+    private static readonly uint[] RingParameters = [1, 17];
+
+    private Preparation? _prepared;
+
+    /// <inheritdoc/>
+    public void PrepareCapture(ReadOnlySpan<PfnRun> pages)
+    {
+        EndCapture();
+        if (!CanCopyPages)
+        {
+            return;
+        }
+
+        try
+        {
+            Dictionary<uint, ulong> parameters = ReadParameters();
+            var pfns = new SortedSet<long>();
+            foreach (uint ring in RingParameters)
+            {
+                if (parameters.TryGetValue(ring, out ulong pfn))
+                {
+                    _ = pfns.Add((long)pfn);
+                }
+            }
+
+            foreach (PfnRun run in pages)
+            {
+                for (long pfn = run.First; pfn < run.End; pfn++)
+                {
+                    _ = pfns.Add(pfn);
+                }
+            }
+
+            _prepared = new Preparation(
+                parameters, new byte[_xen.GetHvmContextLength(Domid)],
+                pfns.Count == 0 ? null : new PreparedPages(_memory, Domid, [.. pfns]));
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void EndCapture()
+    {
+        _prepared?.Pages?.Dispose();
+        _prepared = null;
+    }
+
+    // Those that libxenguest saves: addresses and event channels that libxl sets when it builds the domain.
+    private Dictionary<uint, ulong> ReadParameters()
+    {
+        var parameters = new Dictionary<uint, ulong>();
+        if (Kind != GuestKind.Pv)
+        {
+            foreach (uint index in XenInterface.SavedHvmParams)
+            {
+                ulong value = _xen.GetHvmParam(Domid, index);
+                if (value != 0)
+                {
+                    parameters.Add(index, value);
+                }
+            }
+        }
+
+        return parameters;
+    }
+
+    private sealed class Preparation(
+        IReadOnlyDictionary<uint, ulong> parameters, byte[] context, PreparedPages? pages)
+    {
+        private byte[]? _context = context;
+
+        internal IReadOnlyDictionary<uint, ulong> Parameters => parameters;
+
+        internal PreparedPages? Pages => pages;
+
+        /// <summary>The buffer, once: what was captured belongs to whoever asked for it.</summary>
+        internal byte[]? TakeContext() => Interlocked.Exchange(ref _context, null);
+    }
+}
+
+/// <summary>Pages of a domain that are mapped ahead of being copied.</summary>
+internal sealed class PreparedPages : IDisposable
+{
+    private readonly long[] _pfns;
+    private readonly ForeignMapping _mapping;
+
+    /// <summary>Maps the pages.</summary>
+    /// <param name="memory">Access to guests' memory.</param>
+    /// <param name="domid">The domain's id.</param>
+    /// <param name="pfns">The pages, at least one, in ascending order.</param>
+    internal PreparedPages(ForeignMemory memory, uint domid, long[] pfns)
+    {
+        _pfns = pfns;
+        _mapping = memory.Map(
+            domid, ForeignAccess.Read, Array.ConvertAll(pfns, p => (ulong)p), new int[pfns.Length]);
+    }
+
+    /// <summary>Copies a page. Allocates nothing; thread-safe.</summary>
+    /// <param name="pfn">The page.</param>
+    /// <param name="destination">Receives it.</param>
+    /// <returns>False where it is not mapped.</returns>
+    internal bool TryCopy(long pfn, Span<byte> destination)
+    {
+        int index = Array.BinarySearch(_pfns, pfn);
+        if (index < 0 || !_mapping.IsMapped(index))
+        {
+            return false;
+        }
+
+        _mapping.Pages(index).CopyTo(destination);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _mapping.Dispose();
+}
