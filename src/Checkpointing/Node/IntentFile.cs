@@ -67,7 +67,7 @@ public sealed class IntentFile
         Intent intent;
         try
         {
-            intent = JsonSerializer.Deserialize<Intent>(File.ReadAllBytes(path)) ?? new Intent([], []);
+            intent = JsonSerializer.Deserialize(File.ReadAllBytes(path), NodeJson.Default.Intent) ?? new Intent([], []);
         }
         catch (JsonException)
         {
@@ -165,13 +165,16 @@ public sealed class IntentFile
             UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
         }))
         {
-            JsonSerializer.Serialize(stream, _intent);
+            JsonSerializer.Serialize(stream, _intent, NodeJson.Default.Intent);
             stream.Flush(flushToDisk: true);
         }
 
         File.Move(temporary, path, overwrite: true);
         DirectorySync.Flush(_directory);
     }
-
-    private sealed record Intent(IReadOnlyList<Guid> Logs, IReadOnlyList<Guid> Suspended);
 }
+
+/// <summary>What the record says.</summary>
+/// <param name="Logs">Domains whose dirty log may be on.</param>
+/// <param name="Suspended">Domains that may be suspended.</param>
+internal sealed record Intent(IReadOnlyList<Guid> Logs, IReadOnlyList<Guid> Suspended);

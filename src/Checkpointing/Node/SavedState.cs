@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
@@ -33,7 +34,8 @@ public sealed record SavedState(
     {
         ArgumentNullException.ThrowIfNull(writer);
         writer.AddBlob(Machine, JsonSerializer.SerializeToUtf8Bytes(
-            new MachineJson(Configuration.Name, Configuration.Kind, Configuration.HypervisorVersion)));
+            new MachineJson(Configuration.Name, Configuration.Kind, Configuration.HypervisorVersion),
+            NodeJson.Default.MachineJson));
         writer.AddBlob(Toolstack, Encoding.UTF8.GetBytes(Configuration.Toolstack));
         writer.AddBlob(Cpuid, Configuration.CpuidPolicy.Span);
         writer.AddBlob(Msr, Configuration.MsrPolicy.Span);
@@ -48,7 +50,7 @@ public sealed record SavedState(
 
         if (Report is not null)
         {
-            writer.AddBlob(Measured, JsonSerializer.SerializeToUtf8Bytes(Report));
+            writer.AddBlob(Measured, JsonSerializer.SerializeToUtf8Bytes(Report, NodeJson.Default.DomainReport));
         }
     }
 
@@ -60,7 +62,7 @@ public sealed record SavedState(
         ArgumentNullException.ThrowIfNull(blobs);
         try
         {
-            MachineJson machine = JsonSerializer.Deserialize<MachineJson>(Get(blobs, Machine))
+            MachineJson machine = JsonSerializer.Deserialize(Get(blobs, Machine), NodeJson.Default.MachineJson)
                 ?? throw new InvalidDataException($"The registers image has an empty '{Machine}'.");
             var configuration = new DomainConfiguration(
                 machine.Name, machine.Kind, Encoding.UTF8.GetString(Get(blobs, Toolstack)), Get(blobs, Cpuid),
@@ -68,7 +70,7 @@ public sealed record SavedState(
             var registers = new DomainRegisters(
                 Get(blobs, Context), DecodeParameters(Get(blobs, Parameters)), DecodeTsc(Get(blobs, Tsc)));
             DomainReport? report = blobs.TryGetValue(Measured, out byte[]? json)
-                ? JsonSerializer.Deserialize<DomainReport>(json)
+                ? JsonSerializer.Deserialize(json, NodeJson.Default.DomainReport)
                 : null;
             PvMemoryState? pv = machine.Kind == GuestKind.Pv && blobs.ContainsKey(PvHead)
                 ? new PvMemoryState(Get(blobs, PvHead), Get(blobs, PvTypes))
@@ -133,6 +135,17 @@ public sealed record SavedState(
             BinaryPrimitives.ReadUInt32LittleEndian(bytes), BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(8)),
             BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(4)),
             BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(16)));
-
-    private sealed record MachineJson(string Name, GuestKind Kind, string Hypervisor);
 }
+
+/// <summary>What kind of machine the domain is.</summary>
+/// <param name="Name">The toolstack's name for it.</param>
+/// <param name="Kind">How it is virtualised.</param>
+/// <param name="Hypervisor">The hypervisor's release.</param>
+internal sealed record MachineJson(string Name, GuestKind Kind, string Hypervisor);
+
+/// <summary>Serialisers made at build time: reflection would cost seconds of a command's start on a slow machine.
+/// </summary>
+[JsonSerializable(typeof(MachineJson))]
+[JsonSerializable(typeof(DomainReport))]
+[JsonSerializable(typeof(Intent))]
+internal sealed partial class NodeJson : JsonSerializerContext;
