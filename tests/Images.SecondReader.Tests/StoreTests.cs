@@ -12,6 +12,9 @@ public sealed class StoreTests : IDisposable
 
     private static byte[] Filled(byte value) => [.. Enumerable.Repeat(value, 512)];
 
+    private void Damaged(string rule) => Assert.Contains(
+        Store.Read(_store.Path).Damage, e => e.Message.Contains(rule, StringComparison.Ordinal));
+
     private PartState StateAt(int checkpoint, ImageContent content, string disk = "")
     {
         Store store = Store.Read(_store.Path);
@@ -40,9 +43,9 @@ public sealed class StoreTests : IDisposable
     {
         _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
         Directory.Move(_store.DirectoryOf(4), _store.DirectoryOf(5));
-        Refuse.That("directory is its epoch", () => Store.Read(_store.Path));
+        Damaged("directory is its epoch");
         File.Delete(System.IO.Path.Combine(_store.DirectoryOf(5), "manifest.json"));
-        Refuse.That("has its manifest", () => Store.Read(_store.Path));
+        Damaged("has its manifest");
     }
 
     [Fact]
@@ -50,7 +53,7 @@ public sealed class StoreTests : IDisposable
     {
         _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
         _store.Add(1, 5, ImageBuilder.Memory(1).At(1, 5));
-        Refuse.That("an id is that of one manifest", () => Store.Read(_store.Path));
+        Damaged("an id is that of one manifest");
     }
 
     [Fact]
@@ -60,12 +63,12 @@ public sealed class StoreTests : IDisposable
         string path = System.IO.Path.Combine(_store.DirectoryOf(4), $"{Domain}.inm");
         byte[] image = File.ReadAllBytes(path);
         File.WriteAllBytes(path, [.. image, 0]);
-        Refuse.That("manifest's length", () => Store.Read(_store.Path));
+        Damaged("manifest's length");
         image[^1] ^= 1;
         File.WriteAllBytes(path, image);
-        Refuse.That("manifest's SHA-256", () => Store.Read(_store.Path));
+        Damaged("manifest's SHA-256");
         File.Delete(path);
-        Refuse.That("is there", () => Store.Read(_store.Path));
+        Damaged("is there");
     }
 
     [Theory]
@@ -114,7 +117,7 @@ public sealed class StoreTests : IDisposable
         }
 
         _store.Add(2, 4, (line, image));
-        Refuse.That($"the manifest's {field}", () => Store.Read(_store.Path));
+        Damaged($"the manifest's {field}");
     }
 
     [Fact]

@@ -100,6 +100,11 @@ public sealed record ImageHeader
             return $"a unit of {UnitSize} bytes is not possible";
         }
 
+        if (Content == ImageContent.Memory && UnitSize != ImageFormat.PageSize)
+        {
+            return $"a page of {UnitSize} bytes is not possible";
+        }
+
         return UnitCount is < 0 or > ImageFormat.MaxUnits ? $"{UnitCount} units are not possible" : null;
     }
 
