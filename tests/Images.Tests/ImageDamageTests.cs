@@ -32,6 +32,40 @@ public class ImageDamageTests
         Assert.False(Fails(image));
     }
 
+    [Theory]
+    [MemberData(nameof(Contents))]
+    public void What_was_written_wrong_with_right_checksums_is_judged_alike_by_both_readers(ImageContent content)
+    {
+        byte[] image = Sample.Small(content);
+        List<(int Start, int Length)> records = Records(image);
+        var random = new Random(1);
+        int rejected = 0;
+        for (int i = 0; i < 20_000; i++)
+        {
+            byte[] wrong = [.. image];
+            for (int changes = random.Next(1, 3); changes > 0; changes--)
+            {
+                (int start, int length) = records[random.Next(records.Count)];
+
+                // Field boundaries are in the first bytes of a payload; high values find missing bounds. A changed
+                // length only makes the following records unreadable.
+                int at = random.Next(8) switch
+                {
+                    0 => 16 + random.Next(140),
+                    1 => start + random.Next(4),
+                    2 => start + 16 + random.Next(length - 16),
+                    _ => start + 16 + random.Next(Math.Min(length - 16, 60)),
+                };
+                wrong[at] = (byte)(random.Next(3) switch { 0 => 0xff, 1 => random.Next(4), _ => random.Next(256) });
+            }
+
+            Reseal(wrong);
+            rejected += Judge.Rejects(wrong) ? 1 : 0;
+        }
+
+        Assert.InRange(rejected, 1000, 20_000);
+    }
+
     // Offsets into the payload of the first record, a RUNS record of the sample.
     [Theory]
     [InlineData(0, 0u, "a run table of 0 runs")]

@@ -165,11 +165,6 @@ public static class Verifier
         Dictionary<(Guid, Guid, ImageContent, string), int> units, List<Finding> findings)
     {
         string path = store.PathOf(manifest.Epoch, ManifestFile.Name);
-        if (checkpoints.Count(m => m.Id == manifest.Id) > 1)
-        {
-            findings.Add(new Finding(path, 0, $"checkpoint {manifest.Id} is in the store more than once"));
-        }
-
         foreach ((ManifestDomain domain, ManifestPart part) in PartsOf(manifest))
         {
             if (part.Kind == ImageKind.Full)
