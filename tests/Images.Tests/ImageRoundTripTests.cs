@@ -146,6 +146,19 @@ public class ImageRoundTripTests
             () => Write(Sample.Header(8, ImageContent.BlockDevice), w => w.AddZero(new PfnRun(0, 1))));
         Assert.Throws<ArgumentException>(
             () => Write(Sample.Header(8, ImageContent.BlockDevice), w => w.AddDisk(new DiskInfo("xvda", 1))));
+        Assert.Throws<ArgumentException>(() => WriteBlocks(w => w.AddDisk(new DiskInfo("xv.da", 100))));
+        Assert.Throws<InvalidOperationException>(() => WriteBlocks(w =>
+        {
+            w.AddDisk(new DiskInfo("xvda", 100));
+            w.AddUnpopulated(new PfnRun(0, 1));
+        }));
+        Assert.Throws<ArgumentException>(() => WriteBlocks(w =>
+        {
+            w.AddDisk(new DiskInfo("xvda", 100));
+            w.AddUnits(new PfnRun(0, 1), Sample.Noise(1, Sample.Unit));
+        }));
+
+        static void WriteBlocks(Action<ImageWriter> fill) => Write(Sample.Header(1, ImageContent.BlockDevice), fill);
 
         static void Write(ImageHeader header, Action<ImageWriter> fill) => Sample.Write(header, fill);
     }

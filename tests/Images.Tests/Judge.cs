@@ -42,6 +42,26 @@ internal static class Judge
         return ours is not null;
     }
 
+    /// <summary>An image that both readers reject as one of a later format, not as a damaged one.</summary>
+    internal static void IsOfLaterFormat(byte[] image)
+    {
+        Assert.Throws<ImageUnsupportedException>(() => Read(image));
+        Assert.True(Assert.Throws<Second.FormatViolationException>(() => Second.ImageFile.Read(image)).IsLaterFormat);
+    }
+
+    /// <summary>Whether a manifest is rejected, by both readers for the same kind of reason.</summary>
+    internal static bool RejectsManifest(byte[] manifest)
+    {
+        Exception? ours = Record.Exception(() => ManifestFile.Decode(manifest, "manifest"));
+        Exception? theirs = Record.Exception(() => Second.Manifest.Parse(manifest));
+        Assert.True(ours is null or ImageException, $"{ours}");
+        Assert.True(theirs is null or Second.FormatViolationException, $"{theirs}");
+        Assert.True(
+            ours is null == theirs is null,
+            $"one reader: {ours?.Message ?? "accepted"}\nthe second: {theirs?.Message ?? "accepted"}");
+        return ours is not null;
+    }
+
     /// <summary>A store that is whole for both readers or for neither; each part that this reader has a state of has
     /// the same for the second one where the store is whole, and none where this one refuses it.</summary>
     internal static void Store(string root)
