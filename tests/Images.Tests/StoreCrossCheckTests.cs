@@ -62,8 +62,9 @@ public sealed class StoreCrossCheckTests : IDisposable
         _built.Add(2, 3, ImageBuilder.Memory(1).At(2, 3, 1), ImageBuilder.Device(512).At(2, 3));
         _built.Add(3, 4, ImageBuilder.Memory(1).At(3, 4), ImageBuilder.Device(512).At(3, 4, 1));
         _built.Add(4, 5, ImageBuilder.Memory(1).At(4, 5, 3), ImageBuilder.Device(512).At(4, 5, 2));
+        _built.Add(5, 1, ImageBuilder.Memory(1).At(5, 1, 3));
         using var store = DirectoryStore.OpenReadOnly(_built.Path);
-        foreach (byte id in (byte[])[1, 2])
+        foreach (byte id in (byte[])[1, 2, 5])
         {
             Assert.Contains("not older", Assert.Throws<ChainBrokenException>(
                 () => Open(store, id, ImageContent.Memory)).Message, StringComparison.Ordinal);
