@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.SecondReader.Tests;
 using Xunit;
 
@@ -99,6 +100,14 @@ public class CrossCheckTests
         }));
         Rejected(ImageBuilder.Memory(3).Record(65535, new byte[135]).With(i => i.WithoutEnd = true));
         Rejected(ImageBuilder.Memory(3).Record(65535, new byte[137]).With(i => i.WithoutEnd = true));
+    }
+
+    [Fact]
+    public void END_is_never_optional_also_where_it_is_read_alone()
+    {
+        byte[] image = ImageBuilder.Memory(3).Record(65535, new byte[136], flags: 1).With(i => i.WithoutEnd = true).Build();
+        Assert.True(Judge.Rejects(image));
+        Assert.Throws<ImageCorruptException>(() => ImageReader.ReadTrailer(new MemoryStream(image), "image"));
     }
 
     [Fact]

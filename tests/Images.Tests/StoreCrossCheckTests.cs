@@ -118,6 +118,16 @@ public sealed class StoreCrossCheckTests : IDisposable
         Assert.Throws<ChainBrokenException>(() => StoreSample.State(reader, all[1].Id));
     }
 
+    [Fact]
+    public void A_domain_may_be_called_what_a_manifest_cannot_hold()
+    {
+        using var store = DirectoryStore.Open(_built.Path);
+        Assert.Throws<ArgumentException>(() => new CheckpointDraft(store, "a\tb"));
+        using var draft = new CheckpointDraft(store, "node1");
+        _ = draft.AddPart(StoreSample.Memory(Guid.Empty) with { DomainName = "a\tb" });
+        Assert.Equal("", draft.Commit(StoreSample.Closing(1)).Domains[0].Name);
+    }
+
     private static byte[] Filled(byte value) => [.. Enumerable.Repeat(value, 512)];
 
     private static Chain Open(DirectoryStore store, byte id, ImageContent content, string disk = "") =>
