@@ -79,6 +79,7 @@ internal sealed class ModelNode : IAsyncDisposable
     /// <summary>Restores a checkpoint in place of the guests and compares it with what was recorded.</summary>
     internal void RestoreAndCompare(Guid id)
     {
+        StoreJudge.Agrees(Store, id);
         Hypervisor.Stop();
         foreach (ModelGuest guest in Hypervisor.Guests)
         {

@@ -71,6 +71,7 @@ public sealed class DataTests
         Refuse.Image("1 to 2147483647 units", ImageBuilder.Memory(1).Runs((0, 0, 1)));
         Refuse.Image("1 to 2147483647 units", ImageBuilder.Memory(1ul << 32).Runs((0, 1u << 31, 1)));
         ImageFile.Read(ImageBuilder.Memory(1ul << 32).Runs((1, int.MaxValue, 1)).Build());
+        Refuse.Image("only pages of memory", ImageBuilder.Device(512).Runs((0, 1, 2)));
         Refuse.Image("class of a run", ImageBuilder.Memory(1).Runs((0, 1, 3)));
         Refuse.Image("unit count at the latest", ImageBuilder.Memory(1).Runs((0, 2, 1)));
         Refuse.Image("unit count at the latest", ImageBuilder.Memory(1).Runs((1, 1, 2)));
@@ -134,7 +135,7 @@ public sealed class DataTests
     public void Layer_names()
     {
         Assert.Equal(LayerA, ImageFile.Read(ImageBuilder.Layers().Blob(LayerA, [1]).Build()).Blobs[0].Name);
-        string[] wrong = [LayerA.ToUpperInvariant(), LayerA.Replace("-", "", StringComparison.Ordinal), $"{{{LayerA}}}", "lowest"];
+        string[] wrong = [LayerA.ToUpperInvariant(), LayerA.Replace("-", "", StringComparison.Ordinal), $"{{{LayerA}}}", "lowest", Guid.Empty.ToString("D")];
         foreach (string name in wrong)
         {
             Refuse.Image("the name of a layer", ImageBuilder.Layers().Blob(name, [1]));

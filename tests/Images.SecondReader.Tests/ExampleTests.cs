@@ -2,39 +2,15 @@ using Xunit;
 
 namespace XenTwoLevelCkpt.Images.SecondReader.Tests;
 
-// The example of section 10, octet for octet.
+// The examples of section 10, octet for octet.
 public sealed class ExampleTests
 {
-    private const string Hexadecimal = """
-        58 54 4c 49 4d 47 0d 0a 01 00 00 00 a0 00 00 00
-        00 11 22 33 44 55 66 77 88 99 aa bb cc dd ee ff
-        f8 1d 4f ae 7d ec 41 d0 a7 65 00 a0 c9 1e 6b f6
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        05 00 00 00 00 00 00 00 c0 ad 0b c7 2b 4c 06 00
-        08 00 00 00 00 00 00 00 00 10 00 00 02 00 01 00
-        01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 7e 92 f2 8d
-        01 00 00 00 28 00 00 00 91 09 89 76 fc 6c f7 8c
-        02 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        04 00 00 00 01 00 00 00 02 00 00 00 00 00 00 00
-        01 00 00 00 02 00 00 00 ff ff 00 00 88 00 00 00
-        94 68 35 62 7b 6b ee b4 01 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 04 00 00 00 00 00 00 00
-        01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        70 01 00 00 00 00 00 00 09 00 00 00 00 00 00 00
-        00 f0 1a c7 2b 4c 06 00 64 65 6d 6f 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-        00 00 00 00 00 00 00 00 e0 cd 07 71 00 00 00 00
-        """;
+    private static byte[] Example() => DocumentExamples.Images()[0];
 
-    private static byte[] Example() => Convert.FromHexString(string.Concat(Hexadecimal.Where(char.IsAsciiHexDigit)));
+    private static byte[] Increment() => DocumentExamples.Images()[1];
 
     private static ulong Microseconds(int second) =>
-        (ulong)(new DateTime(2026, 3, 4, 5, 6, second, DateTimeKind.Utc) - DateTime.UnixEpoch).Ticks / 10;
+        (ulong)(new DateTime(2026, 3, 4, 5, 6, 0, DateTimeKind.Utc).AddSeconds(second) - DateTime.UnixEpoch).Ticks / 10;
 
     [Fact]
     public void It_says_what_the_text_says()
@@ -87,9 +63,57 @@ public sealed class ExampleTests
     }
 
     [Fact]
-    public void Every_changed_octet_is_rejected()
+    public void The_increment_says_what_the_text_says()
     {
-        byte[] image = Example();
+        ImageFile image = ImageFile.Read(Increment());
+        Assert.Equal(new Guid("9b2f6f4e-3c1d-4b8a-8e57-6a0d5c4b3a21"), image.Header.Checkpoint);
+        Assert.Equal(ImageFile.Read(Example()).Header.Checkpoint, image.Header.Parent);
+        Assert.Equal((6ul, 2ul, 512u), (image.Header.Epoch, image.Header.UnitCount, image.Header.UnitSize));
+        Assert.Equal(new Disk("xvda", 1000), image.Disk);
+        Assert.Equal((416ul, 10ul, ""), (image.End.FileLength, image.End.Index, image.End.Label));
+        PartState state = new();
+        state.Apply(image);
+        Assert.Equal([.. Enumerable.Repeat((byte)7, 512)], state.Units[0].ToArray());
+        Assert.Equal(new byte[512], state.Units[1].ToArray());
+    }
+
+    [Fact]
+    public void The_builder_of_these_tests_makes_the_same_increment()
+    {
+        ImageBuilder builder = ImageBuilder.Device(1000)
+            .Runs(1, [0x1F, 7, 1, 0, 255, 232, 0x50, 7, 7, 7, 7, 7], (0, 1, 0), (1, 1, 1));
+        builder.Checkpoint = new Guid("9b2f6f4e-3c1d-4b8a-8e57-6a0d5c4b3a21");
+        builder.Parent = new Guid("f81d4fae-7dec-41d0-a765-00a0c91e6bf6");
+        builder.Kind = ImageKind.Increment;
+        builder.Epoch = 6;
+        builder.Compression = 1;
+        builder.Index = 10;
+        builder.Captured = Microseconds(68);
+        builder.ChangeHeader = header => BitConverter.TryWriteBytes(header.AsSpan(72), Microseconds(67));
+        Assert.Equal(Increment(), builder.Build());
+    }
+
+    [Fact]
+    public void The_manifest_names_the_first_image()
+    {
+        Manifest manifest = Manifest.Parse(DocumentExamples.Manifest());
+        Assert.Equal((5ul, 9ul, "demo", "node1"), (manifest.Epoch, manifest.Index, manifest.Label, manifest.Node));
+        using StoreBuilder store = new();
+        string directory = Directory.CreateDirectory(store.DirectoryOf(5)).FullName;
+        File.WriteAllBytes(Path.Combine(directory, "manifest.json"), DocumentExamples.Manifest());
+        File.WriteAllBytes(Path.Combine(directory, manifest.Domains[0].Parts[0].File), Example());
+        Store read = Store.Read(store.Path);
+        Assert.Empty(read.Damage);
+        PartState state = read.State(read.Checkpoints[0], ImageBuilder.SomeDomain, ImageContent.Memory, "");
+        Assert.Equal([0ul, 1, 3], state.Units.Keys);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void Every_changed_octet_is_rejected(int example)
+    {
+        byte[] image = DocumentExamples.Images()[example];
         for (int at = 0; at < image.Length; at++)
         {
             foreach (byte change in (byte[])[1, 2, 4, 8, 16, 32, 64, 128, 255])

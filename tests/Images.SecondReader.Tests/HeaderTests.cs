@@ -63,6 +63,7 @@ public sealed class HeaderTests
     [Fact]
     public void Identity()
     {
+        Refuse.Image("domain is not zero", ImageBuilder.Memory(1).With(i => i.Domain = Guid.Empty));
         Refuse.Image("checkpoint id is not zero", ImageBuilder.Memory(1).At(0, 1));
         Refuse.Image("full image has no parent", ImageBuilder.Memory(1).With(i => i.Parent = ImageBuilder.Id(9)));
         Refuse.Image("increment has a parent", ImageBuilder.Memory(1).With(i => i.Kind = ImageKind.Increment));
@@ -75,6 +76,28 @@ public sealed class HeaderTests
         Refuse.Image("content is", Changed(ImageBuilder.Memory(1), 93, 1));
         ImageFile.Read(ImageBuilder.Memory(1).At(3, 2, 1).Build());
         ImageFile.Read(ImageBuilder.Layers().At(3, 2, 1).Build());
+    }
+
+    [Fact]
+    public void Only_what_can_be_an_increment_is_folded_and_then_full()
+    {
+        Refuse.Image("are folded", Changed(ImageBuilder.Registers(), 95, 1));
+        Refuse.Image("are folded", Changed(ImageBuilder.Memory(1).At(3, 2, 1), 95, 1));
+        Assert.True(ImageFile.Read(Changed(ImageBuilder.Memory(1), 95, 1).Build()).Header.IsFolded);
+        Assert.True(ImageFile.Read(Changed(ImageBuilder.Layers(), 95, 1).Build()).Header.IsFolded);
+    }
+
+    [Fact]
+    public void A_later_format_is_told_from_damage()
+    {
+        static bool IsLater(byte[] image) =>
+            Assert.Throws<FormatViolationException>(() => ImageFile.Read(image)).IsLaterFormat;
+        Assert.True(IsLater(OfSize(32, 2)));
+        Assert.True(IsLater(Changed(ImageBuilder.Memory(1), 96, 2).Build()));
+        Assert.True(IsLater(Changed(ImageBuilder.Memory(1), 98, 1).Build()));
+        Assert.True(IsLater(ImageBuilder.Memory(1).Record(4, []).Build()));
+        Assert.False(IsLater(OfSize(32, 2, damaged: true)));
+        Assert.False(IsLater(Changed(ImageBuilder.Memory(1), 94, 3).Build()));
     }
 
     [Fact]

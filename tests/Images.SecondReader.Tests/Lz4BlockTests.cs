@@ -37,11 +37,11 @@ public sealed class Lz4BlockTests
     [Fact]
     public void Matches()
     {
-        Assert.Equal("abcdefghabcd-tail"u8.ToArray(), Decode(17, [0x80, .. "abcdefgh"u8, 8, 0, 0x50, .. "-tail"u8]));
+        Assert.Equal("abcdefghabcd-the tail"u8.ToArray(), Decode(21, [0x80, .. "abcdefgh"u8, 8, 0, 0x90, .. "-the tail"u8]));
         // A match that overlaps itself, with offset 1 and with offset 3; no literals between two matches.
-        Assert.Equal("aaaaaaaaaaaa!"u8.ToArray(), Decode(13, [0x17, .. "a"u8, 1, 0, 0x10, .. "!"u8]));
-        Assert.Equal("abcabcabca?"u8.ToArray(), Decode(11, [0x33, .. "abc"u8, 3, 0, 0x10, .. "?"u8]));
-        Assert.Equal("abababababab."u8.ToArray(), Decode(13, [0x20, .. "ab"u8, 2, 0, 0x02, 4, 0, 0x10, .. "."u8]));
+        Assert.Equal("aaaaaaaaaaaa-tail"u8.ToArray(), Decode(17, [0x17, .. "a"u8, 1, 0, 0x50, .. "-tail"u8]));
+        Assert.Equal("abcabcabca-tail"u8.ToArray(), Decode(15, [0x33, .. "abc"u8, 3, 0, 0x50, .. "-tail"u8]));
+        Assert.Equal("abababababab-the tail"u8.ToArray(), Decode(21, [0x20, .. "ab"u8, 2, 0, 0x02, 4, 0, 0x90, .. "-the tail"u8]));
     }
 
     [Theory]
@@ -91,8 +91,8 @@ public sealed class Lz4BlockTests
     {
         Refused("more than the data", 4, [0x50, .. "abcde"u8]);
         Refused("has the literals", 6, [0x60, .. "abcde"u8]);
-        Refused("more than the data", 8, [0x45, .. "abcd"u8, 4, 0, 0x00]);
-        Refused("more than the data", 7, [0x40, .. "abcd"u8, 4, 0, 0x00]);
+        Refused("more than the data", 16, [0x4F, .. "abcd"u8, 4, 0, 0, 0x00]);
+        Refused("last 5 octets", 16, [0x48, .. "abcd"u8, 4, 0, 0x00]);
         Refused("more than the data", 20, [0xF0, 255, 255, 255, 255, 0]);
         Refused("more than the data", 20, [0x1F, 1, 1, 0, 255, 255, 255]);
         Refused("inside a length", 20, 0xF0);
@@ -105,7 +105,19 @@ public sealed class Lz4BlockTests
     {
         Refused("ends with literals", 0);
         Refused("not inside an offset", 8, [0x40, .. "abcd"u8, 4]);
-        Refused("ends with literals", 8, [0x40, .. "abcd"u8, 4, 0]);
+        Refused("ends with literals", 20, [0x40, .. "abcd"u8, 4, 0]);
         Refused("the length that other fields say", 6, [0x50, .. "abcde"u8]);
+    }
+
+    [Fact]
+    public void The_end_of_a_block_is_literals()
+    {
+        byte[] Block(int literals) => [0x4F, .. "abcd"u8, 4, 0, 3, (byte)(literals << 4), .. Enumerable.Repeat((byte)'!', literals)];
+        Assert.Equal("abcdabcdabcdabcdabcdabcdab!!!!!"u8.ToArray(), Decode(31, Block(5)));
+        Refused("last 5 octets", 30, Block(4));
+        byte[] late = [0x40, .. "abcd"u8, 4, 0, 0x80, .. "!!!!!!!!"u8];
+        Assert.Equal("abcdabcd!!!!!!!!"u8.ToArray(), Decode(16, late));
+        late[7] = 0x70;
+        Refused("last 12 octets", 15, late[..^1]);
     }
 }

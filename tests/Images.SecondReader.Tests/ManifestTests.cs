@@ -14,7 +14,7 @@ public sealed class ManifestTests
     private const string Disk =
         $$"""
         {"content":"block-device","name":"xvda","kind":"increment","parent":"00000000-0000-0000-0000-000000000007",
-        "file":"{{Domain}}.7.xvda.ind","length":18446744073709551615,"sha256":"{{Digest}}"}
+        "file":"{{Domain}}.7.xvda.ind","length":9223372036854775807,"sha256":"{{Digest}}"}
         """;
 
     private const string Digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -64,7 +64,7 @@ public sealed class ManifestTests
                     ImageKind.Increment,
                     ImageBuilder.Id(7),
                     $"{Domain}.7.xvda.ind",
-                    ulong.MaxValue,
+                    long.MaxValue,
                     Digest),
             ],
             domain.Parts);
@@ -160,11 +160,21 @@ public sealed class ManifestTests
     [InlineData("\"kind\":\"full\"", "\"kind\":\"full\",\"parent\":null", "only an increment")]
     [InlineData("\"kind\":\"full\"", "\"kind\":\"increment\"", "parent is there")]
     [InlineData("-000000000007", "-000000000000", "another checkpoint")]
-    [InlineData("\"content\":\"memory\",\"name\":\"\",\"kind\":\"full\"", "\"content\":\"channels\",\"name\":\"\",\"kind\":\"increment\"", "no increments")]
+    [InlineData("\"content\":\"memory\",\"name\":\"\",\"kind\":\"full\"", "\"content\":\"channels\",\"name\":\"\",\"kind\":\"increment\",\"parent\":\"00000000-0000-0000-0000-000000000007\"", "increments")]
     [InlineData("\"length\":368", "\"length\":\"368\"", "kind Number")]
     [InlineData("b855\"},", "B855\"},", "64 lower-case")]
     [InlineData("b855\"},", "b85\"},", "64 lower-case")]
-    [InlineData(".7.xvda.ind", ".inm", "a file comes once")]
+    [InlineData("\"length\":9223372036854775807", "\"length\":9223372036854775808", "2^63 - 1")]
+    [InlineData("\"length\":368", "\"length\":-0", "u64")]
+    [InlineData("f81d4fae-7dec-41d0-a765-00a0c91e6bf6", "F81D4FAE-7DEC-41D0-A765-00A0C91E6BF6", "lower case")]
+    [InlineData("f81d4fae-7dec-41d0-a765-00a0c91e6bf6", "+81d4fae-7dec-41d0-a765-00a0c91e6bf6", "lower case")]
+    [InlineData("\"uuid\":\"00112233-4455-6677-8899-aabbccddeeff\"", "\"uuid\":\"00000000-0000-0000-0000-000000000000\"", "is not zero")]
+    [InlineData("\"name\":\"\",\"parts\"", "\"name\":\"a\\tb\",\"parts\"", "control")]
+    [InlineData(".7.xvda.ind", ".inm", "made of its domain")]
+    [InlineData(".7.xvda.ind", ".7.xvdb.ind", "made of its domain")]
+    [InlineData(".7.xvda.ind", ".xvda.7.ind", "matches the pattern")]
+    [InlineData("eeff.7.xvda.ind", "eefe.7.xvda.ind", "made of its domain")]
+    [InlineData("eeff.inm", "eeff.reg", "made of its domain")]
     public void Members(string old, string replacement, string rule) => Refused(rule, old, replacement);
 
     [Theory]
@@ -184,13 +194,36 @@ public sealed class ManifestTests
     public void Parts_and_domains_come_once()
     {
         Refused("at most once", Memory, Memory + "," + Memory.Replace(".inm", ".2.inm", StringComparison.Ordinal));
-        Refused("a file comes once", "\"domains\":[", $$"""
-            "domains":[{"uuid":"{{Domain.Replace('0', '1')}}","name":"","parts":[{{Memory}}]},
-            """);
+        Refused("at most once", Disk, Disk + "," + Disk.Replace("block-device", "directory", StringComparison.Ordinal)
+            .Replace(".7.xvda", ".xvda", StringComparison.Ordinal));
         Refused("a domain comes once", "\"domains\":[", $$"""
             "domains":[{"uuid":"{{Domain}}","name":"","parts":[]},
             """);
         Refused("is an object", "\"parts\":[", "\"parts\":[1,");
         Refused("domains is there", Head);
+    }
+
+    [Fact]
+    public void Names_have_up_to_255_octets()
+    {
+        Manifest.Parse(Sealed(Whole.Replace("\"n1\"", $"\"{new string('n', 255)}\"", StringComparison.Ordinal)));
+        Refused("255 octets", "\"n1\"", $"\"{new string('n', 256)}\"");
+        Refused("255 octets", "\"name\":\"\",\"parts\"", $"\"name\":\"{new string('\u00E4', 128)}\",\"parts\"");
+    }
+
+    [Fact]
+    public void Objects_are_up_to_64_deep()
+    {
+        Manifest.Parse(Sealed(Whole + ",\"x\":" + new string('[', 63) + new string(']', 63)));
+        Refused("JSON", Whole + ",\"x\":" + new string('[', 64) + new string(']', 64));
+    }
+
+    [Fact]
+    public void A_later_version_is_told_from_damage()
+    {
+        static bool IsLater(string version) => Assert.Throws<FormatViolationException>(
+            () => Manifest.Parse(Sealed(Whole.Replace("\"version\":1", version, StringComparison.Ordinal)))).IsLaterFormat;
+        Assert.True(IsLater("\"version\":2"));
+        Assert.False(IsLater("\"version\":1.0"));
     }
 }

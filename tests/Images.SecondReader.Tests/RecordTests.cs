@@ -52,15 +52,18 @@ public sealed class RecordTests
     [Fact]
     public void Disk_fields()
     {
-        ImageFile image = ImageFile.Read(ImageBuilder.Device(1025, 512, "d\u00E4").Build());
-        Assert.Equal(new Disk("d\u00E4", 1025), image.Disk);
+        ImageFile image = ImageFile.Read(ImageBuilder.Device(1025, 512, "d-1_A").Build());
+        Assert.Equal(new Disk("d-1_A", 1025), image.Disk);
         Assert.Equal(3u, image.Header.UnitCount);
         Refuse.Image("rounded up", ImageBuilder.Device(1025).With(i => i.UnitCount = 2));
         Refuse.Image("rounded up", ImageBuilder.Device(1024).With(i => i.UnitCount = 3));
         Refuse.Image("2^63 - 1", ImageBuilder.Device(0).WithoutRecords().Disk(1ul << 63, "xvda"));
         Refuse.Image("length of a directory", ImageBuilder.Layers().WithoutRecords().Disk(1, "xvda"));
-        Refuse.Image("1 to 255", ImageBuilder.Layers(""));
-        Refuse.Image("1 to 255", ImageBuilder.Layers(new string('x', 256)));
+        Refuse.Image("1 to 64", ImageBuilder.Layers(""));
+        Refuse.Image("1 to 64", ImageBuilder.Layers(new string('x', 65)));
+        ImageFile.Read(ImageBuilder.Layers(new string('x', 64)).Build());
+        Refuse.Image("consists of", ImageBuilder.Layers("d\u00E4"));
+        Refuse.Image("consists of", ImageBuilder.Layers("a.b"));
         Refuse.Image("control", ImageBuilder.Layers("a\tb"));
         Refuse.Image("DISK ends with its name", ImageBuilder.Layers().WithoutRecords().Record(3, [.. new byte[8], 1, .. new byte[7], 65, 66]));
         Refuse.Image("DISK ends with its name", ImageBuilder.Layers().WithoutRecords().Record(3, [.. new byte[8], 3, .. new byte[7], 65, 66]));

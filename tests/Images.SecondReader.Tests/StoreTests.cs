@@ -12,6 +12,9 @@ public sealed class StoreTests : IDisposable
 
     private static byte[] Filled(byte value) => [.. Enumerable.Repeat(value, 512)];
 
+    private void Damaged(string rule) => Assert.Contains(
+        Store.Read(_store.Path).Damage, e => e.Message.Contains(rule, StringComparison.Ordinal));
+
     private PartState StateAt(int checkpoint, ImageContent content, string disk = "")
     {
         Store store = Store.Read(_store.Path);
@@ -40,9 +43,9 @@ public sealed class StoreTests : IDisposable
     {
         _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
         Directory.Move(_store.DirectoryOf(4), _store.DirectoryOf(5));
-        Refuse.That("directory is its epoch", () => Store.Read(_store.Path));
+        Damaged("directory is its epoch");
         File.Delete(System.IO.Path.Combine(_store.DirectoryOf(5), "manifest.json"));
-        Refuse.That("has its manifest", () => Store.Read(_store.Path));
+        Damaged("has its manifest");
     }
 
     [Fact]
@@ -50,7 +53,7 @@ public sealed class StoreTests : IDisposable
     {
         _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
         _store.Add(1, 5, ImageBuilder.Memory(1).At(1, 5));
-        Refuse.That("an id is that of one manifest", () => Store.Read(_store.Path));
+        Damaged("an id is that of one manifest");
     }
 
     [Fact]
@@ -60,12 +63,12 @@ public sealed class StoreTests : IDisposable
         string path = System.IO.Path.Combine(_store.DirectoryOf(4), $"{Domain}.inm");
         byte[] image = File.ReadAllBytes(path);
         File.WriteAllBytes(path, [.. image, 0]);
-        Refuse.That("manifest's length", () => Store.Read(_store.Path));
+        Damaged("manifest's length");
         image[^1] ^= 1;
         File.WriteAllBytes(path, image);
-        Refuse.That("manifest's SHA-256", () => Store.Read(_store.Path));
+        Damaged("manifest's SHA-256");
         File.Delete(path);
-        Refuse.That("is there", () => Store.Read(_store.Path));
+        Damaged("is there");
     }
 
     [Theory]
@@ -100,7 +103,7 @@ public sealed class StoreTests : IDisposable
                 image = ImageBuilder.Layers("xvda").At(2, 4, 1);
                 break;
             case "name":
-                line = line with { Name = "xvdb" };
+                line = line with { Name = "xvdb", File = $"{Domain}.xvdb.ind" };
                 break;
             case "index":
                 image.Index = 1;
@@ -114,7 +117,7 @@ public sealed class StoreTests : IDisposable
         }
 
         _store.Add(2, 4, (line, image));
-        Refuse.That($"the manifest's {field}", () => Store.Read(_store.Path));
+        Damaged($"the manifest's {field}");
     }
 
     [Fact]
@@ -125,7 +128,7 @@ public sealed class StoreTests : IDisposable
         // Shrinks: units 2 to 5 are gone. Unit 1 is written twice, and the second copy counts.
         _store.Add(2, 2, ImageBuilder.Device(2 * 512).At(2, 2, 1).Runs(Filled(9), (1, 1, 1), (1, 1, 0)));
         // Grows again: what was behind the end does not come back.
-        _store.Add(3, 7, ImageBuilder.Device(6 * 512).At(3, 7, 2).Runs((0, 1, 2), (5, 1, 1)));
+        _store.Add(3, 7, ImageBuilder.Device(6 * 512).At(3, 7, 2).Runs((0, 1, 1), (5, 1, 1)));
 
         PartState first = StateAt(0, ImageContent.BlockDevice, "xvda");
         Assert.Equal([0ul, 1, 2, 3, 4, 5], first.Units.Keys);
@@ -139,7 +142,8 @@ public sealed class StoreTests : IDisposable
         Assert.Equal(1024u, second.Disk!.Length);
 
         PartState third = StateAt(2, ImageContent.BlockDevice, "xvda");
-        Assert.Equal([1ul, 5], third.Units.Keys);
+        Assert.Equal([0ul, 1, 5], third.Units.Keys);
+        Assert.Equal(Filled(0), third.Units[0].ToArray());
         Assert.Equal(6u, third.UnitCount);
     }
 
@@ -174,6 +178,42 @@ public sealed class StoreTests : IDisposable
         Refuse.That("unit size is the same", () => StateAt(1, ImageContent.BlockDevice, "xvda"));
     }
 
+    [Fact]
+    public void A_device_that_was_shorter_meanwhile_has_lost_what_lay_behind_its_end()
+    {
+        _store.Add(1, 1, ImageBuilder.Device(1024).At(1, 1).Runs([.. Filled(1), .. Filled(2)], (0, 2, 0)));
+        _store.Add(2, 2, ImageBuilder.Device(512 + 100).At(2, 2, 1));
+        _store.Add(3, 3, ImageBuilder.Device(1024).At(3, 3, 2));
+        byte[] cut = [.. Filled(2)[..100], .. new byte[412]];
+        Assert.Equal(cut, StateAt(1, ImageContent.BlockDevice, "xvda").Units[1].ToArray());
+        Assert.Equal(cut, StateAt(2, ImageContent.BlockDevice, "xvda").Units[1].ToArray());
+        Assert.Equal(Filled(2), StateAt(0, ImageContent.BlockDevice, "xvda").Units[1].ToArray());
+    }
+
+    [Fact]
+    public void A_layer_is_in_a_chain_once()
+    {
+        string layer = ImageBuilder.Id(1).ToString("D");
+        _store.Add(1, 1, ImageBuilder.Layers().At(1, 1).Blob(layer, [1]));
+        _store.Add(2, 2, ImageBuilder.Layers().At(2, 2, 1).Blob(layer, [1]));
+        Refuse.That("in a chain once", () => StateAt(1, ImageContent.Directory, "share"));
+    }
+
+    [Fact]
+    public void Damage_keeps_nobody_from_the_rest()
+    {
+        _store.Add(1, 1, ImageBuilder.Memory(1).At(1, 1), ImageBuilder.Registers().At(1, 1));
+        _store.Add(2, 2, ImageBuilder.Memory(1).At(2, 2));
+        Directory.CreateDirectory(System.IO.Path.Combine(_store.Path, "99999999999999999999"));
+        File.Delete(System.IO.Path.Combine(_store.DirectoryOf(1), $"{Domain}.inm"));
+        File.WriteAllText(System.IO.Path.Combine(_store.DirectoryOf(2), "manifest.json"), "{}");
+        Store store = Store.Read(_store.Path);
+        Assert.Equal(2, store.Damage.Count);
+        Assert.Empty(StateAt(0, ImageContent.Registers).Blobs);
+        Refuse.That("has the part", () => StateAt(0, ImageContent.Memory));
+        Assert.Single(store.Checkpoints);
+    }
+
     // The note of section 6: from the newest run to the oldest, the first copy of a unit counts.
     [Fact]
     public void Backwards_gives_the_same_state()
@@ -193,7 +233,7 @@ public sealed class StoreTests : IDisposable
     private static byte[] RandomImage(Random random)
     {
         uint units = (uint)random.Next(1, 20);
-        ImageBuilder image = ImageBuilder.Device(units * 512);
+        ImageBuilder image = ImageBuilder.Memory(units);
         for (int record = random.Next(3); record > 0; record--)
         {
             List<byte> area = [];
@@ -204,7 +244,7 @@ public sealed class StoreTests : IDisposable
                 uint count = (uint)random.Next(1, (int)(units - first) + 1);
                 uint runClass = (uint)random.Next(3);
                 runs.Add((first, count, runClass));
-                area.AddRange(Enumerable.Range(0, runClass == 0 ? (int)count : 0).SelectMany(_ => Filled((byte)random.Next(1, 256))));
+                area.AddRange(Enumerable.Range(0, runClass == 0 ? (int)count : 0).SelectMany(_ => Enumerable.Repeat((byte)random.Next(1, 256), 4096)));
             }
 
             image.Runs([.. area], [.. runs]);
@@ -227,7 +267,7 @@ public sealed class StoreTests : IDisposable
                 {
                     if (run.First + i < bound && seen.Add(run.First + i) && run.Class != RunClass.Unpopulated)
                     {
-                        state.Add(run.First + i, run.Class == RunClass.Data ? run.Data.Span[(int)i * 512] : (byte)0);
+                        state.Add(run.First + i, run.Class == RunClass.Data ? run.Data.Span[(int)i * 4096] : (byte)0);
                     }
                 }
             }

@@ -88,5 +88,5 @@ internal sealed class BlobCollector(ImageHeader header)
     }
 
     private static bool IsLayerName(string name) =>
-        Guid.TryParseExact(name, "D", out Guid id) && id != Guid.Empty && id.ToString("D") == name;
+        Octets.TryId(name, out Guid id) && id != Guid.Empty;
 }

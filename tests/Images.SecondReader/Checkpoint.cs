@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 
 namespace XenTwoLevelCkpt.Images.SecondReader;
 
-/// <summary>A checkpoint of a store, of which every image was read and checked.</summary>
+/// <summary>A checkpoint of a store, with those of its images that are whole.</summary>
 public sealed class Checkpoint
 {
     private const string Section = "7";
@@ -16,14 +16,15 @@ public sealed class Checkpoint
     /// <summary>The manifest.</summary>
     public Manifest Manifest { get; }
 
-    /// <summary>The parts of all domains, in the order of the manifest.</summary>
+    /// <summary>The parts of all domains whose images are whole, in the order of the manifest.</summary>
     public IReadOnlyList<CheckpointPart> Parts { get; }
 
     /// <summary>The part with this domain, content and disk name, or null.</summary>
     public CheckpointPart? Find(Guid domain, ImageContent content, string diskName) =>
         Parts.FirstOrDefault(part => part.Domain == domain && part.Part.Content == content && part.Part.Name == diskName);
 
-    internal static Checkpoint Read(string directory)
+    // What is wrong with an image goes to damage, and keeps nobody from the others.
+    internal static Checkpoint Read(string directory, List<FormatViolationException> damage)
     {
         string path = Path.Combine(directory, "manifest.json");
         Rule.Require(File.Exists(path), "9", $"a checkpoint has its manifest ({directory})");
@@ -33,15 +34,27 @@ public sealed class Checkpoint
         {
             foreach (ManifestPart part in domain.Parts)
             {
-                string image = Path.Combine(directory, part.File);
-                CheckFile(image, part);
-                ImageFile read = ImageFile.Read(image);
-                CheckFields(manifest, domain, part, read);
-                parts.Add(new CheckpointPart(domain.Uuid, part, image, read.Header, read.End, read.Disk));
+                try
+                {
+                    parts.Add(ReadPart(directory, manifest, domain, part));
+                }
+                catch (FormatViolationException e)
+                {
+                    damage.Add(e);
+                }
             }
         }
 
         return new Checkpoint(manifest, parts);
+    }
+
+    private static CheckpointPart ReadPart(string directory, Manifest manifest, ManifestDomain domain, ManifestPart part)
+    {
+        string path = Path.Combine(directory, part.File);
+        CheckFile(path, part);
+        ImageFile image = ImageFile.Read(path);
+        CheckFields(manifest, domain, part, image);
+        return new CheckpointPart(domain.Uuid, part, path, image.Header, image.End, image.Disk);
     }
 
     private static void CheckFile(string path, ManifestPart part)

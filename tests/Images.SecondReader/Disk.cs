@@ -1,12 +1,16 @@
+using System.Text.RegularExpressions;
+
 namespace XenTwoLevelCkpt.Images.SecondReader;
 
 /// <summary>The disk that an image is of (section 5.4).</summary>
 /// <param name="Name">The disk's name.</param>
 /// <param name="Length">The octets of the block device; 0 for a directory.</param>
-public sealed record Disk(string Name, ulong Length)
+public sealed partial record Disk(string Name, ulong Length)
 {
     private const string Section = "5.4";
     private const int NameAt = 16;
+
+    internal static bool IsName(string name) => NamePattern().IsMatch(name);
 
     internal static Disk Decode(ImageHeader header, byte[] payload)
     {
@@ -15,9 +19,10 @@ public sealed record Disk(string Name, ulong Length)
         int nameLength = Octets.U16(payload, 8);
         Rule.Require(length <= long.MaxValue, Section, "a block device has at most 2^63 - 1 octets");
         Rule.Require(Octets.AllZero(payload.AsSpan(10, 6)), Section, "the reserved octets of DISK are zero");
-        Rule.Require(nameLength is >= 1 and <= 255, Section, "the name of a disk has 1 to 255 octets");
+        Rule.Require(nameLength is >= 1 and <= 64, Section, "the name of a disk has 1 to 64 octets");
         Rule.Require(payload.Length == NameAt + nameLength, Section, "DISK ends with its name");
         Disk disk = new(Octets.Name(payload.AsSpan(NameAt)), length);
+        Rule.Require(IsName(disk.Name), Section, "the name of a disk consists of A-Z a-z 0-9 _ -");
         if (header.Content == ImageContent.Directory)
         {
             Rule.Require(length == 0, Section, "the length of a directory is 0");
@@ -42,4 +47,7 @@ public sealed record Disk(string Name, ulong Length)
             Rule.Require(Octets.AllZero(last[inside..]), Section, "the last block is zero behind the end of the device");
         }
     }
+
+    [GeneratedRegex(@"\A[A-Za-z0-9_-]{1,64}\z", RegexOptions.CultureInvariant)]
+    private static partial Regex NamePattern();
 }

@@ -9,11 +9,16 @@ public sealed class FormatViolationException : Exception
     /// <param name="section">The section of the document that has the rule, such as <c>5.2</c>.</param>
     /// <param name="rule">What does not hold.</param>
     /// <param name="cause">The exception that showed it, if any.</param>
-    public FormatViolationException(string section, string rule, Exception? cause = null)
+    /// <param name="later">Whether the file may be a whole one of a later format.</param>
+    public FormatViolationException(string section, string rule, Exception? cause = null, bool later = false)
         : base($"section {section}: {rule}", cause)
     {
         Section = section;
+        IsLaterFormat = later;
     }
+
+    /// <summary>True where the file is not damaged, and needs a reader of a later format (section 11).</summary>
+    public bool IsLaterFormat { get; }
 
     /// <summary>The section of the document that has the rule.</summary>
     public string Section { get; }
@@ -26,6 +31,15 @@ internal static class Rule
         if (!holds)
         {
             throw new FormatViolationException(section, rule);
+        }
+    }
+
+    // Version, algorithms and records that a later format may have.
+    public static void Knows(bool known, string section, string rule)
+    {
+        if (!known)
+        {
+            throw new FormatViolationException(section, rule, later: true);
         }
     }
 }

@@ -105,7 +105,7 @@ public sealed record ImageHeader
         byte[] octets = [.. start, .. source.Take((int)size - start.Length, Section, "the header")];
         uint checksum = Octets.U32(octets, octets.Length - 4);
         Rule.Require(Crc32C.Of(octets.AsSpan(0, octets.Length - 4)) == checksum, Section, "the header's checksum matches");
-        Rule.Require(Octets.U32(octets, 8) == 1, Section, "the version is 1");
+        Rule.Knows(Octets.U32(octets, 8) == 1, Section, "the version is 1");
         Rule.Require(size == Size, Section, "the header size of version 1 is 160");
         CheckReserved(octets);
         ImageHeader header = new(octets);
@@ -117,8 +117,8 @@ public sealed record ImageHeader
     private static void CheckReserved(ReadOnlySpan<byte> octets)
     {
         Rule.Require((octets[95] & ~1) == 0, Section, "reserved header flags are zero");
-        Rule.Require(Octets.U16(octets, 96) <= 1, Section, "the compression is none or LZ4");
-        Rule.Require(Octets.U16(octets, 98) == 0, Section, "the encryption is none");
+        Rule.Knows(Octets.U16(octets, 96) <= 1, Section, "the compression is none or LZ4");
+        Rule.Knows(Octets.U16(octets, 98) == 0, Section, "the encryption is none");
         Rule.Require(Octets.AllZero(octets[100..104]), Section, "reserved octets 100 to 103 are zero");
         Rule.Require(Octets.AllZero(octets[104..120]), Section, "the key id is zero without encryption");
         Rule.Require(Octets.AllZero(octets[120..144]), Section, "the nonce prefix is zero without encryption");
@@ -129,7 +129,12 @@ public sealed record ImageHeader
     {
         Rule.Require(Content is >= ImageContent.Registers and <= ImageContent.Channels, Section, "the content is 1 to 5");
         Rule.Require(Kind is ImageKind.Full or ImageKind.Increment, Section, "the kind is full or increment");
+        Rule.Require(Domain != Guid.Empty, Section, "the UUID of a domain is not zero");
         Rule.Require(Checkpoint != Guid.Empty, Section, "the checkpoint id is not zero");
+        Rule.Require(
+            !IsFolded || (Kind == ImageKind.Full && (HasUnits || HasDisk)),
+            Section,
+            "only full images of contents 2, 3 and 4 are folded");
         if (Kind == ImageKind.Full)
         {
             Rule.Require(Parent == Guid.Empty, Section, "a full image has no parent");

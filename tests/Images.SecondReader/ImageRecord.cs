@@ -47,7 +47,7 @@ internal sealed class ImageRecord
         ImageRecord record = new((RecordType)Octets.U16(header, 0), checksum, payload);
         bool optional = (flags & 1) != 0;
         Rule.Require(!record.IsKnown || !optional, Section, "RUNS, BLOB, DISK and END are not optional");
-        Rule.Require(record.IsKnown || optional, Section, $"a record of the unknown type {(int)record.Type} is optional");
+        Rule.Knows(record.IsKnown || optional, Section, $"a record of the unknown type {(int)record.Type} is optional");
         return record;
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 
 namespace XenTwoLevelCkpt.Images.SecondReader;
@@ -34,10 +35,11 @@ internal sealed class JsonMembers
         }
     }
 
-    public string NameOrEmpty(string member)
+    public string NameOrEmpty(string member, int longest)
     {
         string text = Text(member);
         Rule.Require(Octets.HasNoControls(text), "1", $"{_what}.{member} has no control characters");
+        Rule.Require(Encoding.UTF8.GetByteCount(text) <= longest, Section, $"{_what}.{member} has up to {longest} octets");
         return text;
     }
 
@@ -55,7 +57,7 @@ internal sealed class JsonMembers
     public Guid Id(string member)
     {
         Rule.Require(
-            Guid.TryParseExact(Text(member), "D", out Guid id), Section, $"{_what}.{member} is a UUID with hyphens");
+            Octets.TryId(Text(member), out Guid id), Section, $"{_what}.{member} is a UUID in lower case, with hyphens");
         return id;
     }
 

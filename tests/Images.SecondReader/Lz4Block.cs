@@ -5,13 +5,11 @@ public static class Lz4Block
 {
     private const string Section = "5.1";
     private const int MinimumMatch = 4;
+    private const int LastMatch = 12;
+    private const int LastLiterals = 5;
 
     /// <summary>Decodes <paramref name="block"/>, which fills <paramref name="data"/> exactly.</summary>
     /// <exception cref="FormatViolationException">The block is malformed, or gives another length.</exception>
-    /// <remarks>
-    /// The distances from the end of a block that encoders keep (no match in the last 5 octets, none that begins in the
-    /// last 12) are for decoders that copy more than they need to. This one does not, and does not ask for them.
-    /// </remarks>
     public static void Decode(ReadOnlySpan<byte> block, Span<byte> data)
     {
         int from = 0;
@@ -35,7 +33,9 @@ public static class Lz4Block
             from += 2;
             Rule.Require(offset != 0, Section, "an LZ4 match has an offset");
             Rule.Require(offset <= to, Section, "an LZ4 match begins inside the data");
+            Rule.Require(to <= data.Length - LastMatch, Section, "no LZ4 match begins in the last 12 octets");
             int match = MinimumMatch + Length(block, ref from, token & 15, data.Length - to - MinimumMatch);
+            Rule.Require(to + match <= data.Length - LastLiterals, Section, "the last 5 octets of an LZ4 block are literals");
             CopyMatch(data, to, offset, match);
             to += match;
         }

@@ -20,6 +20,7 @@ public sealed record Manifest(
     private const int LongestManifest = 16777216;
     private const int TrailerLength = 78;
     private const int LongestLabel = 64;
+    private const int LongestName = 255;
 
     /// <summary>Reads and checks the manifest in the file <paramref name="path"/>.</summary>
     /// <exception cref="FormatViolationException">The manifest breaks a rule of the format.</exception>
@@ -69,12 +70,11 @@ public sealed record Manifest(
     private static Manifest FromRoot(JsonMembers root)
     {
         Rule.Require(root.Text("format") == "xtl-checkpoint", Section, "the format is xtl-checkpoint");
-        Rule.Require(root.Number("version") == 1, Section, "the version is 1");
+        Rule.Knows(root.Number("version") == 1, Section, "the version is 1");
         Guid id = root.Id("id");
         Rule.Require(id != Guid.Empty, Section, "the checkpoint id is not zero");
-        string label = root.NameOrEmpty("label");
-        Rule.Require(Encoding.UTF8.GetByteCount(label) <= LongestLabel, "5.5", "a label has up to 64 octets");
-        string node = root.NameOrEmpty("node");
+        string label = root.NameOrEmpty("label", LongestLabel);
+        string node = root.NameOrEmpty("node", LongestName);
         Rule.Require(node.Length > 0, "1", "the name of the node is not empty");
         List<ManifestDomain> domains = [.. root.Objects("domains").Select(domain => ManifestDomain.From(domain, id))];
         Manifest manifest = new(
@@ -86,15 +86,15 @@ public sealed record Manifest(
     private void CheckUnique()
     {
         HashSet<Guid> domains = [];
-        HashSet<string> files = new(StringComparer.Ordinal);
         foreach (ManifestDomain domain in Domains)
         {
             Rule.Require(domains.Add(domain.Uuid), Section, "a domain comes once");
             HashSet<(ImageContent, string)> parts = [];
             foreach (ManifestPart part in domain.Parts)
             {
-                Rule.Require(parts.Add((part.Content, part.Name)), Section, "a domain has a content with a name at most once");
-                Rule.Require(files.Add(part.File), Section, "a file comes once");
+                // Block devices and directories share their names.
+                ImageContent content = part.Content == ImageContent.Directory ? ImageContent.BlockDevice : part.Content;
+                Rule.Require(parts.Add((content, part.Name)), Section, "a domain has a content, and a disk, at most once");
             }
         }
     }

@@ -8,10 +8,17 @@ namespace XenTwoLevelCkpt.Images.SecondReader;
 /// <param name="Parts">The parts of its state.</param>
 public sealed record ManifestDomain(Guid Uuid, string Name, IReadOnlyList<ManifestPart> Parts)
 {
-    internal static ManifestDomain From(JsonMembers members, Guid checkpoint) => new(
-        members.Id("uuid"),
-        members.NameOrEmpty("name"),
-        [.. members.Objects("parts").Select(part => ManifestPart.From(part, checkpoint))]);
+    private const int LongestName = 255;
+
+    internal static ManifestDomain From(JsonMembers members, Guid checkpoint)
+    {
+        Guid uuid = members.Id("uuid");
+        Rule.Require(uuid != Guid.Empty, "7", "the UUID of a domain is not zero");
+        return new ManifestDomain(
+            uuid,
+            members.NameOrEmpty("name", LongestName),
+            [.. members.Objects("parts").Select(part => ManifestPart.From(part, uuid, checkpoint))]);
+    }
 }
 
 /// <summary>A part of a domain's state: an image that a manifest names (section 7).</summary>
@@ -27,21 +34,25 @@ public sealed partial record ManifestPart(
 {
     private const string Section = "7";
 
-    internal static ManifestPart From(JsonMembers members, Guid checkpoint)
+    internal static ManifestPart From(JsonMembers members, Guid domain, Guid checkpoint)
     {
         ImageContent content = ContentOf(members.Text("content"));
         string name = members.Text("name");
         Rule.Require(
-            content is ImageContent.BlockDevice or ImageContent.Directory ? DiskName().IsMatch(name) : name.Length == 0,
+            content is ImageContent.BlockDevice or ImageContent.Directory ? Disk.IsName(name) : name.Length == 0,
             Section,
             "the name of a part is that of a disk, 1 to 64 of A-Z a-z 0-9 _ -, and empty for other contents");
         ImageKind kind = KindOf(members.Text("kind"));
+        Guid parent = ParentOf(members, content, kind, checkpoint);
         string file = members.Text("file");
         Rule.Require(FileName().IsMatch(file), "9", "the name of an image matches the pattern");
+        Rule.Require(IsFileOf(file, domain, content, name), "9", "the name of an image is made of its domain, content and disk");
         string sha256 = members.Text("sha256");
         Rule.Require(Digest().IsMatch(sha256), Section, "a SHA-256 has 64 lower-case hexadecimal digits");
+        ulong length = members.Number("length");
+        Rule.Require(length <= long.MaxValue, Section, "a file has at most 2^63 - 1 octets");
         return new ManifestPart(
-            content, name, kind, ParentOf(members, content, kind, checkpoint), file, members.Number("length"), sha256);
+            content, name, kind, parent, file, length, sha256);
     }
 
     private static Guid ParentOf(JsonMembers members, ImageContent content, ImageKind kind, Guid checkpoint)
@@ -57,6 +68,22 @@ public sealed partial record ManifestPart(
         Guid parent = members.Id("parent");
         Rule.Require(parent != Guid.Empty && parent != checkpoint, "4", "a parent is another checkpoint, and not zero");
         return parent;
+    }
+
+    // What is between the domain and the suffix is empty or the number of a folded image, which the pattern has proved.
+    private static bool IsFileOf(string file, Guid domain, ImageContent content, string disk)
+    {
+        string suffix = content switch
+        {
+            ImageContent.Registers => "reg",
+            ImageContent.Memory => "inm",
+            ImageContent.Channels => "com",
+            _ => $"{disk}.ind",
+        };
+        string[] fields = file.Split('.');
+        int own = suffix.Split('.').Length + 1;
+        return fields[0] == domain.ToString("D") && fields.Length - own is 0 or 1
+            && string.Join('.', fields[^(own - 1)..]) == suffix;
     }
 
     private static ImageContent ContentOf(string text) => text switch
@@ -75,9 +102,6 @@ public sealed partial record ManifestPart(
         "increment" => ImageKind.Increment,
         _ => throw new FormatViolationException(Section, "the kind is full or increment"),
     };
-
-    [GeneratedRegex(@"\A[A-Za-z0-9_-]{1,64}\z", RegexOptions.CultureInvariant)]
-    private static partial Regex DiskName();
 
     [GeneratedRegex(@"\A[0-9a-f]{64}\z", RegexOptions.CultureInvariant)]
     private static partial Regex Digest();

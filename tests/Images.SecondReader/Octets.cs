@@ -44,6 +44,9 @@ internal static class Octets
         return name;
     }
 
+    // As manifests and layers have it: lower-case, with hyphens.
+    public static bool TryId(string text, out Guid id) => Guid.TryParseExact(text, "D", out id) && id.ToString("D") == text;
+
     public static bool HasNoControls(string text) => !text.Any(char.IsControl);
 }
 

@@ -9,7 +9,7 @@ public sealed class PartState
     private readonly List<Blob> _layers = [];
     private byte[] _zeroUnit = [];
 
-    /// <summary>The units that exist, in contents 2 and 3.</summary>
+    /// <summary>The units that exist, in content 2; those that an image mentions, in content 3, where others are zero.</summary>
     public IReadOnlyDictionary<ulong, ReadOnlyMemory<byte>> Units => _units;
 
     /// <summary>The layers with the lowest first, in content 4.</summary>
@@ -36,7 +36,11 @@ public sealed class PartState
         }
         else if (image.Header.Content == ImageContent.Directory)
         {
-            _layers.AddRange(image.Blobs);
+            foreach (Blob layer in image.Blobs)
+            {
+                Rule.Require(!_layers.Exists(below => below.Name == layer.Name), "6", "a layer is in a chain once");
+                _layers.Add(layer);
+            }
         }
         else
         {
@@ -44,6 +48,18 @@ public sealed class PartState
             {
                 _blobs.Add(blob.Name, blob);
             }
+        }
+    }
+
+    // A device that became shorter has nothing behind its end, also where that is inside a block.
+    private void CutLast(int size)
+    {
+        int inside = (int)((Disk?.Length ?? 0) % (ulong)size);
+        if (inside != 0 && _units.TryGetValue(UnitCount - 1, out ReadOnlyMemory<byte> last))
+        {
+            byte[] cut = new byte[size];
+            last.Span[..inside].CopyTo(cut);
+            _units[UnitCount - 1] = cut;
         }
     }
 
@@ -60,6 +76,7 @@ public sealed class PartState
             _units.Remove(unit);
         }
 
+        CutLast(size);
         foreach (Run run in image.Runs)
         {
             for (uint i = 0; i < run.Count; i++)

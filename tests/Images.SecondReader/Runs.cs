@@ -68,6 +68,8 @@ internal static class RunsRecord
         Rule.Require(count is >= 1 and <= int.MaxValue, Section, "a run has 1 to 2147483647 units");
         Rule.Require(runClass <= 2, Section, "the class of a run is data, zero or unpopulated");
         Rule.Require(
+            runClass < 2 || header.Content == ImageContent.Memory, Section, "only pages of memory are unpopulated");
+        Rule.Require(
             first <= header.UnitCount && count <= header.UnitCount - first,
             Section,
             "a run ends at the unit count at the latest");

@@ -9,39 +9,60 @@ public sealed class Store
 
     private readonly Dictionary<Guid, Checkpoint> _byId = [];
 
-    private Store(List<Checkpoint> checkpoints)
+    private readonly List<FormatViolationException> _damage;
+
+    private Store(List<Checkpoint> checkpoints, List<FormatViolationException> damage)
     {
-        Checkpoints = checkpoints;
+        _damage = damage;
         // Epochs are unique by the names of their directories.
-        foreach (Checkpoint checkpoint in checkpoints)
+        foreach (IGrouping<Guid, Checkpoint> same in checkpoints.GroupBy(checkpoint => checkpoint.Manifest.Id))
         {
-            Rule.Require(_byId.TryAdd(checkpoint.Manifest.Id, checkpoint), "7", "an id is that of one manifest of the store");
+            if (same.Count() == 1)
+            {
+                _byId.Add(same.Key, same.Single());
+            }
+            else
+            {
+                damage.Add(new FormatViolationException("7", $"an id is that of one manifest of the store ({same.Key})"));
+            }
         }
+
+        Checkpoints = [.. _byId.Values.OrderBy(checkpoint => checkpoint.Manifest.Epoch)];
     }
 
     /// <summary>The checkpoints, with the lowest epoch first.</summary>
     public IReadOnlyList<Checkpoint> Checkpoints { get; }
 
+    /// <summary>What is wrong with manifests and images. Their checkpoints and parts are left out.</summary>
+    public IReadOnlyList<FormatViolationException> Damage => _damage;
+
     /// <summary>Reads and checks every checkpoint of the store in <paramref name="directory"/>.</summary>
-    /// <exception cref="FormatViolationException">The store, a manifest or an image breaks a rule of the format.</exception>
     /// <remarks>What has another name than a checkpoint that was committed is no part of the store's state.</remarks>
     public static Store Read(string directory)
     {
         List<Checkpoint> checkpoints = [];
+        List<FormatViolationException> damage = [];
         foreach (string path in Directory.EnumerateDirectories(directory))
         {
             string name = Path.GetFileName(path);
-            if (name.Length == EpochDigits && name.All(char.IsAsciiDigit))
+            if (name.Length != EpochDigits || !ulong.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out ulong epoch))
             {
-                Checkpoint checkpoint = Checkpoint.Read(path);
-                string expected = checkpoint.Manifest.Epoch.ToString("D20", CultureInfo.InvariantCulture);
-                Rule.Require(name == expected, "9", "the name of a checkpoint's directory is its epoch");
+                continue;
+            }
+
+            try
+            {
+                Checkpoint checkpoint = Checkpoint.Read(path, damage);
+                Rule.Require(checkpoint.Manifest.Epoch == epoch, "9", "the name of a checkpoint's directory is its epoch");
                 checkpoints.Add(checkpoint);
+            }
+            catch (FormatViolationException e)
+            {
+                damage.Add(e);
             }
         }
 
-        checkpoints.Sort((a, b) => a.Manifest.Epoch.CompareTo(b.Manifest.Epoch));
-        return new Store(checkpoints);
+        return new Store(checkpoints, damage);
     }
 
     /// <summary>The state of a part at a checkpoint of this store (section 6).</summary>

@@ -76,7 +76,7 @@ public class BoundedMemoryTests
     public void A_sparse_domain_of_64_GiB_folds_in_a_bitmap_and_some_buffers()
     {
         const long Pfns = 16 << 20;
-        using var folder = new TemporaryFolder();
+        using var folder = new TemporaryFolder(judged: false);
         using var store = DirectoryStore.Open(folder.Path);
         byte[] page = Sample.Noise(1, Page);
         Guid parent = Guid.Empty;

@@ -32,6 +32,7 @@ public class ChainTests
             using var store = DirectoryStore.Open(folder.Path);
             MemoryModel[] models = Write(store, c.history, out Guid[] ids);
             AssertStates(store, ids, models);
+            Judge.Store(folder.Path);
             foreach (int fold in c.folds.Select(f => f % ids.Length))
             {
                 ManifestPart before = Part(store, ids[fold]);
@@ -107,7 +108,7 @@ public class ChainTests
         {
             for (int i = 0; i < 200; i++)
             {
-                w.AddUnits(new PfnRun(5, 2), Sample.Noise(i, 1024));
+                w.AddUnits(new PfnRun(5, 2), Sample.Noise(i, 2 * Sample.Unit));
             }
 
             w.AddUnpopulated(new PfnRun(50, 50));

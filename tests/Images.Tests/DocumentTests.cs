@@ -1,14 +1,15 @@
-using System.Globalization;
 using System.Text;
-using System.Text.RegularExpressions;
 using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.SecondReader.Tests;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Images.Tests;
 
 /// <summary>docs/checkpoint-format.md against the code.</summary>
-public partial class DocumentTests
+public class DocumentTests
 {
     [Fact]
     public void The_checksum_is_the_documents() => Assert.Equal(0xE3069283u, Crc32C.Compute("123456789"u8));
@@ -16,29 +17,46 @@ public partial class DocumentTests
     [Fact]
     public void The_example_is_what_the_writer_writes()
     {
-        string text = File.ReadAllText(Document());
+        string text = DocumentExamples.Text();
         string dump = Dump(Example());
         Assert.True(text.Contains(dump, StringComparison.Ordinal), $"the document should show:\n{dump}");
     }
 
     [Fact]
-    public void The_example_reads_as_the_document_says()
+    public void The_examples_read_as_the_document_says()
     {
-        byte[] bytes =
-        [
-            .. ExampleLine().Matches(File.ReadAllText(Document()))
-                .SelectMany(m => m.Groups[1].Value.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-                .Select(b => byte.Parse(b, NumberStyles.HexNumber)),
-        ];
-        var model = new MemoryModel(4096);
-        using var reader = new ImageReader(new MemoryStream(bytes), "example");
-        ImageTrailer trailer = reader.ReadToEnd(model);
-        Assert.Equal([0L, 1, 3], model.Units.Keys);
-        Assert.Equal((9UL, "demo", 368), (trailer.Closing.Index, trailer.Closing.Label, bytes.Length));
+        IReadOnlyList<byte[]> images = DocumentExamples.Images();
+        Assert.Equal([368, 416], images.Select(i => i.Length));
+        var pages = new MemoryModel(4096);
+        using var full = new ImageReader(new MemoryStream(images[0]), "example");
+        ImageTrailer trailer = full.ReadToEnd(pages);
+        Assert.Equal([0L, 1, 3], pages.Units.Keys);
+        Assert.Equal((9UL, "demo"), (trailer.Closing.Index, trailer.Closing.Label));
+
+        var blocks = new MemoryModel(512);
+        using var increment = new ImageReader(new MemoryStream(images[1]), "example");
+        Assert.Equal((10UL, ""), (increment.ReadToEnd(blocks).Closing.Index, increment.Trailer!.Closing.Label));
+        Assert.Equal((full.Header.CheckpointId, ImageKind.Increment), (increment.Header.ParentId, increment.Header.Kind));
+        Assert.All(blocks.Units[0], b => Assert.Equal(7, b));
+        Assert.Equal(new byte[512], blocks.Units[1]);
+        Assert.All(images, i => Assert.False(Judge.Rejects(i)));
     }
 
-    [GeneratedRegex(@"^    [0-9a-f]{4}  ((?:[0-9a-f]{2} ?)+)", RegexOptions.Multiline)]
-    private static partial Regex ExampleLine();
+    [Fact]
+    public void The_manifest_is_what_this_software_writes_and_names_the_first_image()
+    {
+        byte[] bytes = DocumentExamples.Manifest();
+        CheckpointManifest manifest = ManifestFile.Decode(bytes, "example");
+        Assert.Equal(bytes, ManifestFile.Encode(manifest));
+        using var folder = new TemporaryFolder();
+        string checkpoint = Path.Combine(folder.Path, "00000000000000000005");
+        _ = Directory.CreateDirectory(checkpoint);
+        File.WriteAllBytes(Path.Combine(checkpoint, ManifestFile.Name), bytes);
+        File.WriteAllBytes(Path.Combine(checkpoint, manifest.Domains[0].Parts[0].File), DocumentExamples.Images()[0]);
+        using var store = DirectoryStore.OpenReadOnly(folder.Path);
+        Assert.Single(store.Checkpoints);
+        Assert.Empty(Verifier.VerifyStore(store));
+    }
 
     private static byte[] Example() => Sample.Write(
         new ImageHeader
@@ -75,16 +93,5 @@ public partial class DocumentTests
         }
 
         return text.ToString();
-    }
-
-    private static string Document()
-    {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "XenTwoLevelCkpt.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return Path.Combine(folder!.FullName, "docs", "checkpoint-format.md");
     }
 }

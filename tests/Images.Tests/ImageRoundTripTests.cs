@@ -20,8 +20,16 @@ public class ImageRoundTripTests
         c =>
         {
             var model = new MemoryModel(c.unitSize);
-            ImageHeader header = Sample.Header(c.units, unitSize: c.unitSize, compression: c.compression);
-            byte[] image = Sample.Write(header, w => Array.ForEach(c.steps, s => s.Apply(w, model)), c.threads);
+            ImageContent content = ContentWith(c.unitSize);
+            ImageHeader header = Sample.Header(c.units, content, unitSize: c.unitSize, compression: c.compression);
+            byte[] image = Sample.Write(
+                header,
+                w =>
+                {
+                    Begin(w);
+                    Array.ForEach([.. c.steps.Where(s => s.IsFor(content))], s => s.Apply(w, model));
+                },
+                c.threads);
 
             using var reader = new ImageReader(new MemoryStream(image), "sample");
             var read = new MemoryModel(c.unitSize);
@@ -75,10 +83,10 @@ public class ImageRoundTripTests
     [Fact]
     public void A_disk_comes_back()
     {
-        byte[] image = Sample.Write(Sample.Header(3, ImageContent.BlockDevice), w =>
+        byte[] image = Sample.Write(Sample.Header(3, ImageContent.BlockDevice, unitSize: 512), w =>
         {
             w.AddDisk(new DiskInfo("xvda", 1100));
-            w.AddUnits(new PfnRun(2, 1), Sample.Noise(1, 512));
+            w.AddUnits(new PfnRun(2, 1), [.. Sample.Noise(1, 76), .. new byte[436]]);
         });
         var blobs = new Blobs();
         using var reader = new ImageReader(new MemoryStream(image), "sample");
@@ -89,7 +97,7 @@ public class ImageRoundTripTests
     [Fact]
     public void Zero_pages_take_no_room_and_one_run()
     {
-        byte[] image = Sample.Write(Sample.Header(10_000), w => w.AddUnits(new PfnRun(5, 9000), new byte[9000 * 512]));
+        byte[] image = Sample.Write(Sample.Header(10_000), w => w.AddUnits(new PfnRun(5, 9000), new byte[9000 * Sample.Unit]));
         var model = new MemoryModel(Sample.Unit);
         using var reader = new ImageReader(new MemoryStream(image), "sample");
         ImageTotals totals = reader.ReadToEnd(model).Totals;
@@ -107,7 +115,12 @@ public class ImageRoundTripTests
             byte[] page = new byte[unitSize];
             page[at] = 1;
             byte[] image = Sample.Write(
-                Sample.Header(1, unitSize: unitSize), w => w.AddUnits(new PfnRun(0, 1), page));
+                Sample.Header(1, ContentWith(unitSize), unitSize: unitSize),
+                w =>
+                {
+                    Begin(w);
+                    w.AddUnits(new PfnRun(0, 1), page);
+                });
             var model = new MemoryModel(unitSize);
             using var reader = new ImageReader(new MemoryStream(image), "sample");
             _ = reader.ReadToEnd(model);
@@ -118,8 +131,8 @@ public class ImageRoundTripTests
     [Fact]
     public void Data_that_does_not_shrink_is_stored_as_it_is()
     {
-        byte[] image = Sample.Write(Sample.Header(8), w => w.AddUnits(new PfnRun(0, 8), Sample.Noise(1, 8 * 512)));
-        Assert.Equal(160 + 16 + 8 + 16 + 4096 + 152, image.Length);
+        byte[] image = Sample.Write(Sample.Header(8), w => w.AddUnits(new PfnRun(0, 8), Sample.Noise(1, 8 * Sample.Unit)));
+        Assert.Equal(160 + 16 + 8 + 16 + (8 * Sample.Unit) + 152, image.Length);
     }
 
     [Fact]
@@ -133,6 +146,19 @@ public class ImageRoundTripTests
             () => Write(Sample.Header(8, ImageContent.BlockDevice), w => w.AddZero(new PfnRun(0, 1))));
         Assert.Throws<ArgumentException>(
             () => Write(Sample.Header(8, ImageContent.BlockDevice), w => w.AddDisk(new DiskInfo("xvda", 1))));
+        Assert.Throws<ArgumentException>(() => WriteBlocks(w => w.AddDisk(new DiskInfo("xv.da", 100))));
+        Assert.Throws<InvalidOperationException>(() => WriteBlocks(w =>
+        {
+            w.AddDisk(new DiskInfo("xvda", 100));
+            w.AddUnpopulated(new PfnRun(0, 1));
+        }));
+        Assert.Throws<ArgumentException>(() => WriteBlocks(w =>
+        {
+            w.AddDisk(new DiskInfo("xvda", 100));
+            w.AddUnits(new PfnRun(0, 1), Sample.Noise(1, Sample.Unit));
+        }));
+
+        static void WriteBlocks(Action<ImageWriter> fill) => Write(Sample.Header(1, ImageContent.BlockDevice), fill);
 
         static void Write(ImageHeader header, Action<ImageWriter> fill) => Sample.Write(header, fill);
     }
@@ -156,16 +182,16 @@ public class ImageRoundTripTests
     public void A_device_that_fills_up_fails_the_caller_and_stays_failed(int threads)
     {
         using var writer = new ImageWriter(
-            new FullAfter(20_000), Sample.Header(100_000), "image",
-            new ImageWriterOptions { BatchSize = 4096, CompressionThreads = threads });
+            new FullAfter(160_000), Sample.Header(100_000), "image",
+            new ImageWriterOptions { BatchSize = 8 * Sample.Unit, CompressionThreads = threads });
         ImageWriteException first = Assert.Throws<ImageWriteException>(() =>
         {
             for (int i = 0; i < 1000; i++)
             {
-                writer.AddUnits(new PfnRun(i * 8, 8), Sample.Noise(i, 4096));
+                writer.AddUnits(new PfnRun(i * 8, 8), Sample.Noise(i, 8 * Sample.Unit));
             }
         });
-        Assert.InRange(first.Offset, 1, 20_000);
+        Assert.InRange(first.Offset, 1, 160_000);
         Assert.Throws<ImageWriteException>(writer.Flush);
         Assert.Throws<ImageWriteException>(() => writer.Complete(Sample.Closing()));
     }
@@ -177,13 +203,25 @@ public class ImageRoundTripTests
     {
         using var writer = new ImageWriter(
             new FailOnce(), Sample.Header(1000), "image",
-            new ImageWriterOptions { BatchSize = 4096, CompressionThreads = threads });
+            new ImageWriterOptions { BatchSize = 8 * Sample.Unit, CompressionThreads = threads });
         Assert.Throws<ImageWriteException>(() =>
         {
-            writer.AddUnits(new PfnRun(0, 8), Sample.Noise(1, 4096));
+            writer.AddUnits(new PfnRun(0, 8), Sample.Noise(1, 8 * Sample.Unit));
             writer.Flush();
         });
         Assert.Throws<ImageWriteException>(() => writer.Complete(Sample.Closing()));
+    }
+
+    // Pages have one size, blocks many.
+    private static ImageContent ContentWith(int unitSize) =>
+        unitSize == ImageFormat.PageSize ? ImageContent.Memory : ImageContent.BlockDevice;
+
+    private static void Begin(ImageWriter writer)
+    {
+        if (writer.Header.Content == ImageContent.BlockDevice)
+        {
+            writer.AddDisk(new DiskInfo("xvda", writer.Header.UnitCount * writer.Header.UnitSize));
+        }
     }
 
     private sealed class FailOnce : MemoryStream

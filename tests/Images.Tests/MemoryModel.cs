@@ -93,6 +93,9 @@ internal sealed record Step(PfnRun Run, int Kind, int Seed)
         from steps in For(units).ArrayOf(count)
         select steps;
 
+    /// <summary>Blocks do not cease to exist.</summary>
+    internal bool IsFor(ImageContent content) => Kind != 4 || content == ImageContent.Memory;
+
     /// <summary>Does the step to an image and to the model.</summary>
     internal void Apply(ImageWriter writer, MemoryModel model)
     {

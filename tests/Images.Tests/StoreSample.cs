@@ -21,7 +21,7 @@ internal static class StoreSample
         ParentId = parent,
         UnitSize = Sample.Unit,
         UnitCount = units,
-        Options = new ImageWriterOptions { BatchSize = 4096, CompressionThreads = 0 },
+        Options = new ImageWriterOptions { BatchSize = 8 * Sample.Unit, CompressionThreads = 0 },
     };
 
     /// <summary>A checkpoint with registers and memory of a domain, and memory of another.</summary>
@@ -29,7 +29,7 @@ internal static class StoreSample
         ICheckpointStore store, Guid parent, ulong index, Action<ImageWriter>? fill = null)
     {
         using var draft = new CheckpointDraft(store, "node1");
-        Fill(draft, parent, fill ?? (w => w.AddUnits(new PfnRun((long)index, 2), Sample.Noise((int)index, 1024))));
+        Fill(draft, parent, fill ?? (w => w.AddUnits(new PfnRun((long)index, 2), Sample.Noise((int)index, 2 * Sample.Unit))));
         return draft.Commit(Closing(index));
     }
 

@@ -71,7 +71,7 @@ public class VerifierTests
         // The store's own check reads the same way, so it is asked for some of them.
         void AssertRejected(byte[] bytes, string what)
         {
-            Assert.Throws<ImageCorruptException>(() => ManifestFile.Decode(bytes, path));
+            Assert.True(Judge.RejectsManifest(bytes), what);
             if (bytes.Length % 40 != 0 && !what.Contains("0 ^ 80", StringComparison.Ordinal))
             {
                 return;

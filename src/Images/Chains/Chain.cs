@@ -56,7 +56,8 @@ public sealed class Chain : IDisposable
     /// <param name="domain">The domain's UUID.</param>
     /// <param name="content">What the part holds.</param>
     /// <param name="name">The disk's name; empty for other parts.</param>
-    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store.</exception>
+    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store, or not older than what
+    /// builds upon it.</exception>
     public static IReadOnlyList<ChainLink> Resolve(
         ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "")
     {
@@ -73,15 +74,16 @@ public sealed class Chain : IDisposable
                     + (links.Count == 0 ? "." : $", and checkpoint {links[^1].Checkpoint.Id} builds upon it."));
             }
 
+            if (links.Count > 0 && manifest.Epoch >= links[^1].Checkpoint.Epoch)
+            {
+                throw new ChainBrokenException(
+                    $"Checkpoint {links[^1].Checkpoint.Id} builds upon {checkpoint}, which is not older.");
+            }
+
             links.Add(new ChainLink(manifest, part));
             if (part.Kind == ImageKind.Full)
             {
                 return links;
-            }
-
-            if (links.Count > checkpoints.Count)
-            {
-                throw new ChainBrokenException($"The parents of checkpoint {links[0].Checkpoint.Id} form a circle.");
             }
 
             checkpoint = part.ParentId;
@@ -110,7 +112,7 @@ public sealed class Chain : IDisposable
             catch (Exception e) when (
                 e is FileNotFoundException or DirectoryNotFoundException && attempt < Attempts)
             {
-                continue;
+                store.Refresh();
             }
         }
     }
@@ -128,24 +130,21 @@ public sealed class Chain : IDisposable
         var newest = new NewestCopies(visitor, Header.UnitCount, Header.UnitSize);
         for (int i = 0; i < _readers.Length; i++)
         {
+            newest.Limit = Math.Min(newest.Limit, _readers[i].Header.UnitCount);
             if (Header.NeedsDisk)
             {
-                VisitDisk(i, visitor);
+                newest.Length = Math.Min(newest.Length, VisitDisk(i, visitor));
             }
 
-            newest.Limit = Math.Min(newest.Limit, _readers[i].Header.UnitCount);
             for (int record = _records[i].Length - 1; record >= First && Header.HasUnits; record--)
             {
                 _readers[i].ReadRecordAt(_records[i][record], newest);
             }
         }
 
-        for (int i = _readers.Length - 1; i >= 0 && !Header.HasUnits; i--)
+        if (!Header.HasUnits)
         {
-            foreach (long record in _records[i].AsSpan(First))
-            {
-                _readers[i].ReadRecordAt(record, visitor);
-            }
+            VisitBlobs(visitor);
         }
 
         Array.ForEach(_readers, r => r.CheckTotals());
@@ -161,7 +160,8 @@ public sealed class Chain : IDisposable
     }
 
     // The newest image's disk is the one that the state has. An image says which disk it is of in this record only.
-    private void VisitDisk(int image, ImageVisitor visitor)
+    // Returns its length.
+    private long VisitDisk(int image, ImageVisitor visitor)
     {
         var found = new DiskVisitor();
         _readers[image].ReadRecordAt(_records[image][0], found);
@@ -176,6 +176,22 @@ public sealed class Chain : IDisposable
         if (image == 0)
         {
             visitor.OnDisk(found.Disk);
+        }
+
+        return found.Disk.Length;
+    }
+
+    // The lowest layers are those of the full image.
+    private void VisitBlobs(ImageVisitor visitor)
+    {
+        var layers = new HashSet<string>(StringComparer.Ordinal);
+        for (int i = _readers.Length - 1; i >= 0; i--)
+        {
+            var once = new OnceEach(visitor, layers, _readers[i].File);
+            foreach (long record in _records[i].AsSpan(First))
+            {
+                _readers[i].ReadRecordAt(record, once);
+            }
         }
     }
 
@@ -204,18 +220,51 @@ public sealed class Chain : IDisposable
                     throw new ImageCorruptException(path, 0, problem);
                 }
 
+                if (link.Part.Length != stream.Length)
+                {
+                    throw new ImageCorruptException(
+                        path, 0, $"the file has {stream.Length} bytes, the manifest says {link.Part.Length}");
+                }
+
                 if (header.UnitSize != readers[0].Header.UnitSize)
                 {
                     throw new ImageCorruptException(path, 88, "the unit differs from that of the images above");
                 }
             }
 
-            return new Chain(links, [.. readers], [.. readers.Select(r => r.ScanRecords().ToArray())]);
+            long[][] records = [.. readers.Select(r => r.ScanRecords().ToArray())];
+            for (int i = 0; i < links.Count; i++)
+            {
+                if (readers[i].Trailer!.Closing != links[i].Checkpoint.Closing)
+                {
+                    throw new ImageCorruptException(
+                        readers[i].File, 0, "index, time or label differ from those of the manifest");
+                }
+            }
+
+            return new Chain(links, [.. readers], records);
         }
         catch
         {
             readers.ForEach(r => r.Dispose());
             throw;
+        }
+    }
+
+    // A layer is in a chain once.
+    private sealed class OnceEach(ImageVisitor target, HashSet<string> names, string file) : ImageVisitor
+    {
+        private bool _open;
+
+        public override void OnBlob(string name, ReadOnlySpan<byte> part, bool last)
+        {
+            if (!_open && !names.Add(name))
+            {
+                throw new ImageCorruptException(file, 0, $"an image below holds {name} already");
+            }
+
+            _open = !last;
+            target.OnBlob(name, part, last);
         }
     }
 }

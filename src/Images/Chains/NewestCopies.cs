@@ -21,12 +21,30 @@ internal sealed class NewestCopies : ImageVisitor
     /// <summary>Units from here on do not exist: the lowest count of the images fed so far.</summary>
     internal long Limit { get; set; }
 
+    /// <summary>Bytes of a device from here on do not exist: the lowest length of the images fed so far.</summary>
+    internal long Length { get; set; } = long.MaxValue;
+
     public override void OnData(PfnRun run, ReadOnlySpan<byte> data)
     {
         for (PfnRun part = Next(run, run.First); part.Count > 0; part = Next(run, part.End))
         {
             int offset = (int)(part.First - run.First) * _unitSize;
-            _target.OnData(part, data.Slice(offset, part.Count * _unitSize));
+            ReadOnlySpan<byte> units = data.Slice(offset, part.Count * _unitSize);
+            if (part.End == Limit && Length != long.MaxValue && Length % _unitSize != 0)
+            {
+                // The device may have been longer when the image was written: what lay behind its end is gone.
+                byte[] last = units[^_unitSize..].ToArray();
+                last.AsSpan((int)(Length % _unitSize)).Clear();
+                if (part.Count > 1)
+                {
+                    _target.OnData(part with { Count = part.Count - 1 }, units[..^_unitSize]);
+                }
+
+                _target.OnData(new PfnRun(part.End - 1, 1), last);
+                continue;
+            }
+
+            _target.OnData(part, units);
         }
     }
 

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace XenTwoLevelCkpt.Images.Format;
 
 /// <summary>Which disk an image belongs to; the first record of images of disks.</summary>
-/// <param name="Name">The disk's name inside the VM, such as <c>xvda</c>.</param>
+/// <param name="Name">The disk's name inside the VM, such as <c>xvda</c>: 1 to 64 of <c>A-Z a-z 0-9 _ -</c>.</param>
 /// <param name="Length">Bytes of a block device; 0 for a directory.</param>
 /// <remarks>A block device's last block may be cut by its length; the rest of that block is zeros in the image.
 /// </remarks>
@@ -11,7 +11,7 @@ public sealed record DiskInfo(string Name, long Length)
 {
     internal byte[] Encode()
     {
-        byte[] name = Names.Encode(Name);
+        byte[] name = Names.Encode(Name, Names.MaxDiskName);
         byte[] payload = new byte[ImageFormat.DiskPrefixSize + name.Length];
         BinaryPrimitives.WriteUInt64LittleEndian(payload, (ulong)Length);
         BinaryPrimitives.WriteUInt16LittleEndian(payload.AsSpan(8), (ushort)name.Length);
@@ -34,8 +34,7 @@ public sealed record DiskInfo(string Name, long Length)
 
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(p);
         ReadOnlySpan<byte> bytes = p[ImageFormat.DiskPrefixSize..];
-        return bytes.Length <= ImageFormat.MaxNameLength && Names.TryDecode(bytes, out string name)
-            && length <= long.MaxValue
+        return Names.TryDecode(bytes, out string name) && Names.IsDisk(name) && length <= long.MaxValue
             ? new DiskInfo(name, (long)length)
             : throw new ImageCorruptException(file, offset, "the name or length of a disk is not possible");
     }
@@ -43,6 +42,11 @@ public sealed record DiskInfo(string Name, long Length)
     /// <summary>What contradicts an image's header, or null.</summary>
     internal string? Problem(ImageHeader header)
     {
+        if (!Names.IsDisk(Name))
+        {
+            return $"a disk is not called '{Name}'";
+        }
+
         if (header.Content == ImageContent.Directory)
         {
             return Length == 0 ? null : "a directory has no length";
@@ -53,5 +57,12 @@ public sealed record DiskInfo(string Name, long Length)
         return units == header.UnitCount
             ? null
             : $"a disk of {Length} bytes has {units} blocks, the header says {header.UnitCount}";
+    }
+
+    /// <summary>True where data of the last blocks is zero behind the end of the device, as it has to be.</summary>
+    internal bool HasZeroTail(ReadOnlySpan<byte> data, int unitSize)
+    {
+        int inside = (int)(Length % unitSize);
+        return inside == 0 || !data[^(unitSize - inside)..].ContainsAnyExcept((byte)0);
     }
 }

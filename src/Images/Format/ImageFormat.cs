@@ -32,6 +32,9 @@ public static class ImageFormat
     /// <summary>The smallest unit, in bytes: a disk sector.</summary>
     public const int MinUnitSize = 512;
 
+    /// <summary>The unit of memory images: a page of x86.</summary>
+    public const int PageSize = 4096;
+
     /// <summary>The largest unit, in bytes. A unit is never split, so this bounds the smallest batch.</summary>
     public const int MaxUnitSize = 1 << 20;
 

@@ -70,6 +70,11 @@ public sealed record ImageHeader
             return $"compression {(ushort)Compression} is not known";
         }
 
+        if (DomainUuid == Guid.Empty)
+        {
+            return "the domain's UUID is zero, that of Domain-0";
+        }
+
         if (CheckpointId == Guid.Empty)
         {
             return "the checkpoint id is zero";
@@ -90,6 +95,11 @@ public sealed record ImageHeader
             return $"content {Content} is never an increment";
         }
 
+        if (Synthetic && (Kind == ImageKind.Increment || Content is ImageContent.Registers or ImageContent.Channels))
+        {
+            return "only a full image of what can be an increment is folded from others";
+        }
+
         if (!HasUnits)
         {
             return UnitSize == 0 && UnitCount == 0 ? null : $"content {Content} has no units";
@@ -98,6 +108,11 @@ public sealed record ImageHeader
         if (UnitSize is < ImageFormat.MinUnitSize or > ImageFormat.MaxUnitSize || !BitOperations.IsPow2(UnitSize))
         {
             return $"a unit of {UnitSize} bytes is not possible";
+        }
+
+        if (Content == ImageContent.Memory && UnitSize != ImageFormat.PageSize)
+        {
+            return $"a page of {UnitSize} bytes is not possible";
         }
 
         return UnitCount is < 0 or > ImageFormat.MaxUnits ? $"{UnitCount} units are not possible" : null;
@@ -180,6 +195,12 @@ public sealed record ImageHeader
             throw new ImageUnsupportedException(file, 98, $"the image is encrypted with algorithm {encryption}");
         }
 
+        ushort compression = BinaryPrimitives.ReadUInt16LittleEndian(h[96..]);
+        if (compression > (ushort)ImageCompression.Lz4)
+        {
+            throw new ImageUnsupportedException(file, 96, $"compression {compression} is not known");
+        }
+
         if (h[100..^4].ContainsAnyExcept((byte)0) || (h[95] & ~1) != 0)
         {
             throw new ImageCorruptException(file, 95, "a reserved field of the header is not zero");
@@ -204,7 +225,7 @@ public sealed record ImageHeader
             Content = (ImageContent)BinaryPrimitives.ReadUInt16LittleEndian(h[92..]),
             Kind = (ImageKind)h[94],
             Synthetic = h[95] == 1,
-            Compression = (ImageCompression)BinaryPrimitives.ReadUInt16LittleEndian(h[96..]),
+            Compression = (ImageCompression)compression,
         };
         return header.Problem() is { } problem ? throw new ImageCorruptException(file, 0, problem) : header;
     }

@@ -70,7 +70,7 @@ public sealed class ImageReader : IDisposable
         stream.ReadExactly(end);
         RecordHeader header = RecordHeader.Decode(end, file, offset);
         ReadOnlySpan<byte> payload = end[ImageFormat.RecordHeaderSize..];
-        if (header.Type != RecordType.End || header.Length != payload.Length || !header.Matches(end, payload))
+        if (header.Type != RecordType.End || header.Flags != 0 || header.Length != payload.Length || !header.Matches(end, payload))
         {
             throw new ImageCorruptException(file, offset, "the file does not end with its END record");
         }

@@ -20,7 +20,7 @@ public abstract class ImageVisitor
     {
     }
 
-    /// <summary>Units that do not exist any more.</summary>
+    /// <summary>Units that do not exist any more. Only pages of memory.</summary>
     /// <param name="run">The units.</param>
     public virtual void OnUnpopulated(PfnRun run)
     {

@@ -23,7 +23,7 @@ public sealed partial class ImageWriter : IDisposable
     private long _zeroUnits;
     private long _unpopulatedUnits;
     private long _blobBytes;
-    private bool _hasDisk;
+    private DiskInfo? _disk;
     private bool _complete;
 
     /// <summary>Writes the header and makes ready.</summary>
@@ -110,6 +110,11 @@ public sealed partial class ImageWriter : IDisposable
                 $"{run.Count} units of {unit} bytes are not {data.Length} bytes.", nameof(data));
         }
 
+        if (run.End == Header.UnitCount && _disk?.HasZeroTail(data, unit) == false)
+        {
+            throw new ArgumentException("The last block is not zero behind the end of the device.", nameof(data));
+        }
+
         // Stretches of one kind: a copy and a run each, however many units they have.
         int done = 0;
         while (done < run.Count)
@@ -147,9 +152,15 @@ public sealed partial class ImageWriter : IDisposable
     /// <summary>Says of units that they do not exist any more.</summary>
     /// <param name="run">The units.</param>
     /// <exception cref="ArgumentException">The run is none of this image.</exception>
+    /// <exception cref="InvalidOperationException">Blocks of a device always exist.</exception>
     /// <exception cref="ImageWriteException">The image could not be written.</exception>
     public void AddUnpopulated(PfnRun run)
     {
+        if (Header.Content == ImageContent.BlockDevice)
+        {
+            throw new InvalidOperationException("Blocks of a device do not cease to exist; they can be zero.");
+        }
+
         Check(run);
         AddWithoutData(run, RunClass.Unpopulated);
     }
@@ -161,7 +172,7 @@ public sealed partial class ImageWriter : IDisposable
     public void AddDisk(DiskInfo disk)
     {
         ArgumentNullException.ThrowIfNull(disk);
-        if (Header.Content is not (ImageContent.BlockDevice or ImageContent.Directory) || _hasDisk)
+        if (Header.Content is not (ImageContent.BlockDevice or ImageContent.Directory) || _disk is not null)
         {
             throw new InvalidOperationException("An image of a disk names its disk once, other images name none.");
         }
@@ -172,7 +183,7 @@ public sealed partial class ImageWriter : IDisposable
         }
 
         byte[] payload = disk.Encode();
-        _hasDisk = true;
+        _disk = disk;
         _pipeline.Current.SetDisk(payload);
         _pipeline.Submit();
     }
@@ -297,7 +308,7 @@ public sealed partial class ImageWriter : IDisposable
             throw new InvalidOperationException($"Image {_file} is complete.");
         }
 
-        if (content is ImageContent.BlockDevice or ImageContent.Directory && !_hasDisk)
+        if (content is ImageContent.BlockDevice or ImageContent.Directory && _disk is null)
         {
             throw new InvalidOperationException("An image of a disk begins with its disk.");
         }

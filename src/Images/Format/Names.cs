@@ -1,10 +1,14 @@
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace XenTwoLevelCkpt.Images.Format;
 
 /// <summary>Names in records: UTF-8 without control characters, and without what UTF-8 forbids.</summary>
-internal static class Names
+internal static partial class Names
 {
+    /// <summary>The longest disk name: leaves room for the UUID and the suffixes in a file name of 255 bytes.</summary>
+    internal const int MaxDiskName = 64;
+
     private static readonly UTF8Encoding Strict = new(false, throwOnInvalidBytes: true);
 
     internal static bool TryDecode(ReadOnlySpan<byte> bytes, out string name)
@@ -33,6 +37,26 @@ internal static class Names
             : bytes;
     }
 
+    /// <summary>True for a name that a file may hold.</summary>
+    internal static bool IsName(string name, int max = ImageFormat.MaxNameLength)
+    {
+        try
+        {
+            return name.Length > 0 && Strict.GetByteCount(name) <= max && !HasControls(name);
+        }
+        catch (EncoderFallbackException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>True for the names of disks, which become parts of file names.</summary>
+    internal static bool IsDisk(string name) => Disk().IsMatch(name);
+
+    /// <summary>True for an identity as layers and manifests have it: lower-case, with hyphens.</summary>
+    internal static bool TryParseId(string text, out Guid id) =>
+        Guid.TryParseExact(text, "D", out id) && id.ToString("D") == text;
+
     internal static void CheckLabel(string label)
     {
         ArgumentNullException.ThrowIfNull(label);
@@ -54,4 +78,7 @@ internal static class Names
 
         return false;
     }
+
+    [GeneratedRegex(@"\A[A-Za-z0-9_-]{1,64}\z", RegexOptions.ExplicitCapture, 1000)]
+    private static partial Regex Disk();
 }

@@ -15,7 +15,7 @@ internal sealed class RecordDecoder
     private byte[] _data = [];
     private string? _openBlob;
     private uint _nextPart;
-    private bool _hasDisk;
+    private DiskInfo? _disk;
     private long _dataUnits;
     private long _zeroUnits;
     private long _unpopulatedUnits;
@@ -55,7 +55,7 @@ internal sealed class RecordDecoder
             case RecordType.Blob when !_header.HasUnits:
                 DecodeBlob(payload, at, visitor);
                 break;
-            case RecordType.Disk when _header.NeedsDisk && (!_hasDisk || backwards):
+            case RecordType.Disk when _header.NeedsDisk && (_disk is null || backwards):
                 DecodeDisk(payload, at, visitor);
                 break;
             case RecordType.Runs or RecordType.Blob or RecordType.Disk:
@@ -92,6 +92,11 @@ internal sealed class RecordDecoder
 
         ReadOnlySpan<byte> table = p.Slice(ImageFormat.RunsPrefixSize, (int)count * ImageFormat.RunSize);
         long dataUnits = CheckRuns(table, at + ImageFormat.RunsPrefixSize);
+        if (dataUnits > ImageFormat.MaxData / _header.UnitSize)
+        {
+            throw Corrupt(at, $"{dataUnits} units of data in one record are not possible");
+        }
+
         int end = ImageFormat.RunsPrefixSize + table.Length;
         ReadOnlySpan<byte> data = Unpack(
             BinaryPrimitives.ReadUInt32LittleEndian(p[4..]), p[end..], dataUnits * _header.UnitSize, at + end);
@@ -105,6 +110,7 @@ internal sealed class RecordDecoder
                 case RunClass.Data:
                     int length = run.Count * _header.UnitSize;
                     position -= backwards ? length : 0;
+                    CheckTail(run, data.Slice(position, length), at + ImageFormat.RunsPrefixSize + entry);
                     visitor.OnData(run, data.Slice(position, length));
                     position += backwards ? 0 : length;
                     _dataUnits += run.Count;
@@ -136,15 +142,24 @@ internal sealed class RecordDecoder
                 throw Corrupt(at + entry, $"a run of {count} units from {first} is outside of the image's units");
             }
 
-            if (@class > (uint)RunClass.Unpopulated)
+            // Blocks of a device always exist.
+            if (@class > (uint)(_header.NeedsDisk ? RunClass.Zero : RunClass.Unpopulated))
             {
-                throw Corrupt(at + entry + 12, $"class {@class} of a run is not known");
+                throw Corrupt(at + entry + 12, $"class {@class} of a run is not possible here");
             }
 
             dataUnits += @class == (uint)RunClass.Data ? count : 0;
         }
 
         return dataUnits;
+    }
+
+    private void CheckTail(PfnRun run, ReadOnlySpan<byte> data, long at)
+    {
+        if (run.End == _header.UnitCount && _disk?.HasZeroTail(data, _header.UnitSize) == false)
+        {
+            throw Corrupt(at, "the last block is not zero behind the end of the device");
+        }
     }
 
     private static PfnRun ReadRun(ReadOnlySpan<byte> entry, out RunClass @class)
@@ -177,6 +192,11 @@ internal sealed class RecordDecoder
             throw Corrupt(at, $"there are more than {ImageFormat.MaxBlobs} blobs");
         }
 
+        if (_header.NeedsDisk && (!Names.TryParseId(name, out Guid layer) || layer == Guid.Empty))
+        {
+            throw Corrupt(at, $"a layer is not called {name}");
+        }
+
         if (_openBlob is null ? part != 0 || !_blobs.Add(name) : part != _nextPart || name != _openBlob)
         {
             throw Corrupt(at, $"part {part} of blob {name} has no place here");
@@ -195,14 +215,13 @@ internal sealed class RecordDecoder
 
     private void DecodeDisk(ReadOnlySpan<byte> payload, long at, ImageVisitor visitor)
     {
-        DiskInfo disk = DiskInfo.Decode(payload, _file, at);
-        if (disk.Problem(_header) is { } problem)
+        _disk = DiskInfo.Decode(payload, _file, at);
+        if (_disk.Problem(_header) is { } problem)
         {
             throw Corrupt(at, problem);
         }
 
-        _hasDisk = true;
-        visitor.OnDisk(disk);
+        visitor.OnDisk(_disk);
     }
 
     private ReadOnlySpan<byte> Unpack(uint encoding, ReadOnlySpan<byte> stored, long length, long at)
@@ -233,7 +252,7 @@ internal sealed class RecordDecoder
         Span<byte> data = _data.AsSpan(0, (int)length);
         try
         {
-            if (Lz4.Decompress(stored, data) == length)
+            if (Lz4Block.IsValid(stored, length) && Lz4.Decompress(stored, data) == length)
             {
                 return data;
             }
@@ -243,12 +262,12 @@ internal sealed class RecordDecoder
             throw new ImageCorruptException(_file, at, "a compressed block is damaged", e);
         }
 
-        throw Corrupt(at, "a compressed block holds less than belongs there");
+        throw Corrupt(at, "a compressed block breaks the rules of LZ4, or holds something else than belongs there");
     }
 
     private void RequireDisk(long start)
     {
-        if (_header.NeedsDisk && !_hasDisk)
+        if (_header.NeedsDisk && _disk is null)
         {
             throw Corrupt(start, "an image of a disk does not begin with its disk");
         }

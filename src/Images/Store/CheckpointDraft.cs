@@ -8,7 +8,8 @@ public sealed record PartSpec
     /// <summary>The domain's UUID.</summary>
     public required Guid DomainUuid { get; init; }
 
-    /// <summary>The toolstack's name for the domain; may be empty.</summary>
+    /// <summary>The toolstack's name for the domain; may be empty. A name of more than 255 bytes, or with control
+    /// characters, is left out of the manifest.</summary>
     public string DomainName { get; init; } = "";
 
     /// <summary>What the part holds.</summary>
@@ -49,11 +50,13 @@ public sealed class CheckpointDraft : IDisposable
     /// <summary>Opens an epoch.</summary>
     /// <param name="store">Receives the checkpoint.</param>
     /// <param name="node">The node's name.</param>
+    /// <exception cref="ArgumentException">The name cannot be stored.</exception>
     /// <exception cref="IOException">The store cannot be written.</exception>
     public CheckpointDraft(ICheckpointStore store, string node)
     {
         ArgumentNullException.ThrowIfNull(store);
         ArgumentNullException.ThrowIfNull(node);
+        _ = Names.Encode(node);
         _store = store;
         _node = node;
         Epoch = store.NextEpoch;
@@ -76,7 +79,7 @@ public sealed class CheckpointDraft : IDisposable
     {
         ArgumentNullException.ThrowIfNull(part);
         string disk = part.Disk?.Name ?? "";
-        if (part.Content is ImageContent.BlockDevice or ImageContent.Directory ? !PartNames.IsDisk(disk) : disk != "")
+        if (part.Content is ImageContent.BlockDevice or ImageContent.Directory ? !Names.IsDisk(disk) : disk != "")
         {
             throw new ArgumentException($"Disk name '{disk}' is not possible for {part.Content}.", nameof(part));
         }
@@ -165,7 +168,7 @@ public sealed class CheckpointDraft : IDisposable
                     .. parts.GroupBy(p => p.Spec.DomainUuid)
                         .OrderBy(g => g.Key)
                         .Select(g => new ManifestDomain(
-                            g.Key, g.First().Spec.DomainName, [.. g.Select(p => p.Part)])),
+                            g.Key, NameOf(g.First().Spec), [.. g.Select(p => p.Part)])),
                 ],
             };
             _transaction.Commit(manifest);
@@ -186,6 +189,9 @@ public sealed class CheckpointDraft : IDisposable
 
     private static ImageWriterOptions DefaultsFor(ImageContent content) =>
         content is ImageContent.Registers or ImageContent.Channels ? ImageWriterOptions.Small : new();
+
+    // A checkpoint does not fail for what somebody called a domain.
+    private static string NameOf(PartSpec part) => Names.IsName(part.DomainName) ? part.DomainName : "";
 
     // The parent stays in the store while the draft is open.
     private void TakeParent(PartSpec part)

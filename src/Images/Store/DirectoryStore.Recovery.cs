@@ -35,6 +35,8 @@ public sealed partial class DirectoryStore
     private void Load(bool recover)
     {
         var found = new List<CheckpointManifest>();
+        var problems = new List<Finding>();
+        ulong highest = 0;
         foreach (string folder in Directory.GetDirectories(Root).Order(StringComparer.Ordinal))
         {
             string name = Path.GetFileName(folder);
@@ -56,8 +58,8 @@ public sealed partial class DirectoryStore
                 continue;
             }
 
-            _highest = Math.Max(_highest, epoch);
-            if (TryRead(folder, epoch) is { } manifest)
+            highest = Math.Max(highest, epoch);
+            if (TryRead(folder, epoch, problems) is { } manifest)
             {
                 found.Add(manifest);
                 if (recover)
@@ -67,10 +69,25 @@ public sealed partial class DirectoryStore
             }
         }
 
-        _checkpoints = [.. found.OrderBy(m => m.Epoch)];
+        RefuseTwins(found, problems);
+        lock (_lock)
+        {
+            _highest = Math.Max(_highest, highest);
+            _checkpoints = [.. found.OrderBy(m => m.Epoch)];
+            _problems = problems;
+        }
     }
 
-    private CheckpointManifest? TryRead(string folder, ulong epoch)
+    // Which of two checkpoints with one identity is meant by what builds upon it cannot be known.
+    private void RefuseTwins(List<CheckpointManifest> found, List<Finding> problems)
+    {
+        var twins = found.GroupBy(m => m.Id).Where(g => g.Count() > 1).SelectMany(g => g).ToList();
+        problems.AddRange(twins.Select(m => new Finding(
+            PathOf(m.Epoch, ManifestFile.Name), 0, $"checkpoint {m.Id} is in the store more than once")));
+        _ = found.RemoveAll(twins.Contains);
+    }
+
+    private static CheckpointManifest? TryRead(string folder, ulong epoch, List<Finding> problems)
     {
         string path = Path.Combine(folder, ManifestFile.Name);
         try
@@ -80,14 +97,19 @@ public sealed partial class DirectoryStore
                 ? manifest
                 : throw new ImageCorruptException(path, 0, $"the manifest is that of epoch {manifest.Epoch}");
         }
+        catch (ImageException) when (!Directory.Exists(folder))
+        {
+            // Removed by a writer meanwhile.
+            return null;
+        }
         catch (ImageException e)
         {
-            _problems.Add(new Finding(path, e.Offset, e.Problem));
+            problems.Add(new Finding(path, e.Offset, e.Problem));
             return null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            _problems.Add(new Finding(path, 0, e.Message.TrimEnd('.')));
+            problems.Add(new Finding(path, 0, e.Message.TrimEnd('.')));
             return null;
         }
     }

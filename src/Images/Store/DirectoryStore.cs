@@ -22,8 +22,8 @@ public sealed partial class DirectoryStore : ICheckpointStore
 
     private readonly Lock _lock = new();
     private readonly FileStream? _lockFile;
-    private readonly List<Finding> _problems = [];
     private readonly List<string> _recovered = [];
+    private IReadOnlyList<Finding> _problems = [];
 
     // Epochs that are being written or rewritten, and the checkpoints that they build upon.
     private readonly HashSet<ulong> _open = [];
@@ -114,7 +114,8 @@ public sealed partial class DirectoryStore : ICheckpointStore
 
     /// <summary>Opens a store for reading, beside a writer or without one. Changes nothing.</summary>
     /// <param name="root">The store's directory.</param>
-    /// <remarks>Sees the checkpoints of this moment; a writer may remove them meanwhile.</remarks>
+    /// <remarks>Sees the checkpoints of this moment, until <see cref="Refresh"/>; a writer may remove them meanwhile.
+    /// </remarks>
     /// <exception cref="IOException">The directory cannot be read.</exception>
     public static DirectoryStore OpenReadOnly(string root)
     {
@@ -122,6 +123,16 @@ public sealed partial class DirectoryStore : ICheckpointStore
         var store = new DirectoryStore(Path.GetFullPath(root), null);
         store.Load(recover: false);
         return store;
+    }
+
+    /// <inheritdoc/>
+    public void Refresh()
+    {
+        // Of a store that is open for writing, this process knows all.
+        if (_lockFile is null)
+        {
+            Load(recover: false);
+        }
     }
 
     /// <inheritdoc/>

@@ -164,7 +164,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             throw new ArgumentException("The manifest belongs to another checkpoint.", nameof(manifest));
         }
 
-        if (ManifestFile.Problem(manifest) is { } problem)
+        if (ManifestReader.Problem(manifest) is { } problem)
         {
             throw new ArgumentException($"The manifest is not possible: {problem}.", nameof(manifest));
         }

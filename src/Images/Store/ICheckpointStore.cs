@@ -16,6 +16,13 @@ public interface ICheckpointStore : IDisposable
     /// <summary>An epoch number that is higher than all in the store.</summary>
     ulong NextEpoch { get; }
 
+    /// <summary>Reads again which checkpoints there are, where another process may have changed them. Somebody whose
+    /// file is gone calls it and tries again.</summary>
+    /// <exception cref="IOException">The store cannot be read.</exception>
+    void Refresh()
+    {
+    }
+
     /// <summary>How a file is called in messages.</summary>
     /// <param name="epoch">The checkpoint's epoch.</param>
     /// <param name="file">The file's name, from the manifest.</param>

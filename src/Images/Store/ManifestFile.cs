@@ -1,8 +1,8 @@
 using System.Buffers;
-using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using XenTwoLevelCkpt.Images.Format;
 
 namespace XenTwoLevelCkpt.Images.Store;
@@ -21,7 +21,7 @@ internal static class ManifestFile
     /// <summary>Bytes of the last member and the closing brace.</summary>
     internal const int TailLength = 78;
 
-    private const string TimeFormat = "yyyy-MM-dd'T'HH:mm:ss.ffffff'Z'";
+    internal const string TimeFormat = "yyyy-MM-dd'T'HH:mm:ss.ffffff'Z'";
 
     internal static byte[] Encode(CheckpointManifest manifest)
     {
@@ -47,10 +47,16 @@ internal static class ManifestFile
             throw new ImageCorruptException(file, Math.Max(body, 0), "the manifest does not match its checksum");
         }
 
+        // The JSON reader looks at the text of those members only that somebody asks for.
+        if (!Utf8.IsValid(bytes.Span))
+        {
+            throw new ImageCorruptException(file, 0, "the manifest is not UTF-8");
+        }
+
         try
         {
             using var json = JsonDocument.Parse(bytes, new JsonDocumentOptions { AllowDuplicateProperties = false });
-            return Read(json.RootElement, file);
+            return ManifestReader.Read(json.RootElement, file);
         }
         catch (Exception e) when (
             e is JsonException or KeyNotFoundException or FormatException or InvalidOperationException)
@@ -105,99 +111,8 @@ internal static class ManifestFile
         json.WriteEndObject();
     }
 
-    private static CheckpointManifest Read(JsonElement root, string file)
-    {
-        if (Text(root, "format") != Format)
-        {
-            throw new FormatException("it has another format");
-        }
-
-        int version = root.GetProperty("version").GetInt32();
-        if (version != Version)
-        {
-            throw new ImageUnsupportedException(
-                file, 0, $"the manifest is of version {version}, this software reads {Version}");
-        }
-
-        var manifest = new CheckpointManifest
-        {
-            Id = root.GetProperty("id").GetGuid(),
-            Epoch = root.GetProperty("epoch").GetUInt64(),
-            Closing = new CheckpointClosing(
-                root.GetProperty("index").GetUInt64(),
-                DateTimeOffset.ParseExact(
-                    Text(root, "captured"), TimeFormat, null,
-                    DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal),
-                Text(root, "label")),
-            Node = Text(root, "node"),
-            Domains = [.. root.GetProperty("domains").EnumerateArray().Select(ReadDomain)],
-        };
-        return Problem(manifest) is { } problem ? throw new FormatException(problem) : manifest;
-    }
-
-    private static ManifestDomain ReadDomain(JsonElement domain) => new(
-        domain.GetProperty("uuid").GetGuid(),
-        Text(domain, "name"),
-        [.. domain.GetProperty("parts").EnumerateArray().Select(ReadPart)]);
-
-    private static ManifestPart ReadPart(JsonElement part)
-    {
-        bool full = Text(part, "kind") switch
-        {
-            "full" => true,
-            "increment" => false,
-            string kind => throw new FormatException($"kind {kind} is not known"),
-        };
-        return new ManifestPart(
-            Enum.GetValues<ImageContent>().FirstOrDefault(c => NameOf(c) == Text(part, "content")),
-            Text(part, "name"),
-            full ? Guid.Empty : part.GetProperty("parent").GetGuid(),
-            Text(part, "file"),
-            part.GetProperty("length").GetInt64(),
-            Text(part, "sha256"));
-    }
-
-    /// <summary>What no manifest may say, or null.</summary>
-    internal static string? Problem(CheckpointManifest manifest)
-    {
-        var files = new HashSet<string>(StringComparer.Ordinal);
-        var parts = new HashSet<(Guid, ImageContent, string)>();
-        if (manifest.Id == Guid.Empty)
-        {
-            return "the checkpoint id is zero";
-        }
-
-        foreach (ManifestDomain domain in manifest.Domains)
-        {
-            foreach (ManifestPart part in domain.Parts)
-            {
-                bool disk = part.Content is ImageContent.BlockDevice or ImageContent.Directory;
-                if (!Enum.IsDefined(part.Content) || (disk ? !PartNames.IsDisk(part.Name) : part.Name.Length > 0))
-                {
-                    return $"the content or name of part {part.Name} is not possible";
-                }
-
-                // Names from a manifest become paths.
-                if (!PartNames.IsImage(part.File) || !files.Add(part.File))
-                {
-                    return $"file name {part.File} is not possible, or given twice";
-                }
-
-                if (part.Length < 0 || part.Sha256.Length != 64 || part.ParentId == manifest.Id
-                    || !parts.Add((domain.Uuid, part.Content, part.Name)))
-                {
-                    return $"the entry of file {part.File} is not possible";
-                }
-            }
-        }
-
-        return null;
-    }
-
-    private static string Text(JsonElement element, string property) =>
-        element.GetProperty(property).GetString() ?? throw new FormatException($"{property} is null");
-
-    private static string NameOf(ImageContent content) => content switch
+    /// <summary>How a manifest calls a content.</summary>
+    internal static string NameOf(ImageContent content) => content switch
     {
         ImageContent.Registers => "registers",
         ImageContent.Memory => "memory",

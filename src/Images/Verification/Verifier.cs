@@ -27,23 +27,23 @@ public static class Verifier
     {
         ArgumentNullException.ThrowIfNull(store);
         var findings = new List<Finding>(store.Problems);
-        var units = new Dictionary<(Guid, Guid, ImageContent, string), int>();
+        var seen = new Dictionary<(Guid, Guid, ImageContent, string), Seen>();
         IReadOnlyList<CheckpointManifest> checkpoints = store.Checkpoints;
         foreach (CheckpointManifest manifest in checkpoints)
         {
             foreach ((ManifestDomain domain, ManifestPart part) in PartsOf(manifest))
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                if (VerifyPart(store, manifest, domain.Uuid, part, findings) is { } header)
+                if (VerifyPart(store, manifest, domain.Uuid, part, findings) is { } image)
                 {
-                    units[(manifest.Id, domain.Uuid, part.Content, part.Name)] = header.UnitSize;
+                    seen[(manifest.Id, domain.Uuid, part.Content, part.Name)] = image;
                 }
             }
         }
 
         foreach (CheckpointManifest manifest in checkpoints)
         {
-            VerifyLinks(store, checkpoints, manifest, units, findings);
+            VerifyLinks(store, checkpoints, manifest, seen, findings);
         }
 
         return findings;
@@ -61,15 +61,22 @@ public static class Verifier
     {
         var findings = new List<Finding>();
         int? unitSize = null;
+        var layers = new HashSet<string>(StringComparer.Ordinal);
         foreach ((CheckpointManifest manifest, ManifestPart part) in
             Chain.Resolve(store, checkpoint, domain, content, name))
         {
-            if (VerifyPart(store, manifest, domain, part, findings) is not { } header)
+            if (VerifyPart(store, manifest, domain, part, findings) is not { } image)
             {
                 continue;
             }
 
-            if (header.UnitSize != (unitSize ??= header.UnitSize))
+            if (image.Layers.Any(l => !layers.Add(l)))
+            {
+                findings.Add(new Finding(
+                    store.PathOf(manifest.Epoch, part.File), 0, "an image above holds one of its layers already"));
+            }
+
+            if (image.UnitSize != (unitSize ??= image.UnitSize))
             {
                 findings.Add(new Finding(
                     store.PathOf(manifest.Epoch, part.File), 88, "the unit differs from that of the images above"));
@@ -82,7 +89,7 @@ public static class Verifier
     private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> PartsOf(CheckpointManifest manifest) =>
         manifest.Domains.SelectMany(d => d.Parts.Select(p => (d, p)));
 
-    private static ImageHeader? VerifyPart(
+    private static Seen? VerifyPart(
         ICheckpointStore store, CheckpointManifest manifest, Guid domain, ManifestPart part, List<Finding> findings)
     {
         string path = store.PathOf(manifest.Epoch, part.File);
@@ -97,7 +104,8 @@ public static class Verifier
                     $"the file has {length} bytes, the manifest says {part.Length}"));
             }
 
-            (ImageHeader? header, ImageTrailer? trailer, DiskInfo? disk) = Read(stream, path, findings);
+            (ImageHeader? header, ImageTrailer? trailer, DiskVisitor visitor) = Read(stream, path, findings);
+            DiskInfo? disk = visitor.Disk;
             if (header is not null && Expectation.Problem(header, manifest, domain, part) is { } problem)
             {
                 findings.Add(new Finding(path, 0, problem));
@@ -119,7 +127,7 @@ public static class Verifier
                 findings.Add(new Finding(path, 0, "the file does not match the SHA-256 in the manifest"));
             }
 
-            return header;
+            return header is null ? null : new Seen(header.UnitSize, header.NeedsDisk ? [.. visitor.Names] : []);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -133,7 +141,7 @@ public static class Verifier
         return null;
     }
 
-    private static (ImageHeader? Header, ImageTrailer? Trailer, DiskInfo? Disk) Read(
+    private static (ImageHeader? Header, ImageTrailer? Trailer, DiskVisitor Visitor) Read(
         Stream stream, string file, List<Finding> findings)
     {
         ImageReader? reader = null;
@@ -157,19 +165,14 @@ public static class Verifier
             }
         }
 
-        return (reader?.Header, reader?.Trailer, visitor.Disk);
+        return (reader?.Header, reader?.Trailer, visitor);
     }
 
     private static void VerifyLinks(
         ICheckpointStore store, IReadOnlyList<CheckpointManifest> checkpoints, CheckpointManifest manifest,
-        Dictionary<(Guid, Guid, ImageContent, string), int> units, List<Finding> findings)
+        Dictionary<(Guid, Guid, ImageContent, string), Seen> seen, List<Finding> findings)
     {
         string path = store.PathOf(manifest.Epoch, ManifestFile.Name);
-        if (checkpoints.Count(m => m.Id == manifest.Id) > 1)
-        {
-            findings.Add(new Finding(path, 0, $"checkpoint {manifest.Id} is in the store more than once"));
-        }
-
         foreach ((ManifestDomain domain, ManifestPart part) in PartsOf(manifest))
         {
             if (part.Kind == ImageKind.Full)
@@ -187,13 +190,28 @@ public static class Verifier
             {
                 findings.Add(new Finding(path, 0, $"{part.File} builds upon a checkpoint that is not older"));
             }
-            else if (units.TryGetValue((manifest.Id, domain.Uuid, part.Content, part.Name), out int mine)
-                && units.TryGetValue((parent.Id, domain.Uuid, part.Content, part.Name), out int theirs)
-                && mine != theirs)
+            else if (seen.TryGetValue((manifest.Id, domain.Uuid, part.Content, part.Name), out Seen? mine)
+                && seen.TryGetValue((parent.Id, domain.Uuid, part.Content, part.Name), out Seen? theirs))
             {
-                findings.Add(new Finding(
-                    store.PathOf(manifest.Epoch, part.File), 88, "the unit differs from that of its parent"));
+                string file = store.PathOf(manifest.Epoch, part.File);
+                if (mine.UnitSize != theirs.UnitSize)
+                {
+                    findings.Add(new Finding(file, 88, "the unit differs from that of its parent"));
+                }
+
+                // Checkpoints come by their epochs, so that of the parent this is known already.
+                mine.Layers.UnionWith(theirs.Layers);
+                if (mine.Layers.Count < mine.Count + theirs.Layers.Count)
+                {
+                    findings.Add(new Finding(file, 0, "it holds a layer that an image below holds already"));
+                }
             }
         }
+    }
+
+    // Layers are at first those of the image, later those of all its chain.
+    private sealed record Seen(int UnitSize, HashSet<string> Layers)
+    {
+        internal int Count { get; } = Layers.Count;
     }
 }

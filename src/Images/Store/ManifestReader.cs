@@ -1,0 +1,154 @@
+using System.Globalization;
+using System.Text.Json;
+using XenTwoLevelCkpt.Images.Format;
+
+namespace XenTwoLevelCkpt.Images.Store;
+
+/// <summary>The members of a manifest. What is wrong with one is a <see cref="FormatException"/>.</summary>
+internal static class ManifestReader
+{
+    /// <summary>Reads the members of a manifest.</summary>
+    /// <exception cref="FormatException">They are not those of one.</exception>
+    /// <exception cref="ImageUnsupportedException">It is of a later version.</exception>
+    internal static CheckpointManifest Read(JsonElement root, string file)
+    {
+        if (Text(root, "format") != ManifestFile.Format)
+        {
+            throw new FormatException("it has another format");
+        }
+
+        ulong version = Number(root, "version");
+        if (version != ManifestFile.Version)
+        {
+            throw new ImageUnsupportedException(
+                file, 0, $"the manifest is of version {version}, this software reads {ManifestFile.Version}");
+        }
+
+        var manifest = new CheckpointManifest
+        {
+            Id = Id(root, "id"),
+            Epoch = Number(root, "epoch"),
+            Closing = new CheckpointClosing(
+                Number(root, "index"),
+                DateTimeOffset.ParseExact(
+                    Text(root, "captured"), ManifestFile.TimeFormat, null,
+                    DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal),
+                Text(root, "label")),
+            Node = Text(root, "node"),
+            Domains = [.. root.GetProperty("domains").EnumerateArray().Select(ReadDomain)],
+        };
+        return Problem(manifest) is { } problem ? throw new FormatException(problem) : manifest;
+    }
+
+    /// <summary>What no manifest may say, or null.</summary>
+    internal static string? Problem(CheckpointManifest manifest)
+    {
+        string label = manifest.Closing.Label;
+        if (manifest.Id == Guid.Empty || manifest.Closing.Captured < DateTimeOffset.UnixEpoch)
+        {
+            return "the checkpoint id is zero, or the time before 1970";
+        }
+
+        if (!Names.IsName(manifest.Node) || (label.Length > 0 && !Names.IsName(label, ImageFormat.MaxLabelLength)))
+        {
+            return "the node's name or the label is not possible";
+        }
+
+        var domains = new HashSet<Guid>();
+        foreach (ManifestDomain domain in manifest.Domains)
+        {
+            if (domain.Uuid == Guid.Empty || !domains.Add(domain.Uuid)
+                || (domain.Name.Length > 0 && !Names.IsName(domain.Name)))
+            {
+                return $"domain {domain.Uuid} is there twice, or it or its name is not possible";
+            }
+
+            if (Problem(manifest.Id, domain) is { } problem)
+            {
+                return problem;
+            }
+        }
+
+        return null;
+    }
+
+    private static string? Problem(Guid checkpoint, ManifestDomain domain)
+    {
+        var parts = new HashSet<(ImageContent, string)>();
+        foreach (ManifestPart part in domain.Parts)
+        {
+            bool disk = part.Content is ImageContent.BlockDevice or ImageContent.Directory;
+            if (!Enum.IsDefined(part.Content) || (disk ? !Names.IsDisk(part.Name) : part.Name.Length > 0))
+            {
+                return $"the content or name of part {part.Name} is not possible";
+            }
+
+            // A block device and a directory are not both called the same.
+            if (!parts.Add((disk ? ImageContent.BlockDevice : part.Content, part.Name)))
+            {
+                return $"part {ManifestFile.NameOf(part.Content)} {part.Name} of domain {domain.Uuid} is there twice";
+            }
+
+            // Names from a manifest become paths. As they are made of what is unique, none comes twice.
+            if (!PartNames.IsFor(part.File, domain.Uuid, part.Content, part.Name))
+            {
+                return $"file name {part.File} is not possible for its part";
+            }
+
+            if (part.Length < 0 || part.Sha256.Length != 64 || !part.Sha256.All(char.IsAsciiHexDigitLower)
+                || part.ParentId == checkpoint
+                || (part.Kind == ImageKind.Increment && part.Content is ImageContent.Registers or ImageContent.Channels))
+            {
+                return $"the entry of file {part.File} is not possible";
+            }
+        }
+
+        return null;
+    }
+
+    private static ManifestDomain ReadDomain(JsonElement domain) => new(
+        Id(domain, "uuid"),
+        Text(domain, "name"),
+        [.. domain.GetProperty("parts").EnumerateArray().Select(ReadPart)]);
+
+    private static ManifestPart ReadPart(JsonElement part)
+    {
+        ulong length = Number(part, "length");
+        return new ManifestPart(
+            Enum.GetValues<ImageContent>().FirstOrDefault(c => ManifestFile.NameOf(c) == Text(part, "content")),
+            Text(part, "name"),
+            Parent(part),
+            Text(part, "file"),
+            length <= long.MaxValue ? (long)length : throw new FormatException("a file is too long"),
+            Text(part, "sha256"));
+    }
+
+    // Zero stands for a full image.
+    private static Guid Parent(JsonElement part)
+    {
+        string kind = Text(part, "kind");
+        if (kind == "full")
+        {
+            return part.TryGetProperty("parent", out _)
+                ? throw new FormatException("a full image has a parent")
+                : Guid.Empty;
+        }
+
+        Guid parent = kind == "increment" ? Id(part, "parent") : throw new FormatException($"kind {kind} is not known");
+        return parent != Guid.Empty ? parent : throw new FormatException("an increment has the parent zero");
+    }
+
+    private static string Text(JsonElement element, string member) =>
+        element.GetProperty(member).GetString() ?? throw new FormatException($"{member} is null");
+
+    // By digits alone: no sign, point or exponent, which JSON would allow.
+    private static ulong Number(JsonElement element, string member) =>
+        ulong.TryParse(
+            element.GetProperty(member).GetRawText(), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
+            ? number
+            : throw new FormatException($"{member} is no number of 64 bits");
+
+    private static Guid Id(JsonElement element, string member) => Names.TryParseId(Text(element, member), out Guid id)
+        ? id
+        : throw new FormatException($"{member} is no UUID in lower case with hyphens");
+}
