@@ -187,8 +187,10 @@ public sealed class DeviceMapper : IDisposable
     // dev is a dev_t as new_encode_dev makes it: minor bits 0-7 and 20-31, major bits 8-19.
     internal static int MinorOf(ulong dev) => (int)((dev & 0xff) | ((dev >> 12) & 0xfff00));
 
+    internal static int MajorOf(ulong dev) => (int)((dev >> 8) & 0xfff);
+
     private static DmDeviceInfo Info(in DmIoctl head) => new(
-        MinorOf(head.dev), head.open_count, (head.flags & DmIoctlH.DM_SUSPEND_FLAG) != 0,
+        MajorOf(head.dev), MinorOf(head.dev), head.open_count, (head.flags & DmIoctlH.DM_SUSPEND_FLAG) != 0,
         (head.flags & DmIoctlH.DM_ACTIVE_PRESENT_FLAG) != 0);
 
     private static string Text(ReadOnlySpan<byte> bytes)

@@ -10,15 +10,19 @@ namespace XenTwoLevelCkpt.NativeInterop.Devices;
 public sealed record DmTarget(long Start, long Length, string Type, string Parameters);
 
 /// <summary>What device-mapper knows of a device.</summary>
+/// <param name="Major">Its major number, which all devices of device-mapper share.</param>
 /// <param name="Minor">Its minor number: the device is <c>/dev/dm-MINOR</c>.</param>
 /// <param name="OpenCount">Who has it open: programs, mounts, domains, other devices upon it.</param>
 /// <param name="IsSuspended">It holds back all reads and writes.</param>
 /// <param name="HasTable">It has a live table.</param>
 [StructLayout(LayoutKind.Auto)]
-public readonly record struct DmDeviceInfo(int Minor, int OpenCount, bool IsSuspended, bool HasTable)
+public readonly record struct DmDeviceInfo(int Major, int Minor, int OpenCount, bool IsSuspended, bool HasTable)
 {
     /// <summary>The device node that the kernel makes by itself, with or without udev.</summary>
     public string Node => $"/dev/dm-{Minor}";
+
+    /// <summary>The device as tables name it, and as the kernel names it there.</summary>
+    public string Number => $"{Major}:{Minor}";
 }
 
 /// <summary>A request to device-mapper failed.</summary>
@@ -35,6 +39,9 @@ public sealed class DeviceMapperException : IOException
 
     /// <summary>The device is open, or a device of this name exists already (EBUSY).</summary>
     public bool IsBusy => Errno == Libc.Errno.EBUSY;
+
+    /// <summary>A thin pool has no thin device of this id (ENODATA).</summary>
+    public bool IsNoSuchThin => Errno == Libc.Errno.ENODATA;
 
     private static string Hint(int errno) => errno switch
     {

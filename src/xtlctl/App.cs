@@ -19,6 +19,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
 
         var root = new RootCommand("Checkpoints of virtual machines on Xen.") { domains, DirtyCommand(json) };
+        root.Add(DiskCommand.Make(output, error));
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
