@@ -129,7 +129,7 @@ public sealed class ThinDisk : ICheckpointedDisk
             using SafeFileHandle device = VolumeData.OpenToRead(node);
             if (since == Guid.Empty)
             {
-                VolumeData.Add(writer, device, record.Length, (0, record.Length), null);
+                WriteAll(writer, device, record);
             }
             else
             {
@@ -195,6 +195,21 @@ public sealed class ThinDisk : ICheckpointedDisk
     public void Dispose()
     {
         // Volumes outlive their guests, and device-mapper is the caller's.
+    }
+
+    // What has no blocks is zeros, and is not read: volumes are longer than what they hold.
+    private void WriteAll(ImageWriter writer, SafeFileHandle device, VolumeRecord record)
+    {
+        long blockSize = _registry.Read().Pool(record.Pool).BlockSize, done = 0;
+        foreach (ThinRange range in _pool.Mapped(_thinId))
+        {
+            (long Start, long End) bytes = (range.Begin * blockSize, (range.Begin + range.Length) * blockSize);
+            VolumeData.AddZeros(writer, record.Length, (done, bytes.Start));
+            VolumeData.Add(writer, device, record.Length, bytes, null);
+            done = bytes.End;
+        }
+
+        VolumeData.AddZeros(writer, record.Length, (done, record.Length));
     }
 
     private void WriteChanges(ImageWriter writer, SafeFileHandle device, VolumeRecord record)

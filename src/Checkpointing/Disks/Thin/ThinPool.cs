@@ -92,6 +92,27 @@ public sealed class ThinPool(DeviceMapper mapper, DiskRegistry registry, string 
             output => ThinDelta.Parse(output, older, newer, record.BlockSectors)));
     }
 
+    /// <summary>Asks for the ranges of a snapshot that have blocks at all: what differs from an empty thin device. Starts
+    /// a process.</summary>
+    internal IReadOnlyList<ThinRange> Mapped(int id)
+    {
+        int empty = 0;
+        _ = registry.Update(s =>
+        {
+            empty = s.NextThinId(name);
+            return s.With(s.Pool(name) with { LastThinId = empty }).Discarding(name, empty);
+        });
+        try
+        {
+            CreateThin(empty);
+            return Delta(empty, id);
+        }
+        finally
+        {
+            Purge();
+        }
+    }
+
     /// <summary>Activates a thin device under a name.</summary>
     /// <returns>Its node.</returns>
     internal string Activate(string device, int id, long length, bool readOnly)

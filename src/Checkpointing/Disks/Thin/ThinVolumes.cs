@@ -139,12 +139,11 @@ public sealed partial class ThinVolumes(DeviceMapper mapper, DiskRegistry regist
                         + "and try again.");
                 }
 
+                mapper.LoadTable(volume.Device, [wanted]);
                 if (info.HasTable)
                 {
                     mapper.Suspend(volume.Device);
                 }
-
-                mapper.LoadTable(volume.Device, [wanted]);
             }
 
             // Also where the table is right: a process that ended while it took a snapshot left the device suspended.
