@@ -1,3 +1,4 @@
+using System.Text.Json;
 using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.NativeInterop.Devices;
@@ -54,6 +55,12 @@ public sealed class XenDiskProvider(DeviceMapper mapper, DiskRegistry registry) 
             }
         }
 
+        // What a guest writes into a directory of Dom0 lies beside its disks, and no snapshot of a volume has it.
+        if (!memoryOnly && Shares(configuration).FirstOrDefault() is { } share)
+        {
+            throw new DiskNotCoveredException(configuration.Name, share);
+        }
+
         return covered;
     }
 
@@ -70,6 +77,21 @@ public sealed class XenDiskProvider(DeviceMapper mapper, DiskRegistry registry) 
             throw new HypervisorException(
                 $"The configuration of domain {configuration.Name} makes no sense: {e.Message}", e);
         }
+    }
+
+    // libxl's p9s: directories that a guest mounts by 9pfs. The configuration was parsed strictly before.
+    private static List<string> Shares(DomainConfiguration configuration)
+    {
+        using var document = JsonDocument.Parse(configuration.Toolstack);
+        return document.RootElement.TryGetProperty("p9s", out JsonElement shares)
+            && shares.ValueKind == JsonValueKind.Array
+                ? [.. shares.EnumerateArray().Select(s => $"{Text(s, "tag")} (9pfs, {Text(s, "path")})")]
+                : [];
+
+        static string Text(JsonElement share, string name) =>
+            share.ValueKind == JsonValueKind.Object && share.TryGetProperty(name, out JsonElement value)
+                ? value.ToString()
+                : "?";
     }
 
     /// <summary>The name of the volume that a path is the device of, whether this host has it or not; or null.</summary>

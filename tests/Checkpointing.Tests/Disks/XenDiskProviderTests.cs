@@ -50,6 +50,21 @@ public sealed class XenDiskProviderTests
     }
 
     [Fact]
+    public void A_shared_directory_is_refused_by_its_name()
+    {
+        DomainConfiguration shared = With(Disk("xvda", Ours));
+        shared = shared with
+        {
+            Toolstack = shared.Toolstack.Replace(
+                "\"disks\"", "\"p9s\":[{\"tag\":\"home\",\"path\":\"/srv/home\"}],\"disks\"", StringComparison.Ordinal),
+        };
+        DiskNotCoveredException e = Assert.Throws<DiskNotCoveredException>(
+            () => XenDiskProvider.Cover(shared, State, memoryOnly: false));
+        Assert.Contains("home (9pfs, /srv/home)", e.Message, StringComparison.Ordinal);
+        _ = Assert.Single(XenDiskProvider.Cover(shared, State, memoryOnly: true));
+    }
+
+    [Fact]
     public void A_domain_without_disks_needs_none() =>
         Assert.Empty(XenDiskProvider.Cover(With(), DiskState.Empty, memoryOnly: false));
 
