@@ -21,7 +21,8 @@ internal static class DeviceLinks
             }
         }
 
-        if (File.ResolveLinkTarget(link, returnFinalTarget: true) is { } target && target.FullName != node)
+        string target = $"../{Path.GetFileName(node)}";
+        if (new FileInfo(link).LinkTarget is { } old && old != target)
         {
             // Of an earlier device of this name, and without udev nobody else removes it.
             File.Delete(link);
@@ -29,17 +30,17 @@ internal static class DeviceLinks
 
         if (!File.Exists(link))
         {
-            _ = File.CreateSymbolicLink(link, $"../{Path.GetFileName(node)}");
+            _ = File.CreateSymbolicLink(link, target);
         }
     }
 
     /// <summary>Removes the link to a device that is gone, where udev has not.</summary>
     internal static void Remove(string device)
     {
-        var link = new FileInfo($"/dev/mapper/{device}");
-        if (link.LinkTarget is not null && link.ResolveLinkTarget(returnFinalTarget: true)?.Exists != true)
+        string link = $"/dev/mapper/{device}";
+        if (new FileInfo(link).LinkTarget is not null && !File.Exists(link))
         {
-            link.Delete();
+            File.Delete(link);
         }
     }
 }

@@ -61,7 +61,11 @@ public sealed partial class ThinVolumes
         }
         catch
         {
-            _ = registry.Update(s => s.Without(s.Pool(name)));
+            Release(state.Pool(name));
+
+            // Blank before, and the kernel may have begun a pool there: nothing is lost, and another attempt can be made.
+            using SafeFileHandle device = VolumeData.OpenToWrite(metadata);
+            RandomAccess.Write(device, new byte[BlankLength], 0);
             throw;
         }
     }
@@ -78,11 +82,7 @@ public sealed partial class ThinVolumes
             throw new DiskException($"Pool {name} has volumes. 'xtlctl disk remove' removes them.");
         }
 
-        new ThinPool(mapper, registry, name).Deactivate(pool.Device);
-        DeviceLinks.Remove(pool.Device);
-        LoopDevice.Detach(pool.Data);
-        LoopDevice.Detach(pool.Metadata);
-        _ = registry.Update(s => s.Without(s.Pool(name)));
+        Release(pool);
     }
 
     /// <summary>Activates all pools and volumes, for instance after the host was booted, and lets those go on that were
@@ -115,6 +115,15 @@ public sealed partial class ThinVolumes
                 problems.Add($"{what}: {e.Message}");
             }
         }
+    }
+
+    private void Release(PoolRecord pool)
+    {
+        new ThinPool(mapper, registry, pool.Name).Deactivate(pool.Device);
+        DeviceLinks.Remove(pool.Device);
+        LoopDevice.Detach(pool.Data);
+        LoopDevice.Detach(pool.Metadata);
+        _ = registry.Update(s => s.Without(pool));
     }
 
     private void ActivatePool(PoolRecord pool)
