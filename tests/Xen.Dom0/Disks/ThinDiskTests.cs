@@ -183,7 +183,7 @@ public sealed class ThinDiskTests
         using var node = new ThinNode(Length);
         using ThinDisk disk = node.OpenDisk();
         node.Write(0, 64);
-        var times = new List<double>();
+        var times = new List<double>(8);
         for (int i = 0; i < 8; i++)
         {
             disk.Prepare(Guid.NewGuid());

@@ -37,10 +37,11 @@ internal static class DeviceLinks
     /// <summary>Removes the link to a device that is gone, where udev has not.</summary>
     internal static void Remove(string device)
     {
-        string link = $"/dev/mapper/{device}";
-        if (new FileInfo(link).LinkTarget is not null && !File.Exists(link))
+        // File.Exists says yes to a link that leads nowhere.
+        var link = new FileInfo($"/dev/mapper/{device}");
+        if (link.LinkTarget is not null && link.ResolveLinkTarget(returnFinalTarget: true)?.Exists != true)
         {
-            File.Delete(link);
+            link.Delete();
         }
     }
 }
