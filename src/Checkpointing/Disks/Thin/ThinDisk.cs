@@ -24,6 +24,7 @@ public sealed class ThinDisk : ICheckpointedDisk
     private Guid _checkpoint;
     private int _thinId;
     private bool _sealed;
+    private bool _suspended;
 
     /// <summary>Opens a disk.</summary>
     /// <param name="mapper">Device-mapper; stays the caller's.</param>
@@ -95,15 +96,17 @@ public sealed class ThinDisk : ICheckpointedDisk
             throw new InvalidOperationException("The disk was not prepared.");
         }
 
-        _suspend.Send();
+        _suspended = true;
         try
         {
+            _suspend.Send();
             _snapshot!.Send();
             _sealed = true;
         }
         finally
         {
             _resume!.Send();
+            _suspended = false;
         }
     }
 
@@ -176,6 +179,13 @@ public sealed class ThinDisk : ICheckpointedDisk
         _sealed = false;
         try
         {
+            if (_suspended)
+            {
+                // The resumption failed in the window. A guest whose disk hangs is worse than one more attempt.
+                _resume!.Send();
+                _suspended = false;
+            }
+
             _ = _registry.Update(s =>
             {
                 VolumeRecord volume = s.Volume(_volume);

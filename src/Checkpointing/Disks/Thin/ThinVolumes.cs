@@ -222,7 +222,8 @@ public sealed partial class ThinVolumes(DeviceMapper mapper, DiskRegistry regist
         [{ } one] => one,
         [] => throw new DiskException("There is no pool. 'xtlctl disk pool create' makes one."),
         _ => throw new DiskException(
-            $"There are several pools; name one with '--pool': {string.Join(", ", state.Pools.Select(p => p.Name))}."),
+            $"There are several pools: {string.Join(", ", state.Pools.Select(p => p.Name))}. 'xtlctl disk create NAME --size "
+            + "SIZE --pool POOL' makes a volume in one of them."),
     };
 
     // What a domain's backend holds open does not show as claimed, but in sysfs.
