@@ -31,6 +31,7 @@ internal static class Errno
     [CConstant] internal const int EPIPE = 32;
     [CConstant] internal const int ENOSYS = 38;
     [CConstant] internal const int ENOBUFS = 105;
+    [CConstant] internal const int ENODATA = 61;
     [CConstant] internal const int EOPNOTSUPP = 95;
     [CConstant] internal const int ECONNREFUSED = 111;
     [CConstant] internal const int EDQUOT = 122;
@@ -62,6 +63,7 @@ internal static class Errno
         EPIPE => nameof(EPIPE),
         ENOSYS => nameof(ENOSYS),
         ENOBUFS => nameof(ENOBUFS),
+        ENODATA => nameof(ENODATA),
         EOPNOTSUPP => nameof(EOPNOTSUPP),
         ECONNREFUSED => nameof(ECONNREFUSED),
         EDQUOT => nameof(EDQUOT),

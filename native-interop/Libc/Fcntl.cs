@@ -8,6 +8,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Libc;
 internal static partial class Fcntl
 {
     [CConstant] internal const int O_RDONLY = 0;
+    [CConstant] internal const int O_EXCL = 0x80;
     [CConstant] internal const int O_DIRECTORY = 0x10000;
     [CConstant] internal const int O_CLOEXEC = 0x80000;
 

@@ -1,10 +1,12 @@
 using System.CommandLine;
+using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Control.Checkpoints;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Devices;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -24,7 +26,13 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
 
         var root = new RootCommand("Checkpoints of virtual machines on Xen.") { domains, DirtyCommand(json) };
-        new CheckpointCommands(openHypervisor, json, output, error).AddTo(root);
+new CheckpointCommands(openHypervisor, json, output, error)
+        {
+            Disks = (_, _, places) => new XenDiskProvider(DeviceMapper.Open, new DiskRegistry(places.State)),
+            DiskRestorer = (store, places) =>
+                new XenDiskRestorer(DeviceMapper.Open(), new DiskRegistry(places.State), store),
+        }.AddTo(root);
+        root.Add(DiskCommand.Make(output, error));
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {

@@ -24,7 +24,8 @@ internal sealed class RestoreCommand(
         List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
         IReadOnlyList<IDomain> restored = await ProgressDisplay.RunAsync("restoring", p => Task.Run(
             () => new Restorer(store).Restore(
-                hypervisor, manifest, wanted, newName, disks(store, places), p, cancellationToken),
+                hypervisor, manifest, wanted, newName, HasDisks(manifest) ? disks(store, places) : null, p,
+                cancellationToken),
             cancellationToken)).ConfigureAwait(false);
         if (json)
         {
@@ -128,6 +129,9 @@ internal sealed class RestoreCommand(
 
         return result.Problems.Count == 0 ? ExitCodes.Ok : ExitCodes.Damaged;
     }
+
+    private static bool HasDisks(CheckpointManifest manifest) =>
+        manifest.Domains.Any(d => d.Parts.Any(p => p.Content == ImageContent.BlockDevice));
 
     private static ManifestDomain FindDomain(CheckpointManifest manifest, string text) =>
         manifest.Domains.FirstOrDefault(d => d.Name == text || $"{d.Uuid}" == text)

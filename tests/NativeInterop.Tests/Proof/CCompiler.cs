@@ -6,7 +6,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Tests.Proof;
 /// <summary>The system's C compiler and the headers to prove bindings against.</summary>
 internal static class CCompiler
 {
-    private const string Packages = "Install the packages libxen-dev, gcc, libc6-dev and liblz4-dev.";
+    private const string Packages = "Install the packages libxen-dev, gcc, libc6-dev, linux-libc-dev and liblz4-dev.";
 
     /// <summary>Xen's headers of another release than the installed one, or null.</summary>
     internal static string? HeaderRoot { get; } = Environment.GetEnvironmentVariable("XTL_HEADERS");

@@ -1,0 +1,9 @@
+namespace XenTwoLevelCkpt.NativeInterop.Headers;
+
+/// <summary><c>linux/fs.h</c>: requests to block devices.</summary>
+[CHeader("linux/fs.h")]
+internal static class LinuxFs
+{
+    /// <summary>Stores the device's length in bytes as a u64.</summary>
+    [CConstant] internal const uint BLKGETSIZE64 = 0x80081272;
+}

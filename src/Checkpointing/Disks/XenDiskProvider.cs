@@ -1,0 +1,132 @@
+using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.NativeInterop.Devices;
+using XenTwoLevelCkpt.XlStream;
+
+namespace XenTwoLevelCkpt.Checkpointing.Disks;
+
+/// <summary>Finds the disks of Xen's domains by their configuration: those on volumes of this host are part of
+/// checkpoints.</summary>
+/// <param name="openMapper">Opens device-mapper; called once, for the first domain that has a disk on a volume.</param>
+/// <param name="registry">The host's record of its disks.</param>
+public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry registry) : IDiskProvider
+{
+    private readonly Lazy<DeviceMapper> _mapper = new(openMapper);
+
+    /// <summary>Creates a provider over an open device-mapper.</summary>
+    /// <param name="mapper">Device-mapper; stays the caller's.</param>
+    /// <param name="registry">The host's record of its disks.</param>
+    public XenDiskProvider(DeviceMapper mapper, DiskRegistry registry)
+        : this(() => mapper, registry)
+    {
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="HypervisorException">The configuration makes no sense, or the record of disks is damaged.
+    /// </exception>
+    public IReadOnlyList<ICheckpointedDisk> Open(IDomain domain, DomainConfiguration configuration, bool memoryOnly)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        var disks = new List<ICheckpointedDisk>();
+        foreach ((XlDisk disk, VolumeRecord volume) in Cover(configuration, registry.Read(), memoryOnly))
+        {
+            DeviceMapper mapper = _mapper.Value;
+            if (mapper.Find(volume.Device) is { IsSuspended: true })
+            {
+                // By a checkpoint whose process ended: a store has one writer, and that is this process.
+                mapper.Resume(volume.Device);
+            }
+
+            disks.Add(new ThinDisk(mapper, registry, volume.Name, disk.Vdev));
+        }
+
+        return disks;
+    }
+
+    /// <summary>Finds the volumes behind a domain's writable disks.</summary>
+    /// <param name="configuration">The domain's configuration.</param>
+    /// <param name="state">The host's disks.</param>
+    /// <param name="memoryOnly">Leaves disks out that are on none.</param>
+    /// <exception cref="DiskNotCoveredException">A disk is on none.</exception>
+    internal static IReadOnlyList<(XlDisk Disk, VolumeRecord Volume)> Cover(
+        DomainConfiguration configuration, DiskState state, bool memoryOnly)
+    {
+        var covered = new List<(XlDisk, VolumeRecord)>();
+        foreach (XlDisk disk in WritableDisks(configuration))
+        {
+            if (VolumeOf(disk, state) is { } volume)
+            {
+                covered.Add((disk, volume));
+            }
+            else if (!memoryOnly)
+            {
+                throw new DiskNotCoveredException(
+                    configuration.Name, $"{disk.Vdev} ({disk.PdevPath}{Obstacle(disk, state)})");
+            }
+        }
+
+        // What a guest writes into a directory of Dom0 lies beside its disks, and no snapshot of a volume has it.
+        if (!memoryOnly && Shares(configuration).FirstOrDefault() is { } share)
+        {
+            throw new DiskNotCoveredException(configuration.Name, share);
+        }
+
+        return covered;
+    }
+
+    /// <summary>The disks that a guest can change.</summary>
+    internal static IEnumerable<XlDisk> WritableDisks(DomainConfiguration configuration)
+    {
+        try
+        {
+            return XlConfig.Describe(configuration.Toolstack).Disks
+                .Where(d => d is { IsWritable: true, IsCdrom: false, PdevPath: not null });
+        }
+        catch (ArgumentException e)
+        {
+            throw new HypervisorException(
+                $"The configuration of domain {configuration.Name} makes no sense: {e.Message}", e);
+        }
+    }
+
+    // libxl's p9s: directories that a guest mounts by 9pfs. The configuration was parsed strictly before.
+    private static List<string> Shares(DomainConfiguration configuration)
+    {
+        using var document = JsonDocument.Parse(configuration.Toolstack);
+        return document.RootElement.TryGetProperty("p9s", out JsonElement shares)
+            && shares.ValueKind == JsonValueKind.Array
+                ? [.. shares.EnumerateArray().Select(s => $"{Text(s, "tag")} (9pfs, {Text(s, "path")})")]
+                : [];
+
+        static string Text(JsonElement share, string name) =>
+            share.ValueKind == JsonValueKind.Object && share.TryGetProperty(name, out JsonElement value)
+                ? value.ToString()
+                : "?";
+    }
+
+    /// <summary>The name of the volume that a path is the device of, whether this host has it or not; or null.</summary>
+    internal static string? VolumeName(string path)
+    {
+        const string Prefix = $"/dev/mapper/{VolumeRecord.DevicePrefix}";
+        return path.StartsWith(Prefix, StringComparison.Ordinal) && path.Length > Prefix.Length
+            ? path[Prefix.Length..]
+            : null;
+    }
+
+    // With another backend than blkback, or in another domain, data may be in a cache that no snapshot sees.
+    private static VolumeRecord? VolumeOf(XlDisk disk, DiskState state) =>
+        Obstacle(disk, state).Length == 0 && VolumeName(disk.PdevPath!) is { } name
+            ? state.Volumes.FirstOrDefault(v => v.Name == name)
+            : null;
+
+    private static string Obstacle(XlDisk disk, DiskState state) => disk switch
+    {
+        _ when VolumeName(disk.PdevPath!) is not { } name || state.Volumes.All(v => v.Name != name) => "",
+        { Backend: not ("phy" or "unknown") } => $", served by {disk.Backend} instead of phy",
+        { BackendDomid: not 0 } or { BackendDomname: not null } => ", served by a driver domain",
+        { Format: not ("raw" or "unknown") } => $", with an image of format {disk.Format} on it",
+        { Script: not null } => $", attached by script {disk.Script}",
+        _ => "",
+    };
+}

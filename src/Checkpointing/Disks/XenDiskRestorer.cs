@@ -1,0 +1,97 @@
+using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Devices;
+using XenTwoLevelCkpt.XlStream;
+
+namespace XenTwoLevelCkpt.Checkpointing.Disks;
+
+/// <summary>Puts the volumes of Xen's domains to the state that a checkpoint has of them.</summary>
+/// <param name="mapper">Device-mapper; stays the caller's.</param>
+/// <param name="registry">The host's record of its disks.</param>
+/// <param name="store">Where the images are.</param>
+/// <remarks>Thread-safe for different domains. The first checkpoint after a restore has full images of disks: what
+/// increments had built upon belongs to the state that was put aside.</remarks>
+public sealed class XenDiskRestorer(DeviceMapper mapper, DiskRegistry registry, ICheckpointStore store) : IDiskRestorer
+{
+    private readonly Dictionary<Guid, List<string>> _put = [];
+    private readonly ThinVolumes _volumes = new(mapper, registry);
+
+    /// <inheritdoc/>
+    public void Put(CheckpointManifest checkpoint, ManifestDomain domain)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        ArgumentNullException.ThrowIfNull(domain);
+        var done = new List<string>();
+        lock (_put)
+        {
+            _put[domain.Uuid] = done;
+        }
+
+        List<ManifestPart> parts = [.. domain.Parts.Where(p => p.Content == ImageContent.BlockDevice)];
+        if (parts.Count == 0)
+        {
+            return;
+        }
+
+        SavedState state = new Restorer(store).ReadState(checkpoint.Id, domain.Uuid);
+        try
+        {
+            foreach (ManifestPart part in parts)
+            {
+                using Chain chain = Chain.Open(
+                    store, checkpoint.Id, domain.Uuid, ImageContent.BlockDevice, part.Name);
+                string volume = VolumeFor(state.Configuration, domain, part.Name);
+                _volumes.Put(volume, chain, checkpoint.Id);
+                done.Add(volume);
+            }
+        }
+        catch (Exception e) when (e is IOException or ImageException or ChainBrokenException)
+        {
+            Undo(domain);
+            throw new HypervisorException(
+                $"The disks of domain {domain.Name} could not be put to checkpoint {checkpoint.Id}: {e.Message}", e);
+        }
+        catch
+        {
+            Undo(domain);
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Attached(CheckpointManifest checkpoint, ManifestDomain domain, IDomain restored)
+    {
+        // The toolstack attached the volumes when it made the domain.
+    }
+
+    /// <inheritdoc/>
+    public void Undo(ManifestDomain domain)
+    {
+        ArgumentNullException.ThrowIfNull(domain);
+        List<string>? done;
+        lock (_put)
+        {
+            _ = _put.Remove(domain.Uuid, out done);
+        }
+
+        for (int i = (done?.Count ?? 0) - 1; i >= 0; i--)
+        {
+            _volumes.TakeBack(done![i]);
+        }
+    }
+
+    private static string VolumeFor(DomainConfiguration configuration, ManifestDomain domain, string vdev)
+    {
+        XlDisk? disk = XenDiskProvider.WritableDisks(configuration).FirstOrDefault(d => d.Vdev == vdev);
+        return disk?.PdevPath is { } path && XenDiskProvider.VolumeName(path) is { } name
+            ? name
+            : throw new DiskException(
+                $"The checkpoint has disk {vdev} of domain {domain.Name}, and the domain's configuration names no volume "
+                + "for it.");
+    }
+}

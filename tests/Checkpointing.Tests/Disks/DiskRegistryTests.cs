@@ -1,0 +1,106 @@
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks;
+
+public sealed class DiskRegistryTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("xtl-disks-").FullName;
+
+    internal static PoolRecord Pool { get; } = new("p", "/dev/a", "/dev/b", 128, 0, []);
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void What_is_written_is_read()
+    {
+        var registry = new DiskRegistry(_folder);
+        Assert.Empty(registry.Read().Pools);
+        var checkpoint = Guid.NewGuid();
+        var volume = new VolumeRecord(
+            "v", "p", 3, 1 << 26, new SealedRecord(checkpoint, 4), 5, 6,
+            [new KeptRecord(7, 1 << 26, new DateTimeOffset(2026, 3, 4, 5, 6, 7, TimeSpan.Zero), checkpoint)]);
+        DiskState written = registry.Update(s => s.With(Pool with { Unwanted = [9] }).With(volume));
+        DiskState read = new DiskRegistry(_folder).Read();
+        Assert.Equivalent(written, read, strict: true);
+        Assert.Equal(["/dev/mapper/xtl-v"], read.Volumes.Select(v => v.Path));
+        Assert.Equal([3, 4, 5, 6, 7], read.Volumes[0].ThinIds);
+        Assert.Equal(
+            UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(registry.Path));
+    }
+
+    [Fact]
+    public void A_change_that_fails_changes_nothing()
+    {
+        var registry = new DiskRegistry(_folder);
+        _ = registry.Update(s => s.With(Pool));
+        byte[] before = File.ReadAllBytes(registry.Path);
+        _ = Assert.Throws<DiskException>(() => registry.Update(s => s.With(s.Volume("none"))));
+        Assert.Equal(before, File.ReadAllBytes(registry.Path));
+    }
+
+    [Fact]
+    public void A_process_that_ended_while_it_wrote_has_changed_nothing()
+    {
+        var registry = new DiskRegistry(_folder);
+        _ = registry.Update(s => s.With(Pool));
+        byte[] whole = File.ReadAllBytes(registry.Path);
+
+        // All that a process killed before the rename leaves: some beginning of the temporary file.
+        for (int length = 0; length < whole.Length; length += 7)
+        {
+            File.WriteAllBytes(registry.Path + ".tmp", whole[..length]);
+            Assert.Equal("p", Assert.Single(new DiskRegistry(_folder).Read().Pools).Name);
+        }
+
+        _ = registry.Update(s => s.With(Pool with { LastThinId = 8 }));
+        Assert.Equal(8, registry.Read().Pools[0].LastThinId);
+        Assert.False(File.Exists(registry.Path + ".tmp"));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("{")]
+    [InlineData("{}")]
+    [InlineData("null")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":2,\"disks\":{\"pools\":[],\"volumes\":[]}}")]
+    [InlineData("{\"format\":\"other\",\"version\":1,\"disks\":{\"pools\":[],\"volumes\":[]}}")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":1,\"disks\":{\"pools\":[]}}")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":1,\"disks\":{\"pools\":[],\"volumes\":[],\"more\":1}}")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":1,\"disks\":{\"pools\":null,\"volumes\":[]}}")]
+    public void A_file_that_makes_no_sense_is_left_as_it_is(string text)
+    {
+        var registry = new DiskRegistry(_folder);
+        File.WriteAllText(registry.Path, text);
+        DiskException e = Assert.Throws<DiskException>(() => registry.Update(s => s.With(Pool)));
+        Assert.Contains(registry.Path, e.Message, StringComparison.Ordinal);
+        Assert.Equal(text, File.ReadAllText(registry.Path));
+    }
+
+    [Fact]
+    public async Task Changes_of_several_at_once_are_all_there()
+    {
+        _ = new DiskRegistry(_folder).Update(s => s.With(Pool));
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(worker => Task.Run(() =>
+        {
+            var registry = new DiskRegistry(_folder);
+            for (int i = 0; i < 10; i++)
+            {
+                _ = registry.Update(s => s.With(s.Pool("p") with { LastThinId = s.Pool("p").LastThinId + 1 }));
+            }
+        })));
+        Assert.Equal(40, new DiskRegistry(_folder).Read().Pools[0].LastThinId);
+    }
+
+    [Fact]
+    public void A_thin_id_in_use_is_not_given_again()
+    {
+        var volume = new VolumeRecord("v", "p", 1, 4096, new SealedRecord(Guid.NewGuid(), 2), 3, 4,
+            [new KeptRecord(5, 4096, DateTimeOffset.UnixEpoch, Guid.NewGuid())]);
+        DiskState state = DiskState.Empty.With(Pool with { Unwanted = [6] }).With(volume);
+        Assert.Equal(7, state.NextThinId("p"));
+        Assert.Equal(0, state.With(Pool with { LastThinId = PoolRecord.MaxThinId }).NextThinId("p"));
+        Assert.Equal(
+            7, state.With(Pool with { LastThinId = PoolRecord.MaxThinId, Unwanted = [0, 6] }).NextThinId("p"));
+    }
+}
