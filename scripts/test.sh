@@ -58,6 +58,8 @@ host_tests() {
 
 lab() { "$REPO/dev" lab "$@"; }
 
+DISK_TESTS=XenTwoLevelCkpt.Dom0Tests.Disks
+
 # on_xen NAME CMD...: tallies CMD, and does so again, at most three times, where it failed and the emulator lost a guest
 # meanwhile: a defect of the emulator that docs/lab.md describes. A failure without that sign counts at once.
 on_xen() {
@@ -81,7 +83,14 @@ conformance() {
     lab guest 1 create conformance-pvh --disk 16 stepper.pages=1024 stepper.write=64 stepper.period=50 || return
     lab guest 1 create conformance-pv --type pv stepper.pages=1024 stepper.write=64 stepper.period=50 || return
     lab exec 1 -- env XTL_PVH_GUEST=conformance-pvh XTL_PV_GUEST=conformance-pv \
-        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor "$@" "${filter[@]}"
+        dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor -namespace- "$DISK_TESTS" "$@" "${filter[@]}"
+}
+
+# disks: dm-thin volumes, and a guest on one. They make what they need.
+disks() {
+    local guest
+    for guest in $(lab guest 1 list); do lab guest 1 destroy "$guest"; done
+    lab exec 1 -- dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor -namespace "$DISK_TESTS" "${filter[@]}"
 }
 
 # fresh_lab SUITE: one node without a past.
@@ -100,6 +109,7 @@ xen_tests() {
     on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${filter[@]}"
     fresh_lab bookworm
     on_xen "Xen.Dom0 (Xen 4.17)" conformance
+    on_xen "disks in Dom0" disks
     fresh_lab trixie
     # Debian builds its Xen 4.20 without shadow paging, which log-dirty mode of PV guests needs (EOPNOTSUPP).
     on_xen "Xen.Dom0 (Xen 4.20)" conformance -class- XenTwoLevelCkpt.Dom0Tests.PvDirtyLog
