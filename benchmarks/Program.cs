@@ -1,8 +1,8 @@
-using XenTwoLevelCkpt.Benchmarks.Node;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
+using XenTwoLevelCkpt.Benchmarks.Node;
 
 // Those of the node print ratios of their own runs; the others are BenchmarkDotNet's.
 const string Folder = "artifacts/bench";

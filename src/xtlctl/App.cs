@@ -26,7 +26,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
 
         var root = new RootCommand("Checkpoints of virtual machines on Xen.") { domains, DirtyCommand(json) };
-new CheckpointCommands(openHypervisor, json, output, error)
+        new CheckpointCommands(openHypervisor, json, output, error)
         {
             Disks = (_, _, places) => new XenDiskProvider(DeviceMapper.Open, new DiskRegistry(places.State)),
             DiskRestorer = (store, places) =>

@@ -38,11 +38,15 @@ internal static class DiskCommand
         var name = new Argument<string>("POOL") { Description = "The pool's name." };
         var data = new Option<string>("--data")
         {
-            Description = "Block device or file for the data.", HelpName = "PATH", Required = true,
+            Description = "Block device or file for the data.",
+            HelpName = "PATH",
+            Required = true,
         };
         var metadata = new Option<string>("--metadata")
         {
-            Description = "Block device or file for the metadata.", HelpName = "PATH", Required = true,
+            Description = "Block device or file for the metadata.",
+            HelpName = "PATH",
+            Required = true,
         };
         Option<long> size = SizeOption("--size", "Make files that are missing: so much data, and metadata to go with it.");
         Option<long> block = SizeOption("--block", "The pool's block, a multiple of 64K (default 64K).");
@@ -84,7 +88,8 @@ internal static class DiskCommand
         Option<string?> pool = PoolOption();
         var from = new Option<string>("--from")
         {
-            Description = "A block device, or a file with a raw image; its domain has to be off.", HelpName = "PATH",
+            Description = "A block device, or a file with a raw image; its domain has to be off.",
+            HelpName = "PATH",
             Required = true,
         };
         var command = new Command(
@@ -164,12 +169,15 @@ internal static class DiskCommand
 
     private static Option<string?> PoolOption() => new("--pool")
     {
-        Description = "The pool, where there are several.", HelpName = "POOL",
+        Description = "The pool, where there are several.",
+        HelpName = "POOL",
     };
 
     private static Option<long> SizeOption(string name, string description) => new(name)
     {
-        Description = description, HelpName = "64M", CustomParser = Sizes.Parse,
+        Description = description,
+        HelpName = "64M",
+        CustomParser = Sizes.Parse,
     };
 
     private sealed class Runner(TextWriter output, TextWriter error)
