@@ -17,7 +17,7 @@ public sealed partial class DomainsTests
                 Assert.Equal([.. theirs.Select(d => d with { State = "" })], ours.Select(d => d with { State = "" }));
                 return ours.SequenceEqual(theirs) ? ours : null;
             },
-            "a moment at which xtlctl and xl agree on the states of all domains", limitSeconds: 60);
+            "a moment at which xtlctl and xl agree on the states of all domains", limitSeconds: 300);
     }
 
     [Fact]
