@@ -22,17 +22,24 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
     internal async Task<int> RunAsync(string[] args)
     {
         var json = new Option<bool>("--json") { Description = "Print JSON." };
+        var state = new Option<string>("--state")
+        {
+            Description = "The directory for this host's own state.",
+            HelpName = "DIR",
+            DefaultValueFactory = _ => Places.DefaultState,
+            Recursive = true,
+        };
         var domains = new Command("domains", "List the domains of this host.") { json };
         domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
 
-        var root = new RootCommand("Checkpoints of virtual machines on Xen.") { domains, DirtyCommand(json) };
-        new CheckpointCommands(openHypervisor, json, output, error)
+        var root = new RootCommand("Checkpoints of virtual machines on Xen.") { state, domains, DirtyCommand(json) };
+        new CheckpointCommands(openHypervisor, state, json, output, error)
         {
             Disks = (_, _, places) => new XenDiskProvider(DeviceMapper.Open, new DiskRegistry(places.State)),
             DiskRestorer = (store, places) =>
                 new XenDiskRestorer(DeviceMapper.Open(), new DiskRegistry(places.State), store),
         }.AddTo(root);
-        root.Add(DiskCommand.Make(output, error));
+        root.Add(DiskCommand.Make(state, output, error));
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -63,13 +70,14 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
             return ExitCodes.Interrupted;
         }
         catch (Exception e) when (e is CheckpointNotFoundException or CheckpointFailedException or IOException
-            or ImageException or InvalidDataException or ChainBrokenException or ArgumentException)
+            or ImageException or InvalidDataException or ChainBrokenException or ArgumentException
+            or UnauthorizedAccessException)
         {
             await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
             return e switch
             {
                 CheckpointNotFoundException or DirectoryNotFoundException => ExitCodes.NotFound,
-                StoreLockedException => ExitCodes.Busy,
+                StoreLockedException or StateLockedException => ExitCodes.Busy,
                 ImageException or InvalidDataException or ChainBrokenException => ExitCodes.Damaged,
                 CheckpointFailedException { InnerException: DirtyLogBusyException } => ExitCodes.Busy,
                 _ => ExitCodes.Failure,
@@ -86,7 +94,6 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
                 _ => ExitCodes.Failure,
             };
         }
-
     }
 
     private Command DirtyCommand(Option<bool> json)

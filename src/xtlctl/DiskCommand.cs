@@ -10,25 +10,16 @@ namespace XenTwoLevelCkpt.Control;
 /// <summary><c>xtlctl disk</c>: disks whose states checkpoints can hold.</summary>
 internal static class DiskCommand
 {
-    private const string DefaultState = "/var/lib/xtlckpt/state";
-
-    private static readonly Option<string> State = new("--state")
-    {
-        Description = "The state directory of this host.",
-        HelpName = "DIR",
-        Recursive = true,
-        DefaultValueFactory = _ => DefaultState,
-    };
-
     /// <summary>Makes the command.</summary>
+    /// <param name="state">The option that names the state directory.</param>
     /// <param name="output">Receives results.</param>
     /// <param name="error">Receives messages.</param>
-    internal static Command Make(TextWriter output, TextWriter error)
+    internal static Command Make(Option<string> state, TextWriter output, TextWriter error)
     {
-        var runner = new Runner(output, error);
+        var runner = new Runner(state, output, error);
         return new Command("disk", "Disks on dm-thin volumes, which checkpoints can hold.")
         {
-            State, PoolCommand(runner), Create(runner), Adopt(runner), List(runner), Remove(runner), Revert(runner),
+            PoolCommand(runner), Create(runner), Adopt(runner), List(runner), Remove(runner), Revert(runner),
             Activate(runner),
         };
     }
@@ -180,20 +171,20 @@ internal static class DiskCommand
         CustomParser = Sizes.Parse,
     };
 
-    private sealed class Runner(TextWriter output, TextWriter error)
+    private sealed class Runner(Option<string> state, TextWriter output, TextWriter error)
     {
         internal void Set(Command command, Action<ThinVolumes, ParseResult, TextWriter> action) =>
             command.SetAction(result => Run(() =>
             {
                 using DeviceMapper mapper = DeviceMapper.Open();
-                action(new ThinVolumes(mapper, new DiskRegistry(result.GetRequiredValue(State))), result, output);
+                action(new ThinVolumes(mapper, new DiskRegistry(result.GetRequiredValue(state))), result, output);
             }));
 
         internal void SetList(Command command, Action<DiskList, ParseResult, TextWriter> action) =>
             command.SetAction(result => Run(() =>
             {
                 using DeviceMapper mapper = DeviceMapper.Open();
-                action(new DiskList(mapper, new DiskRegistry(result.GetRequiredValue(State))), result, output);
+                action(new DiskList(mapper, new DiskRegistry(result.GetRequiredValue(state))), result, output);
             }));
 
         private int Run(Action action)

@@ -224,6 +224,53 @@ public class NodeCheckpointTests
     }
 
     [Fact]
+    public async Task A_domain_that_cannot_be_resumed_is_tried_again_by_the_next_checkpoint()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        guest.Arm(ModelFault.ResumeFailure);
+        CheckpointFailedException failure =
+            await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
+        Assert.Contains("could not be resumed", failure.Message, StringComparison.Ordinal);
+        Assert.Single(node.Hypervisor.ListDomains(), d => d.ShutdownReason == ShutdownReason.Suspend);
+
+        CheckpointReport next = await node.CheckpointAsync(2);
+        node.AssertNoneSuspended();
+        node.RestoreAndCompare(next.Id);
+    }
+
+    [Fact]
+    public async Task A_domain_that_cannot_be_resumed_stays_in_the_record_when_the_process_ends()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        guest.Arm(ModelFault.ResumeFailure, persistent: true);
+        await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(1));
+        await node.Node.DisposeAsync();
+        Assert.Single(node.Hypervisor.ListDomains(), d => d.ShutdownReason == ShutdownReason.Suspend);
+
+        guest.Disarm(ModelFault.ResumeFailure);
+        string done = Assert.Single(IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor));
+        Assert.Contains("was left suspended", done, StringComparison.Ordinal);
+        node.AssertNoneSuspended();
+    }
+
+    [Fact]
+    public async Task A_second_process_with_the_same_state_is_refused_and_undoes_nothing()
+    {
+        await using var node = new ModelNode(Small);
+        node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        Assert.Throws<StateLockedException>(() => IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor));
+        Assert.Throws<StateLockedException>(
+            () => new NodeCheckpointer(node.Hypervisor, node.Store, node.Disks, node.Options));
+        node.Hypervisor.Advance(3);
+        Assert.Null((await node.CheckpointAsync(2)).Domains[0].FullBecause);
+    }
+
+    [Fact]
     public async Task A_checkpoint_names_its_label_index_and_measurements()
     {
         await using var node = new ModelNode(Small);

@@ -24,8 +24,7 @@ public sealed class CheckpointTests : IAsyncLifetime
     {
         Array.ForEach(Others, o => _lab.Exec(1, "xl", "pause", o));
         _lab.Do("guest", "1", "create", Name, "stepper.pages=1024", "stepper.write=64", "stepper.period=100");
-        _ = await Lab.WaitForAsync(
-            () => Step.Parse(_lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
+        await _lab.StepBeyondAsync(1, Name, 10);
     }
 
     public ValueTask DisposeAsync()
@@ -76,9 +75,7 @@ public sealed class CheckpointTests : IAsyncLifetime
             _ = await output;
             _ = await error;
             long step = Step.Parse(_lab.Log(1, Name))[^1].Number;
-            await Lab.WaitForAsync(
-                () => Step.Parse(_lab.Log(1, Name)).LastOrDefault(s => s.Number > step + 5),
-                "the guest to go on after the kill", limitSeconds: 60);
+            await _lab.StepBeyondAsync(1, Name, step + 5);
             await Lab.WaitForAsync(
                 () => _lab.TryExec(1, "pgrep", "-f", "[x]tlctl guard").ExitCode == 1 ? "" : null, "the guardian to end");
             Assert.False(DirtyTests.LogDirtyIsOn());

@@ -13,15 +13,24 @@ public sealed class DirtyTests
         Lab lab = Lab.Shared;
 
         // A buffer of many times what is written between two samples: hardly a page is written twice in one of them.
+        // Long samples: what the guest's kernel writes by itself is the same few pages in each of them.
         lab.Do(
-            "guest", "1", "create", Name, "stepper.pages=8192", "stepper.write=128", "stepper.period=100");
+            "guest", "1", "create", Name, "stepper.pages=4096", "stepper.write=512", "stepper.period=500");
         try
         {
-            Step before = await Lab.WaitForAsync(
-                () => Step.Parse(lab.Log(1, Name)).LastOrDefault(s => s.Number >= 10), $"{Name} to pass step 10");
-            // Samples longer than a step: what the guest's kernel writes by itself is the same pages in each of them.
-            JsonElement report = lab.ExecJson(1, "xtlctl", "dirty", Name, "--for", "30s", "--every", "500ms", "--json");
+            await lab.StepBeyondAsync(1, Name, 10);
+            using var measurement = lab.Start(
+                "exec", "1", "--", "xtlctl", "dirty", Name, "--for", "45s", "--every", "1s", "--json");
+            Task<string> output = measurement.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+            Task<string> error = measurement.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+            // Counted from the log's first moment: the guest is slower while xtlctl starts.
+            await Lab.WaitForAsync(() => LogDirtyIsOn() ? "" : null, "log-dirty mode to be on", limitSeconds: 120);
+            Step before = Step.Parse(lab.Log(1, Name))[^1];
+            await measurement.WaitForExitAsync(TestContext.Current.CancellationToken);
             Step after = Step.Parse(lab.Log(1, Name))[^1];
+            Assert.True(measurement.ExitCode == 0, await error);
+            using var document = JsonDocument.Parse(await output);
+            JsonElement report = document.RootElement;
 
             double written = (after.Pages - before.Pages) * 1000.0 / (after.Milliseconds - before.Milliseconds);
             double seen = report.GetProperty("pagesPerSecond").GetDouble();

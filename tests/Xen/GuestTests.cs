@@ -11,19 +11,19 @@ public sealed class GuestTests
         lab.Do("guest", "1", "create", Name, "--disk", "8", "stepper.pages=256", "stepper.write=32");
         try
         {
-            await StepsBeyondAsync(Name, 10);
+            await lab.StepBeyondAsync(1, Name, 10);
 
             // Saved and gone: memory and disk stay of one moment.
             lab.Exec(1, "xl", "save", Name, "/var/tmp/judge.save");
             long saved = Step.Parse(lab.Log(1, Name))[^1].Number;
             lab.Exec(1, "xl", "restore", "/var/tmp/judge.save");
-            await StepsBeyondAsync(Name, saved + 10);
+            await lab.StepBeyondAsync(1, Name, saved + 10);
             Step.AssertWhole(lab.Log(1, Name));
 
             // Saved and going on: the disk is of a later moment when memory comes back.
             lab.Exec(1, "xl", "save", "-c", Name, "/var/tmp/judge.save");
             long later = Step.Parse(lab.Log(1, Name))[^1].Number;
-            await StepsBeyondAsync(Name, later + 10);
+            await lab.StepBeyondAsync(1, Name, later + 10);
             Step.AssertWhole(lab.Log(1, Name));
             lab.Exec(1, "xl", "destroy", Name);
             lab.Exec(1, "xl", "restore", "/var/tmp/judge.save");
@@ -49,7 +49,4 @@ public sealed class GuestTests
         Assert.All(common, n => Assert.Equal(pvh[n], pv[n]));
         Assert.Equal(pvh.Count, pvh.Values.Distinct().Count());
     }
-
-    private static Task<Step> StepsBeyondAsync(string guest, long number) => Lab.WaitForAsync(
-        () => Step.Parse(Lab.Shared.Log(1, guest)).LastOrDefault(s => s.Number > number), $"{guest} to pass step {number}");
 }

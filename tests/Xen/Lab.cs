@@ -64,6 +64,16 @@ internal sealed class Lab(string name)
     /// <summary>What a guest has printed so far.</summary>
     internal string[] Log(int node, string guest) => Do("guest", $"{node}", "log", guest).Split('\n');
 
+    /// <summary>Waits until a stepper has passed a step. One that broke or ended fails the test at once.</summary>
+    internal Task<Step> StepBeyondAsync(int node, string guest, long number) => WaitForAsync(
+        () =>
+        {
+            string[] log = Log(node, guest);
+            Step.AssertWhole(log);
+            return Step.Parse(log).LastOrDefault(s => s.Number > number);
+        },
+        $"{guest} to pass step {number}");
+
     /// <summary>Waits until a condition holds; the limit is there to end a test that hangs, not to measure.</summary>
     internal static async Task<T> WaitForAsync<T>(Func<T?> condition, string what, int limitSeconds = 300)
         where T : class

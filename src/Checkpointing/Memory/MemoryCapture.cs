@@ -85,6 +85,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     /// <param name="full">The image has to hold all pages, not only those that change from now on.</param>
     public void BeginEpoch(ImageWriter writer, bool full)
     {
+        _domain.EndCapture();
         _writer = writer;
         _collected = false;
         _cache.Clear();

@@ -8,29 +8,43 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 /// The record of what a node's checkpoints have done to domains and not yet undone: whose dirty logs are on, and which
 /// domains may be suspended. On disk before either happens.
 /// </summary>
-public sealed class IntentFile
+/// <remarks>Whoever writes it or acts on it holds a lock, which ends with the process: two programs that take checkpoints
+/// of one host's domains would switch each other's dirty logs off, and two that resume one domain side by side would
+/// rewrite the registers of a guest that runs already.</remarks>
+public sealed class IntentFile : IDisposable
 {
     private const string FileName = "intent.json";
-    private const string LockName = "recovery.lock";
+    private const string LockName = "intent.lock";
 
-    /// <summary>Half a minute in all: another program's recovery takes a hypercall or two for each domain.</summary>
-    private const int LockAttempts = 300;
+    /// <summary>Three seconds in all: another program's recovery takes a hypercall or two for each domain.</summary>
+    private const int LockAttempts = 30;
 
     private static readonly TimeSpan LockPause = TimeSpan.FromMilliseconds(100);
 
     private readonly string _directory;
+    private readonly FileStream _lock;
     private readonly Lock _gate = new();
     private Intent _intent = new([], []);
 
     /// <summary>Opens the record for writing, and forgets what it said.</summary>
     /// <param name="directory">The folder; made where it is missing.</param>
+    /// <exception cref="StateLockedException">Another process has it open.</exception>
     /// <exception cref="IOException">It cannot be written.</exception>
     public IntentFile(string directory)
     {
         _directory = directory;
         _ = Directory.CreateDirectory(
             directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        Write();
+        _lock = TakeLock(directory);
+        try
+        {
+            Write();
+        }
+        catch
+        {
+            _lock.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Says whose dirty logs may be on.</summary>
@@ -46,7 +60,7 @@ public sealed class IntentFile
     /// <param name="directory">The folder with the record.</param>
     /// <param name="hypervisor">The hypervisor.</param>
     /// <returns>What was done, as sentences; empty where there was nothing to do.</returns>
-    /// <remarks>The process must be known to have ended: a dirty log has no name on it.</remarks>
+    /// <exception cref="StateLockedException">A process has the record open: it has not ended.</exception>
     public static IReadOnlyList<string> Recover(string directory, IHypervisor hypervisor)
     {
         ArgumentNullException.ThrowIfNull(hypervisor);
@@ -56,7 +70,6 @@ public sealed class IntentFile
             return [];
         }
 
-        // Two programs that resume one domain side by side would rewrite the registers of a guest that runs already.
         using FileStream gate = TakeLock(directory);
         if (!File.Exists(path))
         {
@@ -104,6 +117,9 @@ public sealed class IntentFile
         return done;
     }
 
+    /// <summary>Lets go of the record. What it names is left to be undone.</summary>
+    public void Dispose() => _lock.Dispose();
+
     /// <summary>Ends the record: nothing is left to undo.</summary>
     internal void Delete()
     {
@@ -122,8 +138,13 @@ public sealed class IntentFile
             {
                 return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
             }
-            catch (IOException) when (attempt < LockAttempts)
+            catch (IOException e)
             {
+                if (attempt == LockAttempts)
+                {
+                    throw new StateLockedException(directory, e);
+                }
+
                 Thread.Sleep(LockPause);
             }
         }
@@ -171,6 +192,17 @@ public sealed class IntentFile
 
         File.Move(temporary, path, overwrite: true);
         DirectorySync.Flush(_directory);
+    }
+}
+
+/// <summary>Another process takes checkpoints of this host's domains.</summary>
+public sealed class StateLockedException : IOException
+{
+    internal StateLockedException(string directory, Exception inner)
+        : base(
+            $"Another process takes checkpoints of this host's domains: it has {directory} open. Let it end, or end it.",
+            inner)
+    {
     }
 }
 

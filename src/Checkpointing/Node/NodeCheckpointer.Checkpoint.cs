@@ -85,6 +85,12 @@ public sealed partial class NodeCheckpointer
     private async Task<CheckpointReport> TakeAsync(
         ulong index, string label, IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
+        if (ResumeLeft() is { } failure)
+        {
+            throw new CheckpointFailedException(
+                $"A domain is still suspended and could not be resumed: {failure.Message}", failure);
+        }
+
         FindDomains();
         if (_captures.Count == 0)
         {
@@ -93,14 +99,14 @@ public sealed partial class NodeCheckpointer
 
         Fault?.Invoke(NodeStep.DomainsFound);
         OpenEpoch();
-        CopyInAdvance(progress, cancellationToken);
-        Fault?.Invoke(NodeStep.PagesCopied);
         CheckpointDraft draft = _draft!;
         PhaseTimes phases;
         TimeSpan pause;
         DateTimeOffset captured;
         try
         {
+            CopyInAdvance(progress, cancellationToken);
+            Fault?.Invoke(NodeStep.PagesCopied);
             _captures.ForEach(c => c.Prepare(draft.Id));
             (phases, pause, captured) = await StopAndCollectAsync(progress, cancellationToken).ConfigureAwait(false);
         }
@@ -324,6 +330,9 @@ public sealed partial class NodeCheckpointer
         return failure;
     }
 
+    // Domains that a failed attempt could not resume.
+    private Exception? ResumeLeft() => _captures.Exists(c => c.Suspended) ? ResumeAll() : null;
+
     // The guests run. What the logs had goes back to where the next attempt finds it.
     private void Rollback()
     {
@@ -336,9 +345,13 @@ public sealed partial class NodeCheckpointer
 
             if (capture.Memory.IsIncomplete)
             {
-                Break(capture, new HypervisorException("its dirty log is not complete any more"));
+                // One that is known to be broken has its reason.
+                if (!capture.IsBroken)
+                {
+                    Break(capture, new HypervisorException("its dirty log is not complete any more"));
+                }
             }
-            else if (capture.IsOpen)
+            else
             {
                 _ = Guarded(capture, () =>
                 {

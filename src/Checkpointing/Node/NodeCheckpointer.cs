@@ -90,10 +90,18 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         _disposed = true;
         await StopSamplingAsync().ConfigureAwait(false);
         await _gate.WaitAsync().ConfigureAwait(false);
+        ResumeLeft();
+        bool left = _captures.Exists(c => c.Suspended);
         _captures.ForEach(c => c.Dispose());
         _captures.Clear();
         _draft?.Dispose();
-        _intent.Delete();
+        if (!left)
+        {
+            // Otherwise the record stays, for whoever recovers the node.
+            _intent.Delete();
+        }
+
+        _intent.Dispose();
         _crew.Dispose();
         _batch.Dispose();
         _staging.Dispose();

@@ -27,4 +27,7 @@ public enum ModelFault
 
     /// <summary>The domain is destroyed in the middle of the next operation on it.</summary>
     DestroyedDuringOperation = 8,
+
+    /// <summary>The hypervisor refuses to resume the domain, which stays suspended.</summary>
+    ResumeFailure = 9,
 }

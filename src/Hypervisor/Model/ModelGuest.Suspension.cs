@@ -57,6 +57,11 @@ public sealed partial class ModelGuest
         using (PauseDomain())
         {
             ThrowIfDestroyed();
+            if (_faults.Take(ModelFault.ResumeFailure))
+            {
+                throw new HypervisorException($"Domain {Name} could not be resumed (injected).");
+            }
+
             ResumeIfSuspended();
         }
     }

@@ -20,14 +20,7 @@ internal sealed class CheckpointCommands
         Recursive = true,
     };
 
-    private readonly Option<string> _state = new("--state")
-    {
-        Description = "The directory for this host's own state.",
-        HelpName = "DIR",
-        DefaultValueFactory = _ => Places.DefaultState,
-        Recursive = true,
-    };
-
+    private readonly Option<string> _state;
     private readonly Option<bool> _json;
     private readonly Option<string> _label = new("--label") { Description = "A label for the checkpoint.", HelpName = "TEXT" };
     private readonly Option<string[]> _domains = new("--domain")
@@ -65,8 +58,9 @@ internal sealed class CheckpointCommands
     };
 
     internal CheckpointCommands(
-        Func<IHypervisor> openHypervisor, Option<bool> json, TextWriter output, TextWriter error)
+        Func<IHypervisor> openHypervisor, Option<string> state, Option<bool> json, TextWriter output, TextWriter error)
     {
+        _state = state;
         _openHypervisor = openHypervisor;
         _json = json;
         _output = output;
@@ -83,7 +77,6 @@ internal sealed class CheckpointCommands
     internal void AddTo(RootCommand root)
     {
         root.Options.Add(_store);
-        root.Options.Add(_state);
         root.Subcommands.Add(Checkpoint());
         root.Subcommands.Add(Watch());
         root.Subcommands.Add(List());
@@ -150,7 +143,7 @@ internal sealed class CheckpointCommands
             Options(r) with
             {
                 Every = r.GetValue(every),
-                Count = r.GetValue(count) == 1 ? 1 : r.GetValue(count),
+                Count = r.GetValue(count),
                 Retention = new RetentionPolicy { KeepCount = r.GetValue(keep), MaxIncrements = r.GetValue(chain) },
             },
             cancellation));

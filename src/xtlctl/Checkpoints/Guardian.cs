@@ -5,13 +5,12 @@ using XenTwoLevelCkpt.Hypervisor;
 
 namespace XenTwoLevelCkpt.Control.Checkpoints;
 
-/// <summary>A second process that stands by while the first works on domains: when that one ends without having said
-/// so, killed for instance, it resumes what is suspended and switches off the dirty logs.</summary>
+/// <summary>A second process that stands by while the first works on domains: when that one ends, it undoes what that
+/// one's record still names. A process that ends in order leaves no record; one that is killed leaves domains suspended
+/// and dirty logs on.</summary>
 internal sealed class Guardian : IDisposable
 {
     internal const string Command = "guard";
-
-    private const string Done = "done";
 
     private readonly Process _process;
 
@@ -55,12 +54,8 @@ internal sealed class Guardian : IDisposable
 
         // Open before it is needed: then a resume takes one hypercall.
         using IHypervisor hypervisor = openHypervisor();
-        if (input.ReadToEnd().Trim() == Done)
-        {
-            return ExitCodes.Ok;
-        }
-
-        foreach (string line in IntentFile.Recover(state, hypervisor))
+        _ = input.ReadToEnd();
+        foreach (string line in Recovery.Run(state, hypervisor))
         {
             error.WriteLine($"xtlctl: {line}");
         }
@@ -68,12 +63,11 @@ internal sealed class Guardian : IDisposable
         return ExitCodes.Ok;
     }
 
-    /// <summary>Tells the guardian that nothing is left to undo.</summary>
+    /// <summary>Lets the guardian go, which looks at what is left to undo.</summary>
     public void Dispose()
     {
         try
         {
-            _process.StandardInput.Write(Done);
             _process.StandardInput.Close();
             _process.WaitForExit();
         }

@@ -51,7 +51,7 @@ internal sealed class TakeCommand(
         using DirectoryStore store = DirectoryStore.Open(options.Places.Store);
 
         // The store has one writer, so whoever had it before has ended.
-        foreach (string line in IntentFile.Recover(options.Places.State, hypervisor))
+        foreach (string line in Recovery.Run(options.Places.State, hypervisor))
         {
             await error.WriteLineAsync($"xtlctl: {line}").ConfigureAwait(false);
         }

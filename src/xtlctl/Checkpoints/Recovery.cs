@@ -1,0 +1,42 @@
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.NativeInterop.Devices;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>Undoes what a process left behind that ended in the middle of a checkpoint.</summary>
+internal static class Recovery
+{
+    /// <summary>Lets volumes go on that are suspended, resumes domains, and switches dirty logs off.</summary>
+    /// <param name="state">The state directory.</param>
+    /// <param name="hypervisor">The hypervisor.</param>
+    /// <returns>What was done, as sentences.</returns>
+    /// <remarks>The process must be known to have ended.</remarks>
+    internal static IReadOnlyList<string> Run(string state, IHypervisor hypervisor)
+    {
+        // Disks first: a guest that runs without its disk hangs.
+        var done = new List<string>(Volumes(new DiskRegistry(state)));
+        done.AddRange(IntentFile.Recover(state, hypervisor));
+        return done;
+    }
+
+    private static IReadOnlyList<string> Volumes(DiskRegistry registry)
+    {
+        try
+        {
+            if (registry.Read().Volumes.Count == 0)
+            {
+                return [];
+            }
+
+            using DeviceMapper mapper = DeviceMapper.Open();
+            return new ThinVolumes(mapper, registry).Recover();
+        }
+        catch (Exception e) when (e is DiskException or IOException)
+        {
+            return [$"Volumes could not be looked at: {e.Message}"];
+        }
+    }
+}
