@@ -116,6 +116,9 @@ make_payload() {
     copy_modules "$tree" xen-blkfront xen-netfront
     pack_initramfs "$tree" "$image/guest/initrd"
     cp "$CACHE/vmlinuz" "$image/guest/vmlinuz"
+    # For a demo on a host that is a Dom0 itself.
+    rm -rf "$CACHE/guest"
+    cp -r "$image/guest" "$CACHE/guest"
     dotnet=$(dotnet_root)
     cp "$dotnet/dotnet" "$image/dotnet/"
     cp -r "$dotnet/host" "$image/dotnet/"

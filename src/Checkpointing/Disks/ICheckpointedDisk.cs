@@ -39,8 +39,8 @@ public interface ICheckpointedDisk : IDisposable
     /// <param name="checkpoint">The identity that the checkpoint will have.</param>
     void Prepare(Guid checkpoint);
 
-    /// <summary>Seals the present state, with the domain suspended: later writes go elsewhere. Waits for no disk.
-    /// </summary>
+    /// <summary>Seals the present state, with the domain suspended: later writes go elsewhere. Does nothing that can
+    /// be done before or afterwards.</summary>
     void Seal();
 
     /// <summary>Writes the sealed state, or what changed in it since a checkpoint.</summary>

@@ -30,13 +30,7 @@ public sealed class Restorer(ICheckpointStore store)
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(hypervisor);
-        ArgumentNullException.ThrowIfNull(checkpoint);
-        List<ManifestDomain> wanted = [.. checkpoint.Domains.Where(d => domains?.Contains(d.Uuid) ?? true)];
-        if (wanted.Count == 0)
-        {
-            throw new ArgumentException("The checkpoint has none of the domains.", nameof(domains));
-        }
-
+        List<ManifestDomain> wanted = Wanted(checkpoint, domains);
         if (newName is not null && wanted.Count != 1)
         {
             throw new ArgumentException("A new name is for one domain.", nameof(newName));
@@ -67,6 +61,36 @@ public sealed class Restorer(ICheckpointStore store)
             }
 
             put.ForEach(d => disks?.Undo(d));
+            throw;
+        }
+    }
+
+    /// <summary>Puts the disks of domains that are off to the checkpoint's state, and leaves it to somebody else to bring
+    /// the domains back: to <c>xl restore</c> with an exported file, for instance.</summary>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="domains">UUIDs of the domains wanted; null for all.</param>
+    /// <param name="disks">Puts the disks.</param>
+    /// <returns>The domains whose disks were put.</returns>
+    /// <exception cref="HypervisorException">A disk could not be put, or is in use; all are as they were.</exception>
+    public static IReadOnlyList<ManifestDomain> RestoreDisks(
+        CheckpointManifest checkpoint, IReadOnlyCollection<Guid>? domains, IDiskRestorer disks)
+    {
+        ArgumentNullException.ThrowIfNull(disks);
+        List<ManifestDomain> wanted = Wanted(checkpoint, domains);
+        var put = new List<ManifestDomain>();
+        try
+        {
+            foreach (ManifestDomain domain in wanted)
+            {
+                disks.Put(checkpoint, domain);
+                put.Add(domain);
+            }
+
+            return put;
+        }
+        catch
+        {
+            put.ForEach(disks.Undo);
             throw;
         }
     }
@@ -117,6 +141,15 @@ public sealed class Restorer(ICheckpointStore store)
     {
         using Chain chain = Chain.Open(store, checkpoint, domain, ImageContent.Memory);
         chain.Visit(new PageForwarder(target, cancellationToken));
+    }
+
+    private static List<ManifestDomain> Wanted(CheckpointManifest checkpoint, IReadOnlyCollection<Guid>? domains)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        List<ManifestDomain> wanted = [.. checkpoint.Domains.Where(d => domains?.Contains(d.Uuid) ?? true)];
+        return wanted.Count > 0
+            ? wanted
+            : throw new ArgumentException("The checkpoint has none of the domains.", nameof(domains));
     }
 
     private IDomain RestoreOne(

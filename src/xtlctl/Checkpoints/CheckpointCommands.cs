@@ -213,14 +213,21 @@ internal sealed class CheckpointCommands
     {
         Argument<string> checkpoint = CheckpointArgument();
         Option<string?> name = NewName();
+        var disksOnly = new Option<bool>("--disks-only")
+        {
+            Description = "Put back the disks alone, for domains that 'xl restore' brings back.",
+        };
         var command = new Command(
             "restore", "Bring domains back as a checkpoint has them. All of them run together, or none is there.")
         {
-            checkpoint, _domains, name, _json,
+            checkpoint, _domains, name, disksOnly, _json,
         };
-        command.SetAction((r, cancellation) => Restorer().RestoreAsync(
-            PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
-            r.GetValue(_json), cancellation));
+        command.SetAction((r, cancellation) => r.GetValue(disksOnly)
+            ? Task.FromResult(Restorer().RestoreDisks(
+                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? []))
+            : Restorer().RestoreAsync(
+                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
+                r.GetValue(_json), cancellation));
         return command;
     }
 

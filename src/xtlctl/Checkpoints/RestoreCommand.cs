@@ -47,6 +47,25 @@ internal sealed class RestoreCommand(
         return ExitCodes.Ok;
     }
 
+    internal int RestoreDisks(Places places, string checkpoint, IReadOnlyList<string> domains)
+    {
+        using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        CheckpointManifest manifest = Places.Find(store, checkpoint);
+        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
+        IDiskRestorer? restorer = HasDisks(manifest) ? disks(store, places) : null;
+        if (restorer is null)
+        {
+            throw new CheckpointNotFoundException($"Checkpoint {manifest.Id} has no disks.");
+        }
+
+        foreach (ManifestDomain domain in Restorer.RestoreDisks(manifest, wanted, restorer))
+        {
+            output.WriteLine($"{domain.Name}: disks are those of checkpoint {manifest.Id}");
+        }
+
+        return ExitCodes.Ok;
+    }
+
     internal int Export(Places places, string checkpoint, string domain, string file, string? newName)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
@@ -83,7 +102,8 @@ internal sealed class RestoreCommand(
         output.WriteLine($"{file}: {new FileInfo(file).Length} bytes; 'xl restore {file}' brings the domain back");
         if (found.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory))
         {
-            output.WriteLine("The file has no disks: they have to be as they were at the checkpoint.");
+            output.WriteLine(
+                $"The file has no disks: 'xtlctl restore --disks-only {manifest.Id}' puts them to the checkpoint's state.");
         }
 
         return ExitCodes.Ok;
