@@ -127,15 +127,33 @@ public class NodeCheckpointTests
         node.RestoreAndCompare(first.Id);
     }
 
-    [Fact]
-    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so(bool inWindow)
     {
         await using var node = new ModelNode(Small);
         ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
         _ = await node.CheckpointAsync(1);
         guest.Step(3);
-        guest.StealDirtyLog();
-        guest.Step(3);
+        if (inWindow)
+        {
+            bool stolen = false;
+            node.Node.Fault = Chain(node.Node.Fault, step =>
+            {
+                if (step == NodeStep.Suspended && !stolen)
+                {
+                    stolen = true;
+                    guest.StealDirtyLog();
+                }
+            });
+        }
+        else
+        {
+            guest.StealDirtyLog();
+            guest.Step(3);
+        }
+
         CheckpointFailedException failure =
             await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
         Assert.Contains("switched off by another program", failure.Message, StringComparison.Ordinal);

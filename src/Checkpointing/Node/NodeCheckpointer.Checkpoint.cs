@@ -209,14 +209,7 @@ public sealed partial class NodeCheckpointer
         }
 
         _intent.SetSuspended([]);
-        for (int i = 0; i < failures.Count; i++)
-        {
-            if (failures[i] is { } failure)
-            {
-                throw Known(_captures[i % _captures.Count], failure);
-            }
-        }
-
+        ThrowFirst(failures);
         for (int i = 0; i < _captures.Count; i++)
         {
             _captures[i].SetPhases(_memoryTimes[i], _registerTimes[i], _diskTimes[i], _channelTimes[i]);
@@ -226,6 +219,26 @@ public sealed partial class NodeCheckpointer
             suspended, _registerTimes.Max(), _memoryTimes.Max(), _diskTimes.Max(), _channelTimes.Max(),
             resumed - collected),
             resumed, captured);
+    }
+
+    // A domain's items of work are as many as there are domains apart; its memory is the first.
+    private void ThrowFirst(IReadOnlyList<Exception?> failures)
+    {
+        for (int i = 0; i < _captures.Count; i++)
+        {
+            if (failures[i] is { } failure && _captures[i].Memory.IsIncomplete)
+            {
+                Break(_captures[i], failure);
+            }
+        }
+
+        for (int i = 0; i < failures.Count; i++)
+        {
+            if (failures[i] is { } failure)
+            {
+                throw Known(_captures[i % _captures.Count], failure);
+            }
+        }
     }
 
     private static Exception Known(DomainCapture capture, Exception failure) => failure switch
