@@ -77,7 +77,7 @@ goes_on() {
         if grep -a BROKEN "$WORK/$guest.log"; then die "$guest found its memory or disk broken"; fi
         mapfile -t new < <(tail -n "+$((lines + 1))" "$WORK/$guest.log" | grep -a '^step ' | cut -d' ' -f2)
         if ((${#new[@]} > 5)); then
-            echo "$guest goes on at step ${new[0]}; now at ${new[-1]}, and whole"
+            echo "$guest runs, from step ${new[0]} on; now at ${new[-1]}, and whole"
             return
         fi
         sleep 0.5

@@ -19,6 +19,9 @@ internal static class XenLibrary
     /// <summary>libxenevtchn; stable ABI.</summary>
     internal const string EventChannel = "libxenevtchn.so.1";
 
+    /// <summary>libxentoollog; stable ABI.</summary>
+    internal const string ToolLog = "libxentoollog.so.1";
+
     /// <summary>libxenstore; stable ABI.</summary>
     internal const string Store = "libxenstore.so.4";
 }

@@ -7,9 +7,16 @@ namespace XenTwoLevelCkpt.NativeInterop.Libc;
 [CHeader("unistd.h")]
 internal static partial class Unistd
 {
+    /// <summary>The descriptor of standard error.</summary>
+    [CConstant] internal const int STDERR_FILENO = 2;
+
     /// <summary>Closes a descriptor; it is closed also where the call fails.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int close(int fd);
+
+    /// <summary>Returns another descriptor of the same file, or -1 with errno set.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial int dup(int fd);
 
     /// <summary>Writes a file's, or a directory's, data and metadata to its device.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]

@@ -30,7 +30,7 @@ public sealed partial class XenInterface : SafeHandle
         const string Operation = "open Xen's control interface";
         XenLibraries.Load(XenLibrary.Control);
         RunningHypervisor.RequireDevice(RunningHypervisor.ControlDevices, Operation);
-        nint opened = Xenctrl.xc_interface_open(nint.Zero, nint.Zero, 0);
+        nint opened = Xenctrl.xc_interface_open(XenLog.Handle, nint.Zero, 0);
         if (opened == nint.Zero)
         {
             XenErrors.Throw(XenErrorSource.Device, Operation);

@@ -29,6 +29,11 @@ public interface IDomain : IDisposable
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     long GetPfnCount();
 
+    /// <summary>The number of pages that the hypervisor has allocated for the domain: for a guest whose physical map Xen
+    /// keeps, as many as PFNs are populated while nothing changes.</summary>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    long GetPageCount();
+
     /// <summary>Reads what each PFN of a range is.</summary>
     /// <param name="first">The first PFN.</param>
     /// <param name="types">Receives one type for each PFN from <paramref name="first"/> on;

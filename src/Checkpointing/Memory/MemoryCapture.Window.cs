@@ -126,28 +126,28 @@ internal sealed partial class MemoryCapture
 
     private void CollectTypes()
     {
-        for (long first = 0; first < PfnCount; first += TypeBatch)
+        DirtyBitmap populated = _populated.View;
+        var walk = new TypeWalk(_domain, _populated, _types);
+        while (walk.MoveNext())
         {
-            Span<PageType> types = _types.AsSpan(0, (int)Math.Min(TypeBatch, PfnCount - first));
-            _domain.GetPageTypes(first, types);
-            DirtyBitmap populated = _populated.View;
-            for (int i = 0; i < types.Length; i++)
+            for (int i = 0; i < walk.Types.Length; i++)
             {
-                bool now = IsPopulated(types[i]);
-                if (now == populated[first + i])
+                long pfn = walk.First + i;
+                bool now = TypeWalk.IsPopulated(walk.Types[i]);
+                if (now == populated[pfn])
                 {
                     continue;
                 }
 
                 if (now)
                 {
-                    _ = _populated.Add(first + i);
+                    _ = _populated.Add(pfn);
                     PopulatedPages++;
-                    _ = _marks.Add(first + i);
+                    _ = _marks.Add(pfn);
                 }
                 else
                 {
-                    Vanish(first + i);
+                    Vanish(pfn);
                 }
             }
         }
@@ -197,7 +197,7 @@ internal sealed partial class MemoryCapture
                 continue;
             }
 
-            if (IsPopulated(type[0]))
+            if (TypeWalk.IsPopulated(type[0]))
             {
                 throw new HypervisorException(
                     $"Page {pfn:x} of domain {_domain.Uuid} is populated and cannot be read.");

@@ -27,7 +27,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private readonly IDirtyLog _log;
     private readonly PageSet _populated;
     private readonly PageSet _marks;
-    private readonly PageType[] _types = new PageType[TypeBatch];
+    private readonly PageType[] _types = new PageType[TypeWalk.Batch];
     private readonly List<long> _retry = [];
     private ImageWriter? _writer;
     private long _feed;
@@ -39,9 +39,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private long _unpopulated;
     private long _samples;
     private long _hitsBefore;
-
-    /// <summary>Page types read by one call: the most that Xen takes is 1,024, this is sixteen such calls.</summary>
-    private const int TypeBatch = 16384;
 
     /// <summary>Starts the dirty log.</summary>
     /// <param name="domain">The domain; stays the caller's.</param>
@@ -212,11 +209,10 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     {
         RequireSize(_domain.GetPfnCount());
         long changed = 0;
-        for (long first = 0; first < PfnCount; first += TypeBatch)
+        var walk = new TypeWalk(_domain, _populated, _types);
+        while (walk.MoveNext())
         {
-            Span<PageType> types = _types.AsSpan(0, (int)Math.Min(TypeBatch, PfnCount - first));
-            _domain.GetPageTypes(first, types);
-            changed += CompareBatch(first, types, touchNew, removeOld);
+            changed += CompareBatch(walk.First, walk.Types, touchNew, removeOld);
         }
 
         return changed;
@@ -228,7 +224,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         DirtyBitmap populated = _populated.View;
         for (int i = 0; i < types.Length; i++)
         {
-            bool now = IsPopulated(types[i]);
+            bool now = TypeWalk.IsPopulated(types[i]);
             if (now == populated[first + i])
             {
                 continue;
@@ -252,8 +248,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
 
         return changed;
     }
-
-    private static bool IsPopulated(PageType type) => type is not (PageType.Unpopulated or PageType.Broken);
 
     private void Enter(long pfn)
     {

@@ -30,6 +30,8 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
     public long GetPfnCount() =>
         Guest.IsDestroyed ? throw new DomainNotFoundException(guest.Uuid.ToString()) : guest.PfnCount;
 
+    public long GetPageCount() => Guest.GetInfo().MemoryPages;
+
     public void GetPageTypes(long first, Span<PageType> types) => Guest.GetPageTypes(first, types);
 
     public int CopyPages(ReadOnlySpan<PfnRun> runs, Span<byte> destination, ICollection<long> unread)

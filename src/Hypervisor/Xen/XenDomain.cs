@@ -81,6 +81,21 @@ internal sealed partial class XenDomain : IDomain
     }
 
     /// <inheritdoc/>
+    public long GetPageCount()
+    {
+        try
+        {
+            return _xen.TryGetDomain(Domid, out XcDomainInfo info) && info.Uuid == Uuid
+                ? (long)info.TotalPages
+                : throw new DomainNotFoundException(Label);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
     public void GetPageTypes(long first, Span<PageType> types)
     {
         RequireTranslated();
