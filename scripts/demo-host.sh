@@ -9,14 +9,14 @@ POOL=xtldemo
 GUESTS=(xtldemo-a xtldemo-b xtldemo-pv)
 declare -A consoles=()
 
-say() { printf '==> %s\n' "$*"; }
+say() { printf "==> %s s: %s\n" "$SECONDS" "$*"; }
 die() { printf 'demo: error: %s\n' "$*" >&2; exit 1; }
 ours() { "$XTLCTL" "${PLACES[@]}" "$@"; }
 
 # listen GUEST: collects what a guest prints, from now until it is gone.
 listen() {
     local guest=$1
-    xl console "$guest" < <(exec sleep infinity) >>"$WORK/$guest.log" 2>/dev/null &
+    xl console "$guest" <&"$silence" >>"$WORK/$guest.log" 2>/dev/null &
     consoles[$guest]=$!
 }
 
@@ -24,7 +24,6 @@ hang_up() {
     local guest pid
     for guest in "${!consoles[@]}"; do
         pid=${consoles[$guest]}
-        pkill -P "$pid" 2>/dev/null || true
         kill "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
@@ -62,7 +61,7 @@ ramdisk = "$IMAGES/initrd"
 memory = 96
 vcpus = 1
 disk = [${disk:+\"phy:$disk,xvda,w\"}]
-extra = "console=hvc0 loglevel=2 panic=5 xtl.app=stepper stepper.pages=1024 stepper.write=32 stepper.period=250"
+extra = "console=hvc0 loglevel=2 panic=5 xtl.app=stepper stepper.pages=1024 stepper.write=64 stepper.period=1000"
 tsc_mode = "native"
 on_reboot = "destroy"
 EOF
@@ -99,6 +98,9 @@ come_back() {
 }
 
 trap clean_up EXIT
+# An input that neither has anything nor ends: 'xl console' ends with its input.
+mkfifo "$WORK/silence"
+exec {silence}<>"$WORK/silence"
 trap 'exit 130' INT TERM
 for guest in "${GUESTS[@]}"; do
     if xl domid "$guest" &>/dev/null; then die "there is a domain $guest already; 'xl destroy $guest' removes it"; fi

@@ -5,11 +5,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 test_usage() {
     cat <<'EOF'
-usage: ./dev test [--xen [--long]] [FILTER]
+usage: ./dev test [--xen] [FILTER]
 
 Runs all tests that need no Xen. With --xen instead those that do: the lab is built and booted for them (as root),
-tests/Xen drives it, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20.
-  --long   with --xen, also the tests of checkpoints and of disks on dm-thin, which take half an hour more
+tests/Xen drives it, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20. They take most of
+an hour.
 FILTER   only tests whose full name contains it
 
 Exit code 0 when all passed; the last line is 'N passed, N failed, N skipped'.
@@ -107,12 +107,10 @@ xen_tests() {
     export XTL_LAB=test
     trap 'XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
     fresh_lab bookworm
-    local left_out=(-class- XenTwoLevelCkpt.XenTests.CheckpointTests)
-    [[ -z $long ]] || left_out=()
-    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${left_out[@]}" "${filter[@]}"
+    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${filter[@]}"
     fresh_lab bookworm
     on_xen "Xen.Dom0 (Xen 4.17)" conformance
-    [[ -z $long ]] || on_xen "disks in Dom0" disks
+    on_xen "disks in Dom0" disks
     fresh_lab trixie
     # Debian builds its Xen 4.20 without shadow paging, which log-dirty mode of PV guests needs (EOPNOTSUPP).
     on_xen "Xen.Dom0 (Xen 4.20)" conformance -class- XenTwoLevelCkpt.Dom0Tests.PvDirtyLog
@@ -124,11 +122,10 @@ xen_tests() {
     lab down
 }
 
-xen='' long='' filter=()
+xen='' filter=()
 while (($# > 0)); do
     case $1 in
         --xen) xen=1 ;;
-        --long) xen=1 long=1 ;;
         -h | --help) test_usage; exit 0 ;;
         -*) test_usage >&2; usage_error "test: $1 is not known" ;;
         *) filter=(-method "*$1*") ;;
