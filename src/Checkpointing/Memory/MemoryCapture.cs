@@ -39,6 +39,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private long _unpopulated;
     private long _samples;
     private long _hitsBefore;
+    private long _pageCount;
 
     /// <summary>Starts the dirty log.</summary>
     /// <param name="domain">The domain; stays the caller's.</param>
@@ -108,6 +109,12 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     public long Sample()
     {
         Retry();
+        if (_domain.GetPageCount() != _pageCount)
+        {
+            // The balloon moves. A page that is taken out and put back later is known as a new one by that.
+            _ = Compare(touchNew: true, removeOld: true);
+        }
+
         long dirty = Take(ReadLog(final: false));
         _samples++;
         Trim();
@@ -208,6 +215,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private long Compare(bool touchNew, bool removeOld)
     {
         RequireSize(_domain.GetPfnCount());
+        _pageCount = _domain.GetPageCount();
         long changed = 0;
         var walk = new TypeWalk(_domain, _populated, _types);
         while (walk.MoveNext())
