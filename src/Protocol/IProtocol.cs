@@ -60,10 +60,11 @@ public interface IProtocol<TSelf, TPiggyback>
     /// <returns><see cref="ReceiveDecision.CheckpointFirst"/> where a checkpoint begins, and the message waits.</returns>
     ReceiveDecision OnReceive(int from, in TPiggyback piggyback);
 
-    /// <summary>The index has to be at least a given one: the failure rule for survivors.</summary>
+    /// <summary>The index has to be at least a given one: the failure rule for survivors. Protocols whose lines are found
+    /// by propagation have no such rule and do nothing.</summary>
     /// <param name="index">The index wanted.</param>
-    /// <returns>True where a checkpoint begins; false where the index is high enough, or a checkpoint is being taken (ask
-    /// again after it).</returns>
+    /// <returns>True where a checkpoint begins; false where none is needed, or one is being taken (ask again after it).
+    /// </returns>
     bool OnRaise(long index);
 
     /// <summary>The checkpoint that was being taken is saved.</summary>
@@ -84,5 +85,7 @@ public interface IProtocol<TSelf, TPiggyback>
     /// <summary>The node goes back to a checkpoint. A checkpoint being taken is forgotten.</summary>
     /// <param name="saved">What <see cref="Save"/> gave for that checkpoint; for the initial one, what
     /// <see cref="Create"/> gives. It can be used again.</param>
-    void OnRollback(in TSelf saved);
+    /// <param name="line">k of the recovery line; the index becomes at least k. 0 where the line was found by
+    /// propagation.</param>
+    void OnRollback(in TSelf saved, long line);
 }

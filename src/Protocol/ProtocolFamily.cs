@@ -17,7 +17,22 @@ public interface IProtocolUse<out TResult>
 /// <summary>The protocols by name.</summary>
 public static class ProtocolFamily
 {
-    private static readonly IEntry[] Entries = [new Entry<Bcs, long>()];
+    private static readonly IEntry[] Entries =
+    [
+        new Entry<Bcs, long>(),
+        new Entry<BcsAftersend, long>(),
+        new Entry<LazyBcs, long>(),
+        new Entry<ManivannanSinghal, long>(),
+        new Entry<Bqf, IndexedVector>(),
+        new Entry<Hmnr, HmnrPiggyback>(),
+        new Entry<Fdas, DependencyVector>(),
+        new Entry<Fdi, DependencyVector>(),
+        new Entry<Nras, NoPiggyback>(),
+        new Entry<Cas, NoPiggyback>(),
+        new Entry<Cbr, NoPiggyback>(),
+        new Entry<Uncoordinated, NoPiggyback>(),
+        new Entry<ChandyLamport, long>(),
+    ];
 
     private interface IEntry
     {

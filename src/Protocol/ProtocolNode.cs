@@ -38,11 +38,12 @@ public struct ProtocolNode<TProtocol, TPiggyback>
 
     /// <summary>The node goes back to a checkpoint in a recovery.</summary>
     /// <param name="saved">The protocol's state saved with that checkpoint.</param>
+    /// <param name="line">k; 0 where the line was found by propagation.</param>
     /// <param name="incarnation">The incarnation that begins, above the present one.</param>
-    public void OnRollback(in TProtocol saved, int incarnation)
+    public void OnRollback(in TProtocol saved, long line, int incarnation)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(incarnation, Incarnation);
-        Protocol.OnRollback(saved);
+        Protocol.OnRollback(saved, line);
         Incarnation = incarnation;
     }
 

@@ -1,18 +1,16 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace XenTwoLevelCkpt.Protocol.Family;
 
 /// <summary>
 /// Briatico, Ciuffoletti, Simoncini, "A Distributed Domino-Effect Free Recovery Algorithm", SRDS 1984. Each message
-/// carries its sender's index sn; one with m.sn > sn forces a checkpoint with label m.sn before it is delivered; a basic
-/// checkpoint has label sn + 1.
+/// carries its sender's index sn; one with m.sn &gt; sn forces a checkpoint with label m.sn before it is delivered; a
+/// basic checkpoint has label sn + 1.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
 public struct Bcs : IProtocol<Bcs, long>
 {
-    private long _index;
-    private long _label;
+    private Numbering _numbering;
 
     /// <inheritdoc/>
     public static ProtocolTraits Traits { get; } = new()
@@ -25,75 +23,46 @@ public struct Bcs : IProtocol<Bcs, long>
     };
 
     /// <inheritdoc/>
-    public readonly long Index => _index;
+    public readonly long Index => _numbering.Index;
 
     /// <inheritdoc/>
-    public readonly long PendingLabel => _label;
+    public readonly long PendingLabel => _numbering.Label;
 
     /// <inheritdoc/>
     public static Bcs Create(int node, int nodes) => default;
 
     /// <inheritdoc/>
-    public bool OnTick() => Begin(_index + 1);
+    public bool OnTick() => _numbering.Begin(_numbering.Index + 1);
 
     /// <inheritdoc/>
     public readonly bool OnSend(int to, out long piggyback)
     {
-        piggyback = _index;
+        piggyback = _numbering.Index;
         return false;
     }
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ReceiveDecision OnReceive(int from, in long piggyback)
-    {
-        if (_label != 0)
-        {
-            return ReceiveDecision.Wait;
-        }
-
-        if (piggyback > _index)
-        {
-            _label = piggyback;
-            return ReceiveDecision.CheckpointFirst;
-        }
-
-        return ReceiveDecision.Deliver;
-    }
+    public ReceiveDecision OnReceive(int from, in long piggyback) =>
+        _numbering.Pending ? ReceiveDecision.Wait
+        : piggyback > _numbering.Index ? _numbering.Force(piggyback)
+        : ReceiveDecision.Deliver;
 
     /// <inheritdoc/>
-    public bool OnRaise(long index) => index > _index && Begin(index);
+    public bool OnRaise(long index) => index > _numbering.Index && _numbering.Begin(index);
 
     /// <inheritdoc/>
     public bool OnCheckpointDone()
     {
-        Pending.Require(_label);
-        _index = _label;
-        _label = 0;
+        _numbering.Done();
         return false;
     }
 
     /// <inheritdoc/>
-    public void OnCheckpointFailed()
-    {
-        Pending.Require(_label);
-        _label = 0;
-    }
+    public void OnCheckpointFailed() => _numbering.Failed();
 
     /// <inheritdoc/>
-    public readonly Bcs Save() => new() { _index = _label != 0 ? _label : _index };
+    public readonly Bcs Save() => new() { _numbering = _numbering.Saved() };
 
     /// <inheritdoc/>
-    public void OnRollback(in Bcs saved) => this = saved;
-
-    private bool Begin(long label)
-    {
-        if (_label != 0)
-        {
-            return false;
-        }
-
-        _label = label;
-        return true;
-    }
+    public void OnRollback(in Bcs saved, long line) => this = saved;
 }
