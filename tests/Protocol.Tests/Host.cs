@@ -246,7 +246,7 @@ internal sealed class Host<TProtocol, TPiggyback>
     private ReceiveDecision Ask(Message message, TPiggyback piggyback, int incarnation)
     {
         int node = message.To;
-        while (true)
+        for (bool again = false; ; again = true)
         {
             bool pending = _nodes[node].Protocol.PendingLabel != 0;
             int had = _checkpoints[node].Count;
@@ -261,6 +261,7 @@ internal sealed class Host<TProtocol, TPiggyback>
                     return decision;
                 case ReceiveDecision.CheckpointFirst:
                     Assert.False(pending);
+                    Assert.False(again, "one checkpoint is enough for a message");
                     Begin(node, TraceEventKind.Forced);
                     if (_checkpoints[node].Count == had)
                     {

@@ -6,7 +6,8 @@ namespace XenTwoLevelCkpt.Protocol.Checking;
 public sealed partial class TraceChecker
 {
     /// <summary>Ends the run and judges what is left.</summary>
-    /// <exception cref="InvalidOperationException">It was called before.</exception>
+    /// <exception cref="InvalidOperationException">It was called before, or the given line has a checkpoint that its node
+    /// never took.</exception>
     public CheckReport Complete()
     {
         if (_completed)
@@ -252,7 +253,7 @@ public sealed partial class TraceChecker
         {
             if (line[i] > _histories[i].LastOrdinal)
             {
-                throw new ImpossibleEventException($"the given line has checkpoint {line[i]} of node {i}, whose last one is {_histories[i].LastOrdinal}");
+                throw new InvalidOperationException($"the given line has checkpoint {line[i]} of node {i}, whose last one is {_histories[i].LastOrdinal}");
             }
         }
 
