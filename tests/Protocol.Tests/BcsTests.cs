@@ -28,6 +28,20 @@ public class BcsTests
     }).Check(Properties.Quiet.WithMaxTest(300));
 
     [Fact]
+    public void A_message_crosses_just_the_lines_above_its_index_up_to_its_receivers() => Prop.ForAll(Properties.Schedules(), schedule =>
+    {
+        Outcome run = RunUse.Run("bcs", schedule);
+        for (long k = 0; k <= run.Indices.Max() + 1; k++)
+        {
+            long[] line = RecoveryLine.Find(LineRule.FirstAtLeast, k, run.Checkpoints, []);
+            Assert.Equal(
+                run.Messages.Where(message => message.Delivered && message.Index < k && k <= message.ReceiverIndex)
+                    .Select(message => new IntervalDependency(message.From, message.SentAfter, message.To, message.DeliveredAfter)),
+                CrossingMessages.Over(line, run.Dependencies));
+        }
+    }).Check(Properties.Quiet.WithMaxTest(200));
+
+    [Fact]
     public void Synchronous_ticks_that_no_message_crosses_force_nothing() => Prop.ForAll(
         Gen.Choose(0, 5).ArrayOf(20).ToArbitrary(), rounds =>
         {

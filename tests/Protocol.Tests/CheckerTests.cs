@@ -59,7 +59,10 @@ public class CheckerTests
     [Fact]
     public void A_small_window_judges_a_broken_run_as_a_large_one_does() => Prop.ForAll(
         Properties.Schedules(nodes: 4, steps: 400), schedule =>
-            AssertWindowsAgree(Host<DeafBcs, long>.Run(schedule))).Check(Properties.Quiet.WithMaxTest(100));
+        {
+            AssertWindowsAgree(Host<DeafBcs, long>.Run(schedule));
+            AssertWindowsAgree(Host<CarelessAftersend, long>.Run(schedule));
+        }).Check(Properties.Quiet.WithMaxTest(100));
 
     [Fact]
     public void The_given_line_is_judged_message_by_message() => Prop.ForAll(
@@ -77,28 +80,10 @@ public class CheckerTests
         }).Check(Properties.Quiet.WithMaxTest(200));
 
     [Fact]
-    public void Orphans_over_the_lines_of_BCS_that_never_forces_are_found_and_clocks_confirm_them()
+    public void Orphans_over_the_lines_of_broken_protocols_are_found_and_clocks_confirm_them()
     {
-        int found = 0;
-        Prop.ForAll(Properties.Schedules(), schedule =>
-        {
-            Outcome run = Host<DeafBcs, long>.Run(schedule);
-            bool complete = false, any = false;
-            for (long k = 0; k <= run.Indices.Max(); k++)
-            {
-                long[] line = Array.ConvertAll(run.Checkpoints, checkpoints =>
-                    RecoveryLine.Member([.. checkpoints], k) is var member and >= 0 ? member : (long)checkpoints.Count);
-                bool orphans = Reference.Orphans(run, line) > 0;
-                any |= orphans;
-                complete |= orphans && k <= run.Indices.Min();
-            }
-
-            CheckReport report = run.Check();
-            Assert.Equal(any, report.Counts.ContainsKey(FindingKind.Orphan));
-            Assert.Equal(complete, report.Counts.ContainsKey(FindingKind.ClocksDisagree));
-            found += complete ? 1 : 0;
-        }).Check(Properties.Quiet);
-        Assert.True(found > 10, $"{found} runs of 100 had an orphan over a complete line");
+        AssertOrphansFound<DeafBcs>();
+        AssertOrphansFound<CarelessAftersend>();
     }
 
     [Fact]
@@ -228,6 +213,29 @@ public class CheckerTests
         }).Check(Properties.Quiet.WithMaxTest(1000));
         Assert.True(caught > 0, $"no run of 1,000 was found wrong: {what}");
         TestContext.Current.TestOutputHelper?.WriteLine($"{what}: {caught} of 1,000 runs found wrong");
+    }
+
+    private static void AssertOrphansFound<TProtocol>()
+        where TProtocol : struct, IProtocol<TProtocol, long>
+    {
+        int found = 0;
+        Prop.ForAll(Properties.Schedules(), schedule =>
+        {
+            Outcome run = Host<TProtocol, long>.Run(schedule);
+            bool complete = false, any = false;
+            for (long k = 0; k <= run.Indices.Max(); k++)
+            {
+                bool orphans = Reference.Orphans(run, RecoveryLine.Find(run.Header.Line, k, run.Checkpoints, [])) > 0;
+                any |= orphans;
+                complete |= orphans && k <= run.Indices.Min();
+            }
+
+            CheckReport report = run.Check();
+            Assert.Equal(any, report.Counts.ContainsKey(FindingKind.Orphan));
+            Assert.Equal(complete, report.Counts.ContainsKey(FindingKind.ClocksDisagree));
+            found += complete ? 1 : 0;
+        }).Check(Properties.Quiet.WithMaxTest(200));
+        Assert.True(found > 10, $"{found} runs of 200 had an orphan over a complete line");
     }
 
     private static void AssertWindowsAgree(Outcome run)

@@ -204,3 +204,39 @@ internal struct DeafBcs : IProtocol<DeafBcs, long>
 
     public void OnRollback(in DeafBcs saved, long line) => _inner.OnRollback(saved._inner, line);
 }
+
+/// <summary>BCS-Aftersend that raises its index also where something was sent.</summary>
+[StructLayout(LayoutKind.Auto)]
+internal struct CarelessAftersend : IProtocol<CarelessAftersend, long>
+{
+    private BcsAftersend _inner;
+
+    public static ProtocolTraits Traits => BcsAftersend.Traits;
+
+    public readonly long Index => _inner.Index;
+
+    public readonly long PendingLabel => _inner.PendingLabel;
+
+    public static CarelessAftersend Create(int node, int nodes) => default;
+
+    public bool OnTick() => _inner.OnTick();
+
+    // The inner one never hears of a send.
+    public readonly bool OnSend(int to, out long piggyback)
+    {
+        piggyback = _inner.Index;
+        return false;
+    }
+
+    public ReceiveDecision OnReceive(int from, in long piggyback) => _inner.OnReceive(from, piggyback);
+
+    public bool OnRaise(long index) => _inner.OnRaise(index);
+
+    public bool OnCheckpointDone() => _inner.OnCheckpointDone();
+
+    public void OnCheckpointFailed() => _inner.OnCheckpointFailed();
+
+    public readonly CarelessAftersend Save() => new() { _inner = _inner.Save() };
+
+    public void OnRollback(in CarelessAftersend saved, long line) => _inner.OnRollback(saved._inner, line);
+}

@@ -45,6 +45,12 @@ internal sealed record Outcome(
     int Forced,
     int Recoveries)
 {
+    internal IntervalDependency[] Dependencies =>
+    [
+        .. Messages.Where(message => message.Delivered).Select(message =>
+            new IntervalDependency(message.From, message.SentAfter, message.To, message.DeliveredAfter)),
+    ];
+
     internal CheckReport Check(CheckOptions? options = null)
     {
         TraceChecker checker = new(Header, options);
@@ -346,6 +352,7 @@ internal sealed class Host<TProtocol, TPiggyback>
             }
 
             _nodes[i].OnRollback(_saved[i][member], plan.Line, plan.Incarnation);
+            Assert.True(_nodes[i].Protocol.Index >= plan.Line);
             _saved[i].RemoveRange(member + 1, _saved[i].Count - member - 1);
             _checkpoints[i].RemoveRange(member + 1, _checkpoints[i].Count - member - 1);
             NoteIndex(i);
@@ -371,6 +378,8 @@ internal sealed class Host<TProtocol, TPiggyback>
                 NoteIndex(i);
                 _events.Add(TraceEvent.IndexRaised(i, _nodes[i].Protocol.Index));
             }
+
+            Assert.True(!byIndex || _nodes[i].Protocol.Index >= plan.Line);
         }
 
         List<Message> replay = [];

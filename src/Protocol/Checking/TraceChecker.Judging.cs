@@ -202,6 +202,11 @@ public sealed partial class TraceChecker
     // reaches.
     private void JudgeDependencies(bool closed, int[]? firstKept = null)
     {
+        if (_rollbacks == 0 && _header.Line != LineRule.LastBeforeReaching)
+        {
+            return;
+        }
+
         for (int i = 0; i < _histories.Length; i++)
         {
             History history = _histories[i];
@@ -221,7 +226,7 @@ public sealed partial class TraceChecker
                 }
 
                 bool dropped = firstKept is null || item.ToId < firstKept[i] || item.FromId < firstKept[item.From];
-                if (_header.Line != LineRule.LastBeforeReaching || !dropped || (closed && item.ToId == history.OpenId))
+                if (_header.Line != LineRule.LastBeforeReaching || !dropped)
                 {
                     continue;
                 }
@@ -321,7 +326,7 @@ public sealed partial class TraceChecker
         }
 
         int[] line = new int[_histories.Length];
-        long bottom = _histories.Max(history => history.Intervals[0].Reach);
+        long bottom = _histories.Max(history => history.LowestLine);
         long top = _histories.Min(history => history.Open.Reach);
         for (long k = bottom; k <= top;)
         {
