@@ -218,17 +218,17 @@ internal sealed class Host<TProtocol, TPiggyback>
 
     private void Send(int node, int to)
     {
-        ref TProtocol protocol = ref _nodes[node].Protocol;
+        bool after = _nodes[node].Protocol.OnSend(to, out TPiggyback piggyback);
+        NoteIndex(node);
         Message message = new()
         {
             Id = _messages.Count,
             From = node,
             To = to,
-            Index = protocol.Index,
+            Index = _nodes[node].Protocol.Index,
             SentAfter = _checkpoints[node].Count - 1,
             SentAt = _events.Count,
         };
-        bool after = protocol.OnSend(to, out TPiggyback piggyback);
         _messages.Add(message);
         _piggybacks.Add(message.Id, piggyback);
         _flight.Add((message, piggyback, _incarnation));

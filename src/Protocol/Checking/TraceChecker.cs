@@ -197,6 +197,8 @@ public sealed partial class TraceChecker
             throw new ImpossibleEventException($"a message to node {item.Peer} of a run that has {_histories.Length}");
         }
 
+        // An index that rises at a send has risen before it.
+        Raise(history, item.Index);
         Message message = new()
         {
             From = item.Node,
