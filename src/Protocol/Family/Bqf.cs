@@ -83,10 +83,9 @@ public struct Bqf : IProtocol<Bqf, IndexedVector>
             return false;
         }
 
-        // The label is set now, so that the index may not rise any more while the checkpoint is being taken.
-        Decide();
-        _mayStandIn = _numbering.Index > 0;
-        return _numbering.Begin(Math.Max(1, _numbering.Index));
+        // Nothing was sent since an undecided checkpoint: this one takes its place, and is decided with it.
+        _mayStandIn = _numbering.Index > 0 && (!_undecided || CanStandIn());
+        return _numbering.Begin(_mayStandIn ? _numbering.Index : _numbering.Index + 1);
     }
 
     /// <inheritdoc/>
@@ -185,19 +184,29 @@ public struct Bqf : IProtocol<Bqf, IndexedVector>
             return;
         }
 
-        for (int i = 0; i < _receivedBefore.Length; i++)
+        if (!CanStandIn())
         {
-            if (_receivedBefore[i] > _known[i])
-            {
-                _numbering.Index++;
-                BeginIndex();
-                return;
-            }
+            _numbering.Index++;
+            BeginIndex();
+            return;
         }
 
         MakeOwn();
         _known[_node]++;
         _undecided = false;
+    }
+
+    private readonly bool CanStandIn()
+    {
+        for (int i = 0; i < _receivedBefore.Length; i++)
+        {
+            if (_receivedBefore[i] > _known[i])
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     // What is known of the lines of one index says nothing of another's.
