@@ -6,25 +6,32 @@ namespace XenTwoLevelCkpt.Simulation.Model;
 [StructLayout(LayoutKind.Auto)]
 public readonly record struct Topology
 {
+    // Xen's domain ids end at DOMID_FIRST_RESERVED (0x7FF0). Division by multiplication rests on it too: with 40 bits it
+    // is exact for 24-bit numbers of VMs and divisors below 2^16.
+    private const int MostVmsPerNode = 0x7FF0;
+
+    private readonly ulong _reciprocal;
+
     /// <summary>Places VMs on nodes.</summary>
     /// <param name="vms">VMs, 1 to 2^24: a million fits, and piggybacked vectors of more would not.</param>
     /// <param name="vmsPerNode">The most VMs of one node, at least 1.</param>
-    /// <exception cref="ArgumentException">A number is out of range.</exception>
+    /// <exception cref="SettingsException">A number is out of range.</exception>
     public Topology(int vms, int vmsPerNode)
     {
         if (vms is < 1 or > 1 << 24)
         {
-            throw new ArgumentException($"{vms} VMs: there have to be 1 to {1 << 24}");
+            throw new SettingsException($"{vms} VMs: there have to be 1 to {1 << 24}");
         }
 
-        if (vmsPerNode < 1)
+        if (vmsPerNode is < 1 or > MostVmsPerNode)
         {
-            throw new ArgumentException($"{vmsPerNode} VMs a node: there has to be at least 1");
+            throw new SettingsException($"{vmsPerNode} VMs a node: there have to be 1 to {MostVmsPerNode}");
         }
 
         Vms = vms;
         VmsPerNode = Math.Min(vms, vmsPerNode);
         Nodes = ((vms - 1) / VmsPerNode) + 1;
+        _reciprocal = ((1UL << 40) / (uint)VmsPerNode) + 1;
     }
 
     /// <summary>VMs.</summary>
@@ -38,7 +45,7 @@ public readonly record struct Topology
 
     /// <summary>The node of a VM.</summary>
     /// <param name="vm">The VM.</param>
-    public int NodeOf(int vm) => (int)((uint)vm / (uint)VmsPerNode);
+    public int NodeOf(int vm) => (int)(((ulong)(uint)vm * _reciprocal) >> 40);
 
     /// <summary>The first VM of a node.</summary>
     /// <param name="node">The node.</param>

@@ -80,17 +80,17 @@ public sealed record Workload
     public static string NameOf(WorkloadKind kind) => Names.First(entry => entry.Kind == kind).Name;
 
     /// <summary>Checks the numbers.</summary>
-    /// <exception cref="ArgumentException">One is out of range.</exception>
+    /// <exception cref="SettingsException">One is out of range.</exception>
     public void Validate()
     {
         if (!(Probability is >= 0 and <= 1))
         {
-            throw new ArgumentException($"a probability of {Probability} is not between 0 and 1");
+            throw new SettingsException($"a probability of {Probability} is not between 0 and 1");
         }
 
         if (Gap.Mean <= 0)
         {
-            throw new ArgumentException("the mean time between messages has to be above 0");
+            throw new SettingsException("the mean time between messages has to be above 0");
         }
     }
 }

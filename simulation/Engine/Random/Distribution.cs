@@ -38,12 +38,12 @@ public readonly record struct Distribution
     /// <param name="kind">Its kind.</param>
     /// <param name="mean">Its mean in seconds, at least 0.</param>
     /// <param name="shape">As the kind says; unused for some.</param>
-    /// <exception cref="ArgumentException">Mean or shape are outside their range.</exception>
+    /// <exception cref="SettingsException">Mean or shape are outside their range.</exception>
     public Distribution(DistributionKind kind, double mean, double shape = 0)
     {
         if (!(mean >= 0 && mean < 1e9))
         {
-            throw new ArgumentException($"a mean of {mean} s is no length of time; it has to be from 0 to 1e9 s");
+            throw new SettingsException($"a mean of {mean} s is no length of time; it has to be from 0 to 1e9 s");
         }
 
         bool valid = kind switch
@@ -57,7 +57,7 @@ public readonly record struct Distribution
         };
         if (!valid)
         {
-            throw new ArgumentException($"a shape of {shape} is outside the range of {Name(kind)} "
+            throw new SettingsException($"a shape of {shape} is outside the range of {Name(kind)} "
                 + "(jitter 0..1, pareto above 1, weibull 0.1 or more, lognormal above 0)");
         }
 
@@ -135,7 +135,7 @@ public readonly record struct Distribution
         {
             return new Distribution(kind, TimeText.ParseSeconds(parts[0]), shape);
         }
-        catch (ArgumentException e)
+        catch (SettingsException e)
         {
             throw new FormatException($"'{text}': {e.Message}", e);
         }
