@@ -1,0 +1,379 @@
+using System.Runtime.InteropServices;
+
+namespace XenTwoLevelCkpt.Protocol.Checking;
+
+/// <summary>
+/// Judges a run from its trace: orphans over recovery lines and over a given line, vector clocks, useless checkpoints
+/// (Netzer, Xu, "Necessary and Sufficient Conditions for Consistent Global Snapshots", TPDS 6(2) 1995; by the R-graph of
+/// Wang 1997), completeness of channel logs, rollback distance, domino effect, and what recoveries left behind. It knows
+/// nothing of the protocol but its line rule and its promises.
+/// </summary>
+/// <remarks>
+/// <para>
+/// It streams. A delivery becomes a dependency between two intervals, of which one is kept for each sender; no Z-path
+/// leads back over a consistent line, so whatever lies before one is judged and dropped
+/// (<see cref="CheckOptions.Window"/>). What is kept grows with intervals and messages in flight; only where the
+/// trace announces rollbacks are delivered messages kept too, up to the same line.
+/// </para>
+/// <para>One thread at a time.</para>
+/// </remarks>
+public sealed partial class TraceChecker
+{
+    private readonly TraceHeader _header;
+    private readonly CheckOptions _options;
+    private readonly ProtocolTraits? _traits;
+    private readonly History[] _histories;
+    private readonly Dictionary<long, Message> _messages = [];
+    private readonly Dictionary<FindingKind, long> _counts = [];
+    private readonly List<Finding> _findings = [];
+    private readonly List<CheckpointId> _uselessShown = [];
+    private readonly bool _clocks;
+    private long _records;
+    private long _sends;
+    private long _receives;
+    private long _lost;
+    private long _basic;
+    private long _forced;
+    private long _other;
+    private long _checkpointsFailed;
+    private long _failures;
+    private long _rollbacks;
+    private long _undone;
+    private long _useless;
+    private long _kept;
+    private long _window;
+    private bool _settled;
+    private bool _completed;
+
+    /// <summary>Makes a checker.</summary>
+    /// <param name="header">The run.</param>
+    /// <param name="options">What to do; null for the defaults.</param>
+    /// <exception cref="ArgumentException">The given line has not one ordinal of at least 0 for each node.</exception>
+    public TraceChecker(TraceHeader header, CheckOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(header);
+        _header = header;
+        _options = options ?? new CheckOptions();
+        if (_options.Line is { } line && (line.Count != header.Nodes || line.Any(ordinal => ordinal < 0)))
+        {
+            throw new ArgumentException(
+                $"the line has {line.Count} ordinals; the trace has {header.Nodes} nodes, and each needs one of at least 0",
+                nameof(options));
+        }
+
+        _traits = ProtocolFamily.All.FirstOrDefault(traits => traits.Name == header.Protocol);
+        _clocks = header.Nodes <= _options.VectorClockNodes;
+        _window = Math.Max(1, _options.Window);
+        _histories = new History[header.Nodes];
+        for (int i = 0; i < _histories.Length; i++)
+        {
+            _histories[i] = new History(header.Nodes, _clocks);
+            if (_histories[i].Clock is { } clock)
+            {
+                clock[i] = 1;
+            }
+        }
+    }
+
+    /// <summary>Judges a whole trace.</summary>
+    /// <param name="input">The trace, of either form.</param>
+    /// <param name="options">What to do; null for the defaults.</param>
+    /// <exception cref="TraceException">The trace is cut, damaged or impossible; the message names the byte or line.
+    /// </exception>
+    public static CheckReport Check(Stream input, CheckOptions? options = null)
+    {
+        TraceReader reader = TraceReader.Open(input);
+        TraceChecker checker = new(reader.Header, options);
+        try
+        {
+            while (reader.TryRead(out TraceEvent item))
+            {
+                checker.Add(item);
+            }
+        }
+        catch (ImpossibleEventException e)
+        {
+            throw new TraceException($"{reader.Position}: {e.Message}", e);
+        }
+
+        return checker.Complete();
+    }
+
+    /// <summary>Takes the next event.</summary>
+    /// <param name="item">What happened.</param>
+    /// <exception cref="ImpossibleEventException">It cannot happen after what happened before.</exception>
+    public void Add(in TraceEvent item)
+    {
+        if ((uint)item.Node >= (uint)_histories.Length)
+        {
+            throw new ImpossibleEventException($"node {item.Node} of a run that has {_histories.Length}");
+        }
+
+        _records++;
+        History history = _histories[item.Node];
+        if (history.Failed && item.Kind is not (TraceEventKind.Rollback or TraceEventKind.Failure or TraceEventKind.Lost))
+        {
+            history.Failed = false;
+            Report(FindingKind.ActsAfterFailure, $"node {item.Node} acts after its failure without a rollback");
+        }
+
+        switch (item.Kind)
+        {
+            case TraceEventKind.Basic:
+                _basic++;
+                Checkpoint(history, item);
+                break;
+            case TraceEventKind.Forced:
+                _forced++;
+                Checkpoint(history, item);
+                break;
+            case TraceEventKind.Other:
+                _other++;
+                Checkpoint(history, item);
+                break;
+            case TraceEventKind.CheckpointFailed:
+                _checkpointsFailed++;
+                break;
+            case TraceEventKind.Send:
+                Send(history, item);
+                break;
+            case TraceEventKind.Receive:
+                Receive(history, item, logged: false);
+                break;
+            case TraceEventKind.ReceiveLogged:
+                Receive(history, item, logged: true);
+                break;
+            case TraceEventKind.Lost:
+                Lost(item);
+                break;
+            case TraceEventKind.IndexRaised:
+                Raise(history, item.Index);
+                break;
+            case TraceEventKind.Failure:
+                _failures++;
+                history.Failed = true;
+                break;
+            case TraceEventKind.Rollback:
+                RollBack(history, item);
+                break;
+            default:
+                throw new ImpossibleEventException($"no kind of event has number {(int)item.Kind}");
+        }
+    }
+
+    // In dependencies: a vector clock of n numbers is as large as n / 8 of them.
+    private int IntervalCost => _clocks ? 1 + (_histories.Length / 8) : 1;
+
+    private void Checkpoint(History history, in TraceEvent item)
+    {
+        if (item.Index < history.Open.Reach)
+        {
+            Report(
+                FindingKind.LabelFell,
+                $"node {item.Node}: a checkpoint with label {item.Index} where the index was {history.Open.Reach}");
+        }
+
+        CloseInterval(item.Node, history);
+        history.Checkpoint(item.Index);
+        _kept += IntervalCost;
+        if (history.Clock is { } clock)
+        {
+            history.Clocks!.Add((int[])clock.Clone());
+            clock[item.Node] = history.OpenId;
+        }
+
+        if (_kept >= _window)
+        {
+            Settle();
+        }
+    }
+
+    private void Send(History history, in TraceEvent item)
+    {
+        if ((uint)item.Peer >= (uint)_histories.Length)
+        {
+            throw new ImpossibleEventException($"a message to node {item.Peer} of a run that has {_histories.Length}");
+        }
+
+        Message message = new()
+        {
+            From = item.Node,
+            To = item.Peer,
+            SentIn = history.OpenId,
+            Reach = history.Open.Reach,
+            Clock = history.Clock is null ? null : (int[])history.Clock.Clone(),
+        };
+        if (!_messages.TryAdd(item.Message, message))
+        {
+            throw new ImpossibleEventException($"message {item.Message} is sent a second time; each needs a number of its own");
+        }
+
+        _sends++;
+    }
+
+    private void Receive(History history, in TraceEvent item, bool logged)
+    {
+        ref Message message = ref CollectionsMarshal.GetValueRefOrNullRef(_messages, item.Message);
+        if (System.Runtime.CompilerServices.Unsafe.IsNullRef(ref message))
+        {
+            throw new ImpossibleEventException(
+                $"message {item.Message} is delivered, and was not sent before or was delivered already");
+        }
+
+        if (message.To != item.Node)
+        {
+            throw new ImpossibleEventException($"message {item.Message} to node {message.To} is delivered at node {item.Node}");
+        }
+
+        _receives++;
+        Raise(history, item.Index);
+        History sender = _histories[message.From];
+        bool ghost = _header.Rollbacks && sender.Undone(message.SentIn);
+        if (ghost)
+        {
+            Report(FindingKind.Ghost, $"node {item.Node}: message {item.Message} of node {message.From} is delivered after its sending was undone");
+        }
+        else if (message.ReceivedIn != 0 && !history.Undone(message.ReceivedIn))
+        {
+            Report(FindingKind.Duplicate, $"node {item.Node}: message {item.Message} of node {message.From} is delivered twice");
+        }
+
+        if (_header.Line == LineRule.FirstAtLeast && message.Reach > history.Open.Reach)
+        {
+            Orphan(message.From, message.Reach, item.Node, history.Open.Reach);
+        }
+
+        bool notLogged = _header.ChannelLogs && !logged;
+        history.Depend(new Dependency
+        {
+            From = ghost ? ~message.From : message.From,
+            FromId = message.SentIn,
+            ToId = history.OpenId,
+            NotLoggedId = notLogged ? message.SentIn : int.MaxValue,
+            NotLoggedReach = notLogged ? message.Reach : 0,
+        });
+        _kept++;
+        if (history.Clock is { } clock && message.Clock is { } sent)
+        {
+            for (int i = 0; i < clock.Length; i++)
+            {
+                clock[i] = Math.Max(clock[i], sent[i]);
+            }
+        }
+
+        if (_header.Rollbacks)
+        {
+            message.ReceivedIn = history.OpenId;
+        }
+        else
+        {
+            _ = _messages.Remove(item.Message);
+        }
+    }
+
+    private void Lost(in TraceEvent item)
+    {
+        if (!_messages.Remove(item.Message))
+        {
+            throw new ImpossibleEventException(
+                $"message {item.Message} is lost, and was not sent before or was delivered already");
+        }
+
+        _lost++;
+    }
+
+    private void Raise(History history, long index)
+    {
+        if (_header.Line == LineRule.LastBeforeReaching)
+        {
+            history.Open.Reach = Math.Max(history.Open.Reach, index);
+        }
+    }
+
+    private void RollBack(History history, in TraceEvent item)
+    {
+        if (!_header.Rollbacks)
+        {
+            throw new ImpossibleEventException("a rollback in a trace whose header announces none");
+        }
+
+        if (item.Ordinal > history.LastOrdinal)
+        {
+            throw new ImpossibleEventException(
+                $"node {item.Node} rolls back to checkpoint {item.Ordinal}; its last one is {history.LastOrdinal}");
+        }
+
+        if (item.Ordinal < history.Base)
+        {
+            throw new ImpossibleEventException(
+                $"node {item.Node} rolls back to checkpoint {item.Ordinal}, before {history.Base}, where it was judged for good; check with a larger window");
+        }
+
+        _rollbacks++;
+        _undone += history.LastOrdinal - item.Ordinal;
+        history.Failed = false;
+        history.RollBack(item.Ordinal, _header.Line == LineRule.LastBeforeReaching ? item.Index : 0);
+        if (history.Clock is { } clock)
+        {
+            clock[item.Node] = history.OpenId;
+        }
+    }
+
+    private void CloseInterval(int node, History history)
+    {
+        if (!_header.ChannelLogs || _header.Line == LineRule.Propagation)
+        {
+            return;
+        }
+
+        long reach = history.Open.Reach;
+        foreach (ref readonly Dependency item in history.OpenDependencies())
+        {
+            if (item.NotLoggedId != int.MaxValue && item.NotLoggedReach < reach)
+            {
+                Report(
+                    FindingKind.NotLogged,
+                    $"node {node}: a message of node {(item.From < 0 ? ~item.From : item.From)} crosses the lines {item.NotLoggedReach + 1} to {reach} and was not logged");
+            }
+        }
+    }
+
+    private void Orphan(int from, long sentReach, int to, long receivedReach) => Report(
+        FindingKind.Orphan,
+        $"node {to}: a message of node {from} is an orphan over the lines {receivedReach + 1} to {sentReach}");
+
+    private void Report(FindingKind kind, string text, bool whole = false)
+    {
+        long count = _counts.GetValueOrDefault(kind) + 1;
+        _counts[kind] = count;
+        if (count <= _options.FindingsShown)
+        {
+            _findings.Add(new Finding(kind, text, whole ? 0 : _records));
+        }
+    }
+
+    /// <summary>A message that may still be delivered, or whose delivery may still be undone.</summary>
+    [StructLayout(LayoutKind.Auto)]
+    private struct Message
+    {
+        internal int From;
+        internal int To;
+        internal int SentIn;
+
+        // The interval that received it; 0 for none.
+        internal int ReceivedIn;
+        internal long Reach;
+        internal int[]? Clock;
+    }
+}
+
+/// <summary>An event cannot happen after those before it: what was recorded is no run.</summary>
+public sealed class ImpossibleEventException : Exception
+{
+    /// <summary>Makes the exception.</summary>
+    /// <param name="message">One line.</param>
+    public ImpossibleEventException(string message)
+        : base(message)
+    {
+    }
+}

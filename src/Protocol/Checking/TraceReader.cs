@@ -1,0 +1,482 @@
+using System.Buffers.Binary;
+using System.Text;
+using System.Text.Json;
+
+namespace XenTwoLevelCkpt.Protocol.Checking;
+
+/// <summary>Reads a trace of either form, record by record; holds one block or line at a time.</summary>
+public abstract class TraceReader
+{
+    private protected TraceReader(TraceHeader header) => Header = header;
+
+    /// <summary>What the trace says of itself.</summary>
+    public TraceHeader Header { get; }
+
+    /// <summary>Records read so far.</summary>
+    public long Records { get; private protected set; }
+
+    /// <summary>Where the record read last stands: "byte 1234" or "line 12".</summary>
+    public abstract string Position { get; }
+
+    /// <summary>Opens a trace and reads its header.</summary>
+    /// <param name="input">From where; the form is recognized by its first byte. Stays open.</param>
+    /// <exception cref="TraceException">It is not a trace, or its header is cut or damaged.</exception>
+    public static TraceReader Open(Stream input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        int first = input.ReadByte();
+        return first switch
+        {
+            -1 => throw new TraceException("byte 0: the trace is empty"),
+            '{' => JsonTraceReader.Begin(input),
+            _ => BinaryTraceReader.Begin(input, (byte)first),
+        };
+    }
+
+    /// <summary>Reads the next record.</summary>
+    /// <param name="item">The record.</param>
+    /// <returns>False at the end of a whole trace.</returns>
+    /// <exception cref="TraceException">The trace is cut or damaged here.</exception>
+    public abstract bool TryRead(out TraceEvent item);
+
+    private protected void RequireNode(long node)
+    {
+        if (node < 0 || node >= Header.Nodes)
+        {
+            throw new TraceException($"{Position}: node {node} of a trace that has {Header.Nodes}");
+        }
+    }
+}
+
+/// <summary>The binary form.</summary>
+internal sealed class BinaryTraceReader : TraceReader
+{
+    private readonly Stream _input;
+    private readonly byte[] _block = new byte[TraceFormat.MaxBlock];
+    private int _length;
+    private int _at;
+    private int _record;
+
+    // Where in the stream the payload of the present block begins, and what comes after it.
+    private long _blockStart;
+    private long _streamAt;
+    private long _lastMessage;
+    private bool _ended;
+
+    private BinaryTraceReader(TraceHeader header, Stream input, long streamAt)
+        : base(header)
+    {
+        _input = input;
+        _streamAt = streamAt;
+        _blockStart = streamAt;
+    }
+
+    public override string Position => $"byte {_blockStart + _record}";
+
+    public override bool TryRead(out TraceEvent item)
+    {
+        item = default;
+        if (_ended || (_at == _length && !ReadBlock()))
+        {
+            return false;
+        }
+
+        _record = _at;
+        TraceEventKind kind = (TraceEventKind)_block[_at++];
+        if (kind is < TraceEventKind.Basic or > TraceEventKind.Rollback)
+        {
+            throw new TraceException($"{Position}: no kind of record has number {(int)kind}");
+        }
+
+        long node = Number();
+        RequireNode(node);
+        long peer = 0, message = 0, index = 0, ordinal = 0;
+        switch (kind)
+        {
+            case TraceEventKind.Basic or TraceEventKind.Forced or TraceEventKind.Other or TraceEventKind.IndexRaised:
+                index = Number();
+                break;
+            case TraceEventKind.Send:
+                peer = Number();
+                RequireNode(peer);
+                message = Message();
+                index = Number();
+                break;
+            case TraceEventKind.Receive or TraceEventKind.ReceiveLogged:
+                message = Message();
+                index = Number();
+                break;
+            case TraceEventKind.Lost:
+                message = Message();
+                break;
+            case TraceEventKind.Rollback:
+                ordinal = Number();
+                index = Number();
+                break;
+            default:
+                break;
+        }
+
+        item = new TraceEvent
+        {
+            Kind = kind,
+            Node = (int)node,
+            Peer = (int)peer,
+            Message = message,
+            Index = index,
+            Ordinal = ordinal,
+        };
+        Records++;
+        return true;
+    }
+
+    internal static BinaryTraceReader Begin(Stream input, byte first)
+    {
+        byte[] bytes = new byte[TraceFormat.FixedHeader + byte.MaxValue + sizeof(uint)];
+        bytes[0] = first;
+        int got = 1 + input.ReadAtLeast(bytes.AsSpan(1, TraceFormat.FixedHeader - 1), TraceFormat.FixedHeader - 1, throwOnEndOfStream: false);
+        int compared = Math.Min(got, TraceFormat.Magic.Length);
+        if (!bytes.AsSpan(0, compared).SequenceEqual(TraceFormat.Magic[..compared]))
+        {
+            throw new TraceException("byte 0: not a trace; one begins with XTLTRACE, or with '{' in its JSON form");
+        }
+
+        int length = got < TraceFormat.FixedHeader ? TraceFormat.FixedHeader : TraceFormat.FixedHeader + bytes[19] + sizeof(uint);
+        if (got == TraceFormat.FixedHeader)
+        {
+            got += input.ReadAtLeast(bytes.AsSpan(got, length - got), length - got, throwOnEndOfStream: false);
+        }
+
+        if (got < length)
+        {
+            throw new TraceException($"byte {got}: the trace is cut in its header");
+        }
+
+        int version = BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(8));
+        if (version != TraceFormat.Version)
+        {
+            throw new TraceException($"byte 8: version {version} of the format; this reader knows {TraceFormat.Version}");
+        }
+
+        if (TraceFormat.Crc32C(bytes.AsSpan(0, length - sizeof(uint)))
+            != BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(length - sizeof(uint))))
+        {
+            throw new TraceException("byte 0: the header is damaged (its checksum differs)");
+        }
+
+        int flags = BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(10));
+        uint nodes = BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(12));
+        if (nodes is 0 or > TraceHeader.MaxNodes)
+        {
+            throw new TraceException($"byte 12: {nodes} nodes; 1 to {TraceHeader.MaxNodes} are possible");
+        }
+
+        if ((flags & ~(TraceFormat.RollbacksFlag | TraceFormat.ChannelLogsFlag)) != 0)
+        {
+            throw new TraceException($"byte 10: flags 0x{flags:x} that this reader does not know");
+        }
+
+        if (bytes[16] > (byte)LineRule.Propagation)
+        {
+            throw new TraceException($"byte 16: no line rule has number {bytes[16]}");
+        }
+
+        TraceHeader header = new()
+        {
+            Nodes = (int)nodes,
+            Protocol = Encoding.UTF8.GetString(bytes, TraceFormat.FixedHeader, bytes[19]),
+            Line = (LineRule)bytes[16],
+            Rollbacks = (flags & TraceFormat.RollbacksFlag) != 0,
+            ChannelLogs = (flags & TraceFormat.ChannelLogsFlag) != 0,
+        };
+        return new BinaryTraceReader(header, input, length);
+    }
+
+    private bool ReadBlock()
+    {
+        Span<byte> head = stackalloc byte[TraceFormat.BlockHeader];
+        Fill(head);
+        uint length = BinaryPrimitives.ReadUInt32LittleEndian(head);
+        uint crc = BinaryPrimitives.ReadUInt32LittleEndian(head[4..]);
+        if (length > TraceFormat.MaxBlock)
+        {
+            throw new TraceException($"byte {_streamAt - TraceFormat.BlockHeader}: a block of {length} bytes; at most {TraceFormat.MaxBlock} are possible");
+        }
+
+        _blockStart = _streamAt;
+        _record = 0;
+        _at = 0;
+        _lastMessage = -1;
+        _ended = length == 0;
+        _length = _ended ? sizeof(ulong) : (int)length;
+        Fill(_block.AsSpan(0, _length));
+        if (TraceFormat.Crc32C(_block.AsSpan(0, _length)) != crc)
+        {
+            throw new TraceException($"byte {_blockStart}: the block is damaged (its checksum differs)");
+        }
+
+        if (!_ended)
+        {
+            return true;
+        }
+
+        ulong records = BinaryPrimitives.ReadUInt64LittleEndian(_block);
+        if (records != (ulong)Records)
+        {
+            throw new TraceException($"byte {_blockStart}: {Records} records are here, {records} were written; blocks are missing");
+        }
+
+        if (_input.ReadByte() != -1)
+        {
+            throw new TraceException($"byte {_streamAt}: something follows the end of the trace");
+        }
+
+        return false;
+    }
+
+    private void Fill(Span<byte> buffer)
+    {
+        int got = _input.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+        _streamAt += got;
+        if (got < buffer.Length)
+        {
+            throw new TraceException($"byte {_streamAt}: the trace is cut here; its writer was stopped, or the copy is incomplete");
+        }
+    }
+
+    private long Message()
+    {
+        ulong value = (ulong)Number();
+        long message = _lastMessage + ((long)(value >> 1) ^ -(long)(value & 1));
+        if (message < 0)
+        {
+            throw new TraceException($"{Position}: a message numbered {message}");
+        }
+
+        _lastMessage = message;
+        return message;
+    }
+
+    private long Number()
+    {
+        ulong value = 0;
+        for (int shift = 0; shift < 63 && _at < _length; shift += 7)
+        {
+            byte part = _block[_at++];
+            value |= (ulong)(part & 0x7F) << shift;
+            if (part < 0x80)
+            {
+                return (long)value;
+            }
+        }
+
+        throw new TraceException($"{Position}: a number has no end");
+    }
+}
+
+/// <summary>The JSON form.</summary>
+internal sealed class JsonTraceReader : TraceReader
+{
+    // A line is a small object; a longer one is no trace, and must not fill the memory.
+    private const int MaxLine = 4096;
+
+    private readonly Lines _lines;
+    private long _line = 1;
+    private bool _ended;
+
+    private JsonTraceReader(TraceHeader header, Lines lines)
+        : base(header) => _lines = lines;
+
+    public override string Position => $"line {_line}";
+
+    public override bool TryRead(out TraceEvent item)
+    {
+        item = default;
+        if (_ended)
+        {
+            return false;
+        }
+
+        _line++;
+        using JsonDocument document = Parse(_lines.Next(_line), _line);
+        JsonElement root = document.RootElement;
+        string type = Text(root, "type", _line);
+        if (type == "end")
+        {
+            long records = Whole(root, "records");
+            if (records != Records)
+            {
+                throw new TraceException($"{Position}: {Records} records are here, {records} were written; lines are missing");
+            }
+
+            if (_lines.More())
+            {
+                throw new TraceException($"line {_line + 1}: something follows the end of the trace");
+            }
+
+            _ended = true;
+            return false;
+        }
+
+        TraceEventKind kind = KindOf(type);
+        long node = Whole(root, "node");
+        RequireNode(node);
+        long peer = kind == TraceEventKind.Send ? Whole(root, "to") : 0;
+        RequireNode(peer);
+        item = new TraceEvent
+        {
+            Kind = kind,
+            Node = (int)node,
+            Peer = (int)peer,
+            Message = kind is TraceEventKind.Send or TraceEventKind.Receive or TraceEventKind.ReceiveLogged or TraceEventKind.Lost
+                ? Whole(root, "message") : 0,
+            Index = kind is TraceEventKind.CheckpointFailed or TraceEventKind.Failure or TraceEventKind.Lost
+                ? 0 : Whole(root, "index"),
+            Ordinal = kind == TraceEventKind.Rollback ? Whole(root, "checkpoint") : 0,
+        };
+        Records++;
+        return true;
+    }
+
+    internal static JsonTraceReader Begin(Stream input)
+    {
+        Lines lines = new() { Input = input, Buffer = new byte[MaxLine], Length = 1 };
+        lines.Buffer[0] = (byte)'{';
+        using JsonDocument document = Parse(lines.Next(1), 1);
+        JsonElement root = document.RootElement;
+        if (Text(root, "type", 1) != "xtl-trace")
+        {
+            throw new TraceException("line 1: not a trace; its first line has \"type\":\"xtl-trace\"");
+        }
+
+        long version = Whole(root, "version", 1);
+        if (version != TraceFormat.Version)
+        {
+            throw new TraceException($"line 1: version {version} of the format; this reader knows {TraceFormat.Version}");
+        }
+
+        long nodes = Whole(root, "nodes", 1);
+        if (nodes is < 1 or > TraceHeader.MaxNodes)
+        {
+            throw new TraceException($"line 1: {nodes} nodes; 1 to {TraceHeader.MaxNodes} are possible");
+        }
+
+        TraceHeader header = new()
+        {
+            Nodes = (int)nodes,
+            Protocol = Text(root, "protocol", 1),
+            Line = RuleOf(Text(root, "line", 1)),
+            Rollbacks = Flag(root, "rollbacks"),
+            ChannelLogs = Flag(root, "channelLogs"),
+        };
+        return new JsonTraceReader(header, lines);
+    }
+
+    private static JsonDocument Parse(ReadOnlyMemory<byte> text, long line)
+    {
+        try
+        {
+            JsonDocument document = JsonDocument.Parse(text);
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            {
+                return document;
+            }
+
+            document.Dispose();
+            throw new TraceException($"line {line}: not a JSON object");
+        }
+        catch (JsonException e)
+        {
+            throw new TraceException($"line {line}: not valid JSON at byte {e.BytePositionInLine} of the line", e);
+        }
+    }
+
+    private static string Text(JsonElement root, string name, long line) =>
+        root.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()!
+            : throw new TraceException($"line {line}: no text \"{name}\"");
+
+    private static long Whole(JsonElement root, string name, long line) =>
+        root.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number
+            && value.TryGetInt64(out long number) && number >= 0
+            ? number
+            : throw new TraceException($"line {line}: no whole number \"{name}\" of at least 0");
+
+    private static bool Flag(JsonElement root, string name) =>
+        root.TryGetProperty(name, out JsonElement value) && value.ValueKind is JsonValueKind.True or JsonValueKind.False
+            ? value.GetBoolean()
+            : throw new TraceException($"line 1: \"{name}\" is neither true nor false");
+
+    private static LineRule RuleOf(string name)
+    {
+        for (LineRule rule = LineRule.FirstAtLeast; rule <= LineRule.Propagation; rule++)
+        {
+            if (rule.Name() == name)
+            {
+                return rule;
+            }
+        }
+
+        throw new TraceException("line 1: \"line\" is none of first-at-least, last-before-reaching, propagation");
+    }
+
+    private long Whole(JsonElement root, string name) => Whole(root, name, _line);
+
+    private TraceEventKind KindOf(string name)
+    {
+        for (TraceEventKind kind = TraceEventKind.Basic; kind <= TraceEventKind.Rollback; kind++)
+        {
+            if (kind.Name() == name)
+            {
+                return kind;
+            }
+        }
+
+        throw new TraceException($"{Position}: no record has this \"type\"");
+    }
+
+    /// <summary>Lines out of a stream, in one buffer.</summary>
+    private sealed class Lines
+    {
+        internal required Stream Input { get; init; }
+
+        internal required byte[] Buffer { get; init; }
+
+        internal int At { get; set; }
+
+        internal int Length { get; set; }
+
+        internal ReadOnlyMemory<byte> Next(long line)
+        {
+            while (true)
+            {
+                int end = Buffer.AsSpan(At, Length - At).IndexOf((byte)'\n');
+                if (end >= 0)
+                {
+                    ReadOnlyMemory<byte> text = Buffer.AsMemory(At, end);
+                    At += end + 1;
+                    return text;
+                }
+
+                if (!Fill())
+                {
+                    throw new TraceException(Length - At == Buffer.Length
+                        ? $"line {line}: longer than {Buffer.Length} bytes; not a trace"
+                        : $"line {line}: the trace is cut here; its last line has \"type\":\"end\"");
+                }
+            }
+        }
+
+        internal bool More() => At < Length || Fill();
+
+        private bool Fill()
+        {
+            Buffer.AsSpan(At, Length - At).CopyTo(Buffer);
+            Length -= At;
+            At = 0;
+            int got = Length == Buffer.Length ? 0 : Input.Read(Buffer, Length, Buffer.Length - Length);
+            Length += got;
+            return got > 0;
+        }
+    }
+}
