@@ -15,6 +15,23 @@ public sealed record LaneSettings
 
     /// <summary>How long a marker of a coordinated protocol travels.</summary>
     public Random.Distribution ControlDelay { get; init; } = new(Random.DistributionKind.Exponential, 0.001);
+
+    /// <summary>Checks the settings.</summary>
+    /// <exception cref="SettingsException">The protocol is unknown, or the interval is 0.</exception>
+    public void Validate()
+    {
+        if (Interval.Mean <= 0)
+        {
+            throw new SettingsException("the mean time between basic checkpoints has to be above 0");
+        }
+
+        if (!XenTwoLevelCkpt.Protocol.ProtocolFamily.All.Any(
+            known => string.Equals(known.Name, Protocol, StringComparison.OrdinalIgnoreCase)))
+        {
+            throw new SettingsException($"no protocol is called '{Protocol}'; there are "
+                + string.Join(", ", XenTwoLevelCkpt.Protocol.ProtocolFamily.All.Select(known => known.Name)));
+        }
+    }
 }
 
 /// <summary>What came of a protocol in one run.</summary>
@@ -89,18 +106,7 @@ public abstract class Lane
         where TProbe : struct, ILaneProbe
     {
         ArgumentNullException.ThrowIfNull(settings);
-        if (settings.Interval.Mean <= 0)
-        {
-            throw new SettingsException("the mean time between basic checkpoints has to be above 0");
-        }
-
-        if (!XenTwoLevelCkpt.Protocol.ProtocolFamily.All.Any(
-            known => string.Equals(known.Name, settings.Protocol, StringComparison.OrdinalIgnoreCase)))
-        {
-            throw new SettingsException($"no protocol is called '{settings.Protocol}'; there are "
-                + string.Join(", ", XenTwoLevelCkpt.Protocol.ProtocolFamily.All.Select(known => known.Name)));
-        }
-
+        settings.Validate();
         return XenTwoLevelCkpt.Protocol.ProtocolFamily.Use(
             settings.Protocol, new Factory<TProbe>(settings, topology, seed, probe));
     }
