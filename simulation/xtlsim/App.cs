@@ -1,4 +1,5 @@
 using System.CommandLine;
+using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Simulation;
 
 namespace XenTwoLevelCkpt.Simulator;
@@ -43,14 +44,14 @@ internal sealed class App(TextWriter output, TextWriter error)
             return ExitCodes.Interrupted;
         }
         catch (Exception e) when (e is SettingsException or FormatException or InvalidDataException or IOException
-            or UnauthorizedAccessException or GnuplotException)
+            or UnauthorizedAccessException or GnuplotException or TraceException)
         {
             error.WriteLine($"xtlsim: {e.Message}");
             return e switch
             {
                 SettingsException or FormatException => ExitCodes.Usage,
-                InvalidDataException or EndOfStreamException => ExitCodes.Data,
-                FileNotFoundException or DirectoryNotFoundException => ExitCodes.NoInput,
+                InvalidDataException or TraceException or FileNotFoundException or DirectoryNotFoundException
+                    or UnauthorizedAccessException => ExitCodes.Data,
                 GnuplotException => ExitCodes.Unavailable,
                 _ => ExitCodes.CannotWrite,
             };
@@ -61,6 +62,11 @@ internal sealed class App(TextWriter output, TextWriter error)
     {
         RunCommand.Make(context),
         Figure5Command.Make(context),
+        CompareCommand.Make(context),
+        SweepCommand.Make(context),
+        IntervalCommand.Make(context),
+        ScaleCommand.Make(context),
+        CheckCommand.Make(context),
         BenchCommand.Make(context),
         JoinCommand.Make(context, (args, results) => Run(args, results, context.Cancellation)),
     };

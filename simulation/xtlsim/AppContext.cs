@@ -62,6 +62,9 @@ internal sealed class AppContext(
     /// <summary>Receives messages and progress.</summary>
     internal TextWriter Error => error;
 
+    /// <summary>The command line.</summary>
+    internal IReadOnlyList<string> Args => args;
+
     /// <summary>Ends the command before its time.</summary>
     internal CancellationToken Cancellation => cancellation;
 

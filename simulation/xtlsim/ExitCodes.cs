@@ -12,11 +12,8 @@ internal static class ExitCodes
     /// <summary>EX_USAGE: a parameter is wrong.</summary>
     internal const int Usage = 64;
 
-    /// <summary>EX_DATAERR: a file is damaged, cut, or of another study.</summary>
+    /// <summary>EX_DATAERR: a file is damaged, cut, of another study, or cannot be read.</summary>
     internal const int Data = 65;
-
-    /// <summary>EX_NOINPUT: a file does not exist or cannot be read.</summary>
-    internal const int NoInput = 66;
 
     /// <summary>EX_UNAVAILABLE: a program that is needed is not installed.</summary>
     internal const int Unavailable = 69;

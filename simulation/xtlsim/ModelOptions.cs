@@ -6,7 +6,9 @@ using XenTwoLevelCkpt.Simulation.Random;
 namespace XenTwoLevelCkpt.Simulator;
 
 /// <summary>The options that describe a system, its workload and its checkpoints.</summary>
-internal sealed class ModelOptions
+/// <param name="vms">VMs where nothing is said.</param>
+/// <param name="events">Events where nothing is said.</param>
+internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
 {
     private readonly Option<string> _protocol = new("--protocol")
     {
@@ -14,7 +16,7 @@ internal sealed class ModelOptions
         DefaultValueFactory = _ => "bcs",
     };
 
-    private readonly Option<int> _vms = new("--vms") { Description = "VMs.", DefaultValueFactory = _ => 1000 };
+    private readonly Option<int> _vms = new("--vms") { Description = "VMs.", DefaultValueFactory = _ => vms };
 
     private readonly Option<int> _vmsPerNode = new("--vms-per-node")
     {
@@ -30,7 +32,7 @@ internal sealed class ModelOptions
     private readonly Option<long> _events = new("--events")
     {
         Description = "Sends and deliveries in the whole system after which a run ends.",
-        DefaultValueFactory = _ => 10_000,
+        DefaultValueFactory = _ => events,
     };
 
     private readonly Option<double> _basic = new("--basic")
@@ -84,14 +86,15 @@ internal sealed class ModelOptions
     /// <summary>The run that the options describe.</summary>
     /// <param name="result">The command line.</param>
     /// <param name="seed">The seed.</param>
+    /// <param name="kind">The workload, instead of what the options say.</param>
     /// <exception cref="SettingsException">A value is out of range.</exception>
     /// <exception cref="FormatException">A value cannot be read.</exception>
-    internal RunSettings Settings(ParseResult result, ulong seed)
+    internal RunSettings Settings(ParseResult result, ulong seed, WorkloadKind? kind = null)
     {
         double? local = result.GetValue(_local);
         var workload = new Workload
         {
-            Kind = local is null ? Workload.KindOf(result.GetValue(_workload)!) : WorkloadKind.Local,
+            Kind = kind is { } given ? given : local is null ? Workload.KindOf(result.GetValue(_workload)!) : WorkloadKind.Local,
             Probability = local ?? result.GetValue(_probability),
             Gap = Distribution.Parse(result.GetValue(_gap)!),
             Delay = Distribution.Parse(result.GetValue(_delay)!),
@@ -99,17 +102,17 @@ internal sealed class ModelOptions
         };
         workload.Validate();
         var topology = new Topology(result.GetValue(_vms), result.GetValue(_vmsPerNode));
-        long events = result.GetValue(_events);
-        if (events < 1)
+        long count = result.GetValue(_events);
+        if (count < 1)
         {
-            throw new SettingsException($"--events {events}: there has to be at least 1");
+            throw new SettingsException($"--events {count}: there has to be at least 1");
         }
 
         return new RunSettings
         {
             Topology = topology,
             Workload = workload,
-            Events = events,
+            Events = count,
             Seed = seed,
             Lanes =
             [
@@ -117,7 +120,7 @@ internal sealed class ModelOptions
                 {
                     Protocol = result.GetValue(_protocol)!,
                     Flat = result.GetValue(_flat),
-                    Interval = Interval(result, workload, topology, events, seed),
+                    Interval = Interval(result, workload, topology, count, seed),
                     ControlDelay = workload.Delay,
                 },
             ],
@@ -132,7 +135,7 @@ internal sealed class ModelOptions
     };
 
     private Distribution Interval(
-        ParseResult result, Workload workload, Topology topology, long events, ulong seed)
+        ParseResult result, Workload workload, Topology topology, long count, ulong seed)
     {
         if (result.GetValue(_interval) is { } text)
         {
@@ -145,7 +148,7 @@ internal sealed class ModelOptions
             throw new SettingsException($"--basic {basic}: there have to be more than 0");
         }
 
-        double duration = Traffic.DurationOf(workload, topology, seed, events) / 1e9;
+        double duration = Traffic.DurationOf(workload, topology, seed, count) / 1e9;
         return new Distribution(DistributionKind.Jittered, duration / basic, 0.1);
     }
 }

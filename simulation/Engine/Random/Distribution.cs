@@ -25,6 +25,9 @@ public enum DistributionKind
     /// <summary>Lognormal; shape is the standard deviation of the logarithm, above 0. Schroeder and Gibson fit it to
     /// times of repair.</summary>
     LogNormal,
+
+    /// <summary>One of the recorded lengths, all alike.</summary>
+    Recorded,
 }
 
 /// <summary>A distribution of lengths of time.</summary>
@@ -33,6 +36,8 @@ public readonly record struct Distribution
 {
     // Scale by which a standard variate of the kind is multiplied to give nanoseconds.
     private readonly double _scale;
+
+    private readonly double[]? _recorded;
 
     /// <summary>Makes a distribution.</summary>
     /// <param name="kind">Its kind.</param>
@@ -73,6 +78,23 @@ public readonly record struct Distribution
         };
     }
 
+    /// <summary>Lengths of time that were measured.</summary>
+    /// <param name="seconds">At least one, none below 0.</param>
+    /// <exception cref="SettingsException">There is none, or one is no length of time.</exception>
+    public Distribution(IReadOnlyList<double> seconds)
+    {
+        ArgumentNullException.ThrowIfNull(seconds);
+        if (seconds.Count == 0 || seconds.Any(value => !(value >= 0 && value < 1e9)))
+        {
+            throw new SettingsException("recorded lengths of time: there has to be at least one, and none below 0");
+        }
+
+        Kind = DistributionKind.Recorded;
+        Mean = seconds.Average();
+        _recorded = [.. seconds];
+        _scale = 1e9;
+    }
+
     /// <summary>Its kind.</summary>
     public DistributionKind Kind { get; }
 
@@ -94,6 +116,7 @@ public readonly record struct Distribution
             DistributionKind.Jittered => 1 + (Shape * ((2 * stream.NextUnit()) - 1)),
             DistributionKind.Pareto => Portable.Exp(-Portable.Log(stream.NextPositiveUnit()) / Shape),
             DistributionKind.Weibull => Weibull(ref stream),
+            DistributionKind.Recorded => _recorded![stream.NextBelow(_recorded.Length)],
             _ => Portable.Exp(Shape * stream.NextNormal()),
         };
 
