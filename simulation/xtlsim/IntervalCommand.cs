@@ -44,12 +44,15 @@ internal static class IntervalCommand
             }
 
             double system = failures.Mean / settings.Topology.Nodes;
+
+            // Where nothing is said of the work it is long, and its length of no consequence.
+            double work = timed.HasDuration(result) ? once.Duration : 1000 * (system + cost);
             double young = Intervals.Young(cost, system);
             var rows = new List<(string Name, double Interval)>
             {
                 ("young", young),
                 ("daly", Intervals.Daly(cost, system)),
-                ("di", Intervals.Di(once.Duration, once.Duration / system, cost)),
+                ("di", Intervals.Di(work, work / system, cost)),
             };
             var table = new ResultTable("method", "interval_seconds", "waste", "waste_ci95");
             if (result.GetValue(formulas))

@@ -12,7 +12,7 @@ internal static class Metrics
     /// <summary>Of a run whose checkpoints take no time.</summary>
     internal static readonly string[] OfLanes =
     [
-        "basic", "forced", "forced_per_basic", "forced_per_message", "skipped_ticks", "basic_vm", "forced_vm",
+        "basic", "forced", "checkpoints", "forced_per_basic", "forced_per_message", "skipped_ticks", "basic_vm", "forced_vm",
         "remote_messages", "local_messages", "logged_messages", "control_messages", "piggyback_bytes", "min_index",
         "max_index",
     ];
@@ -26,7 +26,7 @@ internal static class Metrics
     /// <summary>Of a timed run.</summary>
     internal static readonly string[] OfTimed =
     [
-        "basic", "forced", "forced_per_basic", "broken", "remote_messages", "control_messages", "useful", "waste",
+        "basic", "forced", "checkpoints", "forced_per_basic", "broken", "remote_messages", "control_messages", "useful", "waste",
         "suspended", "lost", "down", "failures", "recoveries", "rollbacks", "rollbacks_per_recovery",
         "checkpoints_undone", "farthest_rollback", "domino", "replayed", "write_seconds_mean", "write_seconds_max",
         "writers_max",
@@ -35,7 +35,7 @@ internal static class Metrics
     /// <summary>The numbers of <see cref="OfLanes"/>.</summary>
     internal static double[] Of(LaneResult r) =>
     [
-        r.Basic, r.Forced, Ratio(r.Forced, r.Basic), Ratio(r.Forced, r.Remote), r.Skipped, r.BasicVms, r.ForcedVms,
+        r.Basic, r.Forced, r.Checkpoints, Ratio(r.Forced, r.Basic), Ratio(r.Forced, r.Remote), r.Skipped, r.BasicVms, r.ForcedVms,
         r.Remote, r.Local, r.Logged, r.Control, r.PiggybackBytes, r.MinIndex, r.MaxIndex,
     ];
 
@@ -46,7 +46,7 @@ internal static class Metrics
     /// <summary>The numbers of <see cref="OfTimed"/>.</summary>
     internal static double[] Of(TimedResult r) =>
     [
-        r.Basic, r.Forced, Ratio(r.Forced, r.Basic), r.Broken, r.Remote, r.Control, r.Useful, 1 - r.Useful, r.Suspended,
+        r.Basic, r.Forced, r.Basic + r.Forced, Ratio(r.Forced, r.Basic), r.Broken, r.Remote, r.Control, r.Useful, 1 - r.Useful, r.Suspended,
         r.Lost, r.Down, r.Failures, r.Recoveries, r.Rollbacks, Ratio(r.Rollbacks, r.Recoveries), r.CheckpointsUndone,
         r.FarthestRollback, r.Domino, r.Replayed, r.WriteMean, r.WriteMax, r.WritersMax,
     ];

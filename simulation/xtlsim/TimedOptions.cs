@@ -69,6 +69,9 @@ internal sealed class TimedOptions
     /// <summary>True where one of them was given.</summary>
     internal bool Given(ParseResult result) => All.Any(option => result.GetResult(option) is { Implicit: false });
 
+    /// <summary>True where --duration was given.</summary>
+    internal bool HasDuration(ParseResult result) => result.GetValue(_duration) is not null;
+
     /// <summary>T_n.</summary>
     internal Distribution Cost(ParseResult result)
     {

@@ -53,7 +53,7 @@ public sealed class Figure5 : Study
     private const long EventsOfReading = 10_000;
     private const int Values = 3;
 
-    private static readonly int[] SystemSizes = [8, .. Enumerable.Range(1, 25).Select(i => 40 * i)];
+    private static readonly int[] SystemSizes = [8, 40, .. Enumerable.Range(1, 12).Select(i => 80 * i), 1000];
 
     // A thousand times the events: a few sizes.
     private static readonly int[] EachVmSizes = [8, 128, 248, 504, 752, 1000];

@@ -124,7 +124,7 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
                 long restart = _settings.Restart.Next(ref process.Costs) + (long)(replays[i] * _settings.ReplayCost * 1e9);
                 _queue.Push(_now + restart, Restarted | ((ulong)process.Generation << 28) | (uint)i);
             }
-            else if (process.Node.OnSurvive(plan.Line, plan.Incarnation))
+            else if (Survives(i, plan))
             {
                 if (process.State == State.Suspended)
                 {
@@ -139,6 +139,21 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
                 Unpark(process);
             }
         }
+    }
+
+    // True where a checkpoint begins.
+    private bool Survives(int number, RecoveryPlan plan)
+    {
+        Process process = _all[number];
+        long before = process.Node.Protocol.Index;
+        bool begins = process.Node.OnSurvive(plan.Line, plan.Incarnation);
+        if (process.Node.Protocol.Index != before)
+        {
+            Reached(process);
+            _trace?.Invoke(TraceEvent.IndexRaised(number, process.Node.Protocol.Index));
+        }
+
+        return begins;
     }
 
     private RecoveryPlan Plan()

@@ -350,8 +350,7 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
         }
 
         long index = receiver.Node.Protocol.Index;
-        Checkpoint last = receiver.Checkpoints[^1];
-        last.Reach = Math.Max(last.Reach, index);
+        Reached(receiver);
         bool logged = CrossingMessages.MustLog(TProtocol.Traits.Line, message.Index, index);
         if (logged)
         {
@@ -366,10 +365,18 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
         _trace?.Invoke(TraceEvent.Receive(message.To, message.Number, index, logged));
     }
 
+    // The index also rises without a checkpoint in some protocols.
+    private static void Reached(Process process)
+    {
+        Checkpoint last = process.Checkpoints[^1];
+        last.Reach = Math.Max(last.Reach, process.Node.Protocol.Index);
+    }
+
     private void Begin(int number, TraceEventKind kind)
     {
         Process process = _all[number];
         Account(process);
+        Reached(process);
         process.State = State.Suspended;
         process.Kind = kind;
         process.Generation++;
