@@ -82,16 +82,24 @@ internal static class Figure5Command
 
         script.Append("set terminal svg size 1000,1400 dynamic background rgb 'white' font 'sans,11'\n")
             .Append("set multiplot layout 4,2 title 'Forced checkpoints by number of VMs, 8 a node (bars: 95% confidence)'\n")
-            .Append("set key left top; set xlabel 'VMs'; set grid; set format y '%.0s%c'; set yrange [0:*]\n");
+            .Append("set key at screen 0.5,0.972 center horizontal; set xlabel 'VMs'; set grid; set format y '%.1s%c'\n")
+            .Append("set yrange [0:*]; set xrange [0:*]; set bars 0.4; set tmargin 4\n");
+        string[] lines = ["BCS, nodes, uniform", "BCS, VMs, uniform", "BCS, VMs, half local"];
         for (int i = 0; i < panels.Length; i++)
         {
             (EventsReading events, int basic, int weight) = panels[i].Key;
             script.Append($"set title '10,000 events {(events == EventsReading.System ? "in the system" : "each VM")}, "
-                + $"{basic} basic a node, a forced node checkpoint counts {weight}'\n")
-                .Append($"plot $d{i}_0 u 1:2:3 w yerrorlines lt 1 pt 7 ps 0.3 t 'BCS, nodes, uniform', ")
-                .Append($"$d{i}_1 u 1:2:3 w yerrorlines lt 3 pt 7 ps 0.3 t 'BCS, VMs, uniform', ")
-                .Append($"$d{i}_2 u 1:2:3 w yerrorlines lt 4 pt 7 ps 0.3 t 'BCS, VMs, half local', ")
-                .Append($"$d{i}_0 u 1:4:5 w yerrorlines lt 2 dt 2 pt 7 ps 0.3 t 'group BCS, half local'\n");
+                + $"{basic} basic a node, a forced node checkpoint counts {weight}'\n").Append("plot ");
+            for (int line = 0; line < lines.Length; line++)
+            {
+                script.Append($"$d{i}_{line} u 1:2 w l lt {line + 1} t '{lines[line]}', ")
+                    .Append($"$d{i}_{line} u 1:2:3 w yerrorbars lt {line + 1} ps 0 not, ");
+            }
+
+            // The broken line of the paper.
+            script.Append($"$d{i}_0 u 1:4 w l lt 6 dt 2 lw 2 t 'group BCS, half local', ")
+                .Append($"$d{i}_0 u 1:4:5 w yerrorbars lt 6 ps 0 not\n")
+                .Append("unset key\n");
         }
 
         return script.Append("unset multiplot\n").ToString();

@@ -9,6 +9,26 @@ internal sealed class GnuplotException(string message) : Exception(message);
 /// <summary>Draws with the system's gnuplot.</summary>
 internal static class Gnuplot
 {
+    // Gnuplot opens a group for each change of pen, also where nothing is drawn with it: a third of the file.
+    private static string WithoutEmptyGroups(string svg)
+    {
+        var kept = new List<string>();
+        foreach (string line in svg.Split('\n'))
+        {
+            if (line == "</g>" && kept.Count > 0 && kept[^1].StartsWith("<g ", StringComparison.Ordinal)
+                && kept[^1].EndsWith('>') && !kept[^1].Contains("</", StringComparison.Ordinal))
+            {
+                kept.RemoveAt(kept.Count - 1);
+            }
+            else if (!string.IsNullOrWhiteSpace(line))
+            {
+                kept.Add(line);
+            }
+        }
+
+        return string.Join('\n', kept) + "\n";
+    }
+
     /// <summary>Draws a script that prints SVG to its standard output.</summary>
     /// <param name="script">The script; its data are in it.</param>
     /// <returns>The SVG.</returns>
@@ -51,7 +71,7 @@ internal static class Gnuplot
             process.WaitForExit();
             string svg = output.GetAwaiter().GetResult(), messages = error.GetAwaiter().GetResult();
             return process.ExitCode == 0 && svg.Contains("</svg>", StringComparison.Ordinal)
-                ? svg
+                ? WithoutEmptyGroups(svg)
                 : throw new GnuplotException($"gnuplot failed: {messages.ReplaceLineEndings(" ").Trim()}");
         }
     }

@@ -12,7 +12,7 @@ internal static class Metrics
     /// <summary>Of a run whose checkpoints take no time.</summary>
     internal static readonly string[] OfLanes =
     [
-        "basic", "forced", "checkpoints", "forced_per_basic", "forced_per_message", "skipped_ticks", "basic_vm", "forced_vm",
+        "basic", "forced", "checkpoints", "checkpoints_per_tick", "forced_per_basic", "forced_per_message", "skipped_ticks", "basic_vm", "forced_vm",
         "remote_messages", "local_messages", "logged_messages", "control_messages", "piggyback_bytes", "min_index",
         "max_index",
     ];
@@ -35,7 +35,8 @@ internal static class Metrics
     /// <summary>The numbers of <see cref="OfLanes"/>.</summary>
     internal static double[] Of(LaneResult r) =>
     [
-        r.Basic, r.Forced, r.Checkpoints, Ratio(r.Forced, r.Basic), Ratio(r.Forced, r.Remote), r.Skipped, r.BasicVms, r.ForcedVms,
+        r.Basic, r.Forced, r.Checkpoints, Ratio(r.Checkpoints, r.Basic + r.Skipped), Ratio(r.Forced, r.Basic),
+        Ratio(r.Forced, r.Remote), r.Skipped, r.BasicVms, r.ForcedVms,
         r.Remote, r.Local, r.Logged, r.Control, r.PiggybackBytes, r.MinIndex, r.MaxIndex,
     ];
 
