@@ -99,7 +99,7 @@ internal static class SweepCommand
                 table.Add(xs[i % xs.Length], ys[i / xs.Length], summary.Mean, summary.HalfWidth);
             }
 
-            return context.Deliver(result, "sweep", table, ("sweep", Script(table, xName, yName, title, xs, ys)));
+            return context.Deliver(result, "sweep", table, ("sweep", Script(table, xName, yName, title, xs, ys, title != name)));
         });
         return command;
     }
@@ -122,7 +122,7 @@ internal static class SweepCommand
     }
 
     private static string Script(
-        ResultTable table, string xName, string yName, string title, string[] xs, string[] ys)
+        ResultTable table, string xName, string yName, string title, string[] xs, string[] ys, bool ratio)
     {
         var script = new StringBuilder("$d << EOD\n");
         for (int i = 0; i < table.Rows.Count; i++)
@@ -137,6 +137,7 @@ internal static class SweepCommand
             .Append($"set xtics ({Tics(xs)}); set ytics ({Tics(ys)}); unset key\n")
             .Append($"set xrange [-0.5:{xs.Length - 1}.5]; set yrange [-0.5:{ys.Length - 1}.5]\n")
             .Append("set palette defined (0 '#2166ac', 1 '#f7f7f7', 2 '#b2182b')\n")
+            .Append(ratio ? "set logscale cb; set cbrange [0.1:10]\n" : "")
             .Append("plot $d u 1:2:3 w image, $d u 1:2:(sprintf('%.3g', $3)) w labels font 'sans,9'\n")
             .ToString();
     }
