@@ -46,7 +46,8 @@ public interface IProtocol<TSelf, TPiggyback>
     /// already.</returns>
     bool OnTick();
 
-    /// <summary>A message leaves for another node.</summary>
+    /// <summary>A message leaves for another node. The index may rise by it; the message carries <see cref="Index"/> as it
+    /// is after the call.</summary>
     /// <param name="to">The receiver, 0 to nodes - 1.</param>
     /// <param name="piggyback">What the message carries.</param>
     /// <returns>True where a checkpoint begins right after this send.</returns>

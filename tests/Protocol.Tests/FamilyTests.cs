@@ -17,9 +17,6 @@ public class FamilyTests
     public static TheoryData<string> Trackable =>
         [.. ProtocolFamily.All.Where(traits => traits.RollbackDependencyTrackable).Select(traits => traits.Name)];
 
-    public static TheoryData<string> ByIndex =>
-        [.. ProtocolFamily.All.Where(traits => traits.Line != LineRule.Propagation).Select(traits => traits.Name)];
-
     [Fact]
     public void The_promises_are_those_of_the_papers()
     {
@@ -32,18 +29,16 @@ public class FamilyTests
     }
 
     [Theory]
-    [MemberData(nameof(ByIndex))]
+    [MemberData(nameof(All))]
     public void The_line_of_each_index_has_no_orphan(string protocol) => Prop.ForAll(Properties.Schedules(), schedule =>
     {
         Outcome run = RunUse.Run(protocol, schedule);
+        IntervalDependency[] dependencies = run.Dependencies;
         for (long k = 0; k <= run.Indices.Max() + 1; k++)
         {
-            // A node that has not reached k is at its present state: it would take its checkpoint now.
-            long[] line = Array.ConvertAll(run.Checkpoints, checkpoints =>
-                RecoveryLine.Member([.. checkpoints], k) is var member and >= 0 ? member : (long)checkpoints.Count);
-            Assert.Equal(0, Reference.Orphans(run, line));
+            Assert.Equal(0, Reference.Orphans(run, RecoveryLine.Find(run.Header.Line, k, run.Checkpoints, dependencies)));
         }
-    }).Check(Properties.Quiet.WithMaxTest(300));
+    }).Check(Properties.Quiet.WithMaxTest(200));
 
     [Theory]
     [MemberData(nameof(All))]
@@ -51,11 +46,7 @@ public class FamilyTests
         Properties.Schedules(nodes: 3, steps: 60), schedule =>
         {
             Outcome run = RunUse.Run(protocol, schedule);
-            IntervalDependency[] dependencies =
-            [
-                .. run.Messages.Where(message => message.Delivered).Select(message =>
-                    new IntervalDependency(message.From, message.SentAfter, message.To, message.DeliveredAfter)),
-            ];
+            IntervalDependency[] dependencies = run.Dependencies;
             for (long k = 0; k <= run.Checkpoints.Max(checkpoints => checkpoints.Count); k++)
             {
                 long[] latest = Array.ConvertAll(run.Checkpoints, checkpoints => Math.Min(k, checkpoints.Count));

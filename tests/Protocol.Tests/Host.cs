@@ -45,6 +45,12 @@ internal sealed record Outcome(
     int Forced,
     int Recoveries)
 {
+    internal IntervalDependency[] Dependencies =>
+    [
+        .. Messages.Where(message => message.Delivered).Select(message =>
+            new IntervalDependency(message.From, message.SentAfter, message.To, message.DeliveredAfter)),
+    ];
+
     internal CheckReport Check(CheckOptions? options = null)
     {
         TraceChecker checker = new(Header, options);
@@ -212,17 +218,17 @@ internal sealed class Host<TProtocol, TPiggyback>
 
     private void Send(int node, int to)
     {
-        ref TProtocol protocol = ref _nodes[node].Protocol;
+        bool after = _nodes[node].Protocol.OnSend(to, out TPiggyback piggyback);
+        NoteIndex(node);
         Message message = new()
         {
             Id = _messages.Count,
             From = node,
             To = to,
-            Index = protocol.Index,
+            Index = _nodes[node].Protocol.Index,
             SentAfter = _checkpoints[node].Count - 1,
             SentAt = _events.Count,
         };
-        bool after = protocol.OnSend(to, out TPiggyback piggyback);
         _messages.Add(message);
         _piggybacks.Add(message.Id, piggyback);
         _flight.Add((message, piggyback, _incarnation));
@@ -246,7 +252,7 @@ internal sealed class Host<TProtocol, TPiggyback>
     private ReceiveDecision Ask(Message message, TPiggyback piggyback, int incarnation)
     {
         int node = message.To;
-        while (true)
+        for (bool again = false; ; again = true)
         {
             bool pending = _nodes[node].Protocol.PendingLabel != 0;
             int had = _checkpoints[node].Count;
@@ -261,6 +267,7 @@ internal sealed class Host<TProtocol, TPiggyback>
                     return decision;
                 case ReceiveDecision.CheckpointFirst:
                     Assert.False(pending);
+                    Assert.False(again, "one checkpoint is enough for a message");
                     Begin(node, TraceEventKind.Forced);
                     if (_checkpoints[node].Count == had)
                     {
@@ -345,6 +352,7 @@ internal sealed class Host<TProtocol, TPiggyback>
             }
 
             _nodes[i].OnRollback(_saved[i][member], plan.Line, plan.Incarnation);
+            Assert.True(_nodes[i].Protocol.Index >= plan.Line);
             _saved[i].RemoveRange(member + 1, _saved[i].Count - member - 1);
             _checkpoints[i].RemoveRange(member + 1, _checkpoints[i].Count - member - 1);
             NoteIndex(i);
@@ -370,6 +378,8 @@ internal sealed class Host<TProtocol, TPiggyback>
                 NoteIndex(i);
                 _events.Add(TraceEvent.IndexRaised(i, _nodes[i].Protocol.Index));
             }
+
+            Assert.True(!byIndex || _nodes[i].Protocol.Index >= plan.Line);
         }
 
         List<Message> replay = [];

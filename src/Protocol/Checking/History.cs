@@ -62,6 +62,9 @@ internal sealed class History
     /// <summary>The ordinal of the checkpoint that opens <see cref="Intervals"/>[0].</summary>
     internal long Base { get; private set; }
 
+    /// <summary>The lowest k whose member of L_k is kept.</summary>
+    internal long LowestLine { get; private set; }
+
     /// <summary>In order; the last one is open.</summary>
     internal List<Interval> Intervals { get; } = new(2);
 
@@ -179,6 +182,7 @@ internal sealed class History
     internal void Drop(int count)
     {
         _firstId = Intervals[count].Id;
+        LowestLine = count > 0 ? Intervals[count - 1].Reach + 1 : LowestLine;
         Intervals.RemoveRange(0, count);
         Clocks?.RemoveRange(0, count);
         Base += count;

@@ -6,7 +6,8 @@ namespace XenTwoLevelCkpt.Protocol.Checking;
 public sealed partial class TraceChecker
 {
     /// <summary>Ends the run and judges what is left.</summary>
-    /// <exception cref="InvalidOperationException">It was called before.</exception>
+    /// <exception cref="InvalidOperationException">It was called before, or the given line has a checkpoint that its node
+    /// never took.</exception>
     public CheckReport Complete()
     {
         if (_completed)
@@ -201,6 +202,11 @@ public sealed partial class TraceChecker
     // reaches.
     private void JudgeDependencies(bool closed, int[]? firstKept = null)
     {
+        if (_rollbacks == 0 && _header.Line != LineRule.LastBeforeReaching)
+        {
+            return;
+        }
+
         for (int i = 0; i < _histories.Length; i++)
         {
             History history = _histories[i];
@@ -220,7 +226,7 @@ public sealed partial class TraceChecker
                 }
 
                 bool dropped = firstKept is null || item.ToId < firstKept[i] || item.FromId < firstKept[item.From];
-                if (_header.Line != LineRule.LastBeforeReaching || !dropped || (closed && item.ToId == history.OpenId))
+                if (_header.Line != LineRule.LastBeforeReaching || !dropped)
                 {
                     continue;
                 }
@@ -252,7 +258,7 @@ public sealed partial class TraceChecker
         {
             if (line[i] > _histories[i].LastOrdinal)
             {
-                throw new ImpossibleEventException($"the given line has checkpoint {line[i]} of node {i}, whose last one is {_histories[i].LastOrdinal}");
+                throw new InvalidOperationException($"the given line has checkpoint {line[i]} of node {i}, whose last one is {_histories[i].LastOrdinal}");
             }
         }
 
@@ -320,7 +326,7 @@ public sealed partial class TraceChecker
         }
 
         int[] line = new int[_histories.Length];
-        long bottom = _histories.Max(history => history.Intervals[0].Reach);
+        long bottom = _histories.Max(history => history.LowestLine);
         long top = _histories.Min(history => history.Open.Reach);
         for (long k = bottom; k <= top;)
         {

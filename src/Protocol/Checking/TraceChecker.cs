@@ -80,6 +80,8 @@ public sealed partial class TraceChecker
     /// <param name="options">What to do; null for the defaults.</param>
     /// <exception cref="TraceException">The trace is cut, damaged or impossible; the message names the byte or line.
     /// </exception>
+    /// <exception cref="ArgumentException">The given line has not one ordinal of at least 0 for each node.</exception>
+    /// <exception cref="InvalidOperationException">It has a checkpoint that its node never took.</exception>
     public static CheckReport Check(Stream input, CheckOptions? options = null)
     {
         TraceReader reader = TraceReader.Open(input);
@@ -195,6 +197,8 @@ public sealed partial class TraceChecker
             throw new ImpossibleEventException($"a message to node {item.Peer} of a run that has {_histories.Length}");
         }
 
+        // An index that rises at a send has risen before it.
+        Raise(history, item.Index);
         Message message = new()
         {
             From = item.Node,

@@ -44,6 +44,10 @@ public enum TraceEventKind : byte
 [StructLayout(LayoutKind.Auto)]
 public readonly record struct TraceEvent
 {
+    /// <summary>The greatest number that a message can have: its distance from any other fits into the nine bytes of a
+    /// number in the binary form.</summary>
+    public const long MaxMessage = (1L << 61) - 1;
+
     /// <summary>What happened.</summary>
     public required TraceEventKind Kind { get; init; }
 
@@ -54,8 +58,8 @@ public readonly record struct TraceEvent
     public int Peer { get; init; }
 
     /// <summary><see cref="TraceEventKind.Send"/>, <see cref="TraceEventKind.Receive"/>,
-    /// <see cref="TraceEventKind.ReceiveLogged"/>, <see cref="TraceEventKind.Lost"/>: the number of the message, at least
-    /// 0 and unique in the trace.</summary>
+    /// <see cref="TraceEventKind.ReceiveLogged"/>, <see cref="TraceEventKind.Lost"/>: the number of the message, 0 to
+    /// <see cref="MaxMessage"/>, unique in the trace.</summary>
     public long Message { get; init; }
 
     /// <summary>Checkpoints: the label. <see cref="TraceEventKind.Send"/>: the index that the message carries. Deliveries,

@@ -248,9 +248,9 @@ internal sealed class BinaryTraceReader : TraceReader
     {
         ulong value = (ulong)Number();
         long message = _lastMessage + ((long)(value >> 1) ^ -(long)(value & 1));
-        if (message < 0)
+        if (message is < 0 or > TraceEvent.MaxMessage)
         {
-            throw new TraceException($"{Position}: a message numbered {message}");
+            throw new TraceException($"{Position}: a message numbered {message}; 0 to {TraceEvent.MaxMessage} are possible");
         }
 
         _lastMessage = message;
@@ -329,7 +329,7 @@ internal sealed class JsonTraceReader : TraceReader
             Node = (int)node,
             Peer = (int)peer,
             Message = kind is TraceEventKind.Send or TraceEventKind.Receive or TraceEventKind.ReceiveLogged or TraceEventKind.Lost
-                ? Whole(root, "message") : 0,
+                ? MessageNumber(root) : 0,
             Index = kind is TraceEventKind.CheckpointFailed or TraceEventKind.Failure or TraceEventKind.Lost
                 ? 0 : Whole(root, "index"),
             Ordinal = kind == TraceEventKind.Rollback ? Whole(root, "checkpoint") : 0,
@@ -421,6 +421,14 @@ internal sealed class JsonTraceReader : TraceReader
     }
 
     private long Whole(JsonElement root, string name) => Whole(root, name, _line);
+
+    private long MessageNumber(JsonElement root)
+    {
+        long message = Whole(root, "message");
+        return message <= TraceEvent.MaxMessage
+            ? message
+            : throw new TraceException($"{Position}: a message numbered {message}; 0 to {TraceEvent.MaxMessage} are possible");
+    }
 
     private TraceEventKind KindOf(string name)
     {

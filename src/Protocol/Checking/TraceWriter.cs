@@ -37,6 +37,8 @@ public abstract class TraceWriter : IDisposable
 
     /// <summary>Writes a record.</summary>
     /// <param name="item">What happened.</param>
+    /// <exception cref="ArgumentException">A number is below 0 or too great, a node is not there, or the kind is unknown:
+    /// nothing is written.</exception>
     public abstract void Write(in TraceEvent item);
 
     /// <summary>Writes the end of the trace and flushes the stream.</summary>
@@ -47,6 +49,16 @@ public abstract class TraceWriter : IDisposable
     {
         Dispose(true);
         GC.SuppressFinalize(this);
+    }
+
+    private protected void Require(in TraceEvent item)
+    {
+        if ((uint)item.Node >= (uint)Header.Nodes || (uint)item.Peer >= (uint)Header.Nodes
+            || (item.Message | item.Index | item.Ordinal) < 0 || item.Message > TraceEvent.MaxMessage
+            || item.Kind is < TraceEventKind.Basic or > TraceEventKind.Rollback)
+        {
+            throw new ArgumentException($"{item} is no event of a run of {Header.Nodes} nodes", nameof(item));
+        }
     }
 
     /// <summary>Gives up what is buffered.</summary>
@@ -84,6 +96,7 @@ internal sealed class BinaryTraceWriter : TraceWriter
 
     public override void Write(in TraceEvent item)
     {
+        Require(item);
         if (_length > _block.Length - TraceFormat.MaxRecord)
         {
             Flush();
@@ -112,10 +125,8 @@ internal sealed class BinaryTraceWriter : TraceWriter
                 Number((ulong)item.Ordinal);
                 Number((ulong)item.Index);
                 break;
-            case TraceEventKind.CheckpointFailed or TraceEventKind.Failure:
-                break;
             default:
-                throw new ArgumentException($"no such kind of event: {(int)item.Kind}", nameof(item));
+                break;
         }
 
         Records++;
@@ -194,6 +205,7 @@ internal sealed class JsonTraceWriter : TraceWriter
 
     public override void Write(in TraceEvent item)
     {
+        Require(item);
         _json.WriteStartObject();
         _json.WriteString("type", item.Kind.Name());
         _json.WriteNumber("node", item.Node);

@@ -79,7 +79,7 @@ public struct Hmnr : IProtocol<Hmnr, HmnrPiggyback>
             return ReceiveDecision.Wait;
         }
 
-        if (Forces(piggyback))
+        if (ClosesCycle(piggyback) || OutrunsReceiver(piggyback))
         {
             return _numbering.Force(_numbering.Index + 1);
         }
@@ -126,13 +126,13 @@ public struct Hmnr : IProtocol<Hmnr, HmnrPiggyback>
     /// <inheritdoc/>
     public void OnRollback(in Hmnr saved, long line) => this = saved.Save();
 
-    private readonly bool Forces(HmnrPiggyback message)
-    {
-        if (message.Checkpoints[_node] == _checkpoints[_node] && message.Taken[_node])
-        {
-            return true;
-        }
+    /// <summary>A checkpoint lies on the causal way that m took out of this very interval.</summary>
+    internal readonly bool ClosesCycle(HmnrPiggyback message) =>
+        message.Checkpoints[_node] == _checkpoints[_node] && message.Taken[_node];
 
+    /// <summary>m's clock is ahead, and so may be that of a node to which something was sent in this interval.</summary>
+    internal readonly bool OutrunsReceiver(HmnrPiggyback message)
+    {
         if (message.Clock > _numbering.Index)
         {
             for (int k = 0; k < _sentTo.Length; k++)
@@ -147,7 +147,8 @@ public struct Hmnr : IProtocol<Hmnr, HmnrPiggyback>
         return false;
     }
 
-    private void Merge(HmnrPiggyback message)
+    /// <summary>m is delivered.</summary>
+    internal void Merge(HmnrPiggyback message)
     {
         MakeOwn();
         if (message.Clock > _numbering.Index)

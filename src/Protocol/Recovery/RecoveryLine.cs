@@ -61,6 +61,40 @@ public static class RecoveryLine
         return low < checkpoints.Length ? low : -1;
     }
 
+    /// <summary>Line L_k of a run, for any protocol.</summary>
+    /// <param name="rule">How the protocol's lines are found. For <see cref="LineRule.Propagation"/> L_k is the greatest
+    /// consistent line at or before each node's last checkpoint with a label of at most k.</param>
+    /// <param name="line">k, at least 0.</param>
+    /// <param name="nodes">By node its checkpoints, from the initial one.</param>
+    /// <param name="dependencies">The deliveries; not looked at where the index tells the line.</param>
+    /// <returns>By node the ordinal of its member; the number of its checkpoints where it has not reached k, which stands
+    /// for its present state: the failure rule has it take its checkpoint now.</returns>
+    public static long[] Find(
+        LineRule rule,
+        long line,
+        IReadOnlyList<IReadOnlyList<StoredCheckpoint>> nodes,
+        IEnumerable<IntervalDependency> dependencies)
+    {
+        ArgumentNullException.ThrowIfNull(nodes);
+        long[] members = new long[nodes.Count];
+        for (int i = 0; i < members.Length; i++)
+        {
+            StoredCheckpoint[] checkpoints = [.. nodes[i]];
+            if (rule == LineRule.Propagation)
+            {
+                int above = Array.FindIndex(checkpoints, checkpoint => checkpoint.Label > line);
+                members[i] = above < 0 ? checkpoints.Length - 1 : above - 1;
+            }
+            else
+            {
+                int member = Member(checkpoints, line);
+                members[i] = member < 0 ? checkpoints.Length : member;
+            }
+        }
+
+        return rule == LineRule.Propagation ? Greatest(members, dependencies) : members;
+    }
+
     /// <summary>The greatest consistent line at or before given members, by rollback propagation: for any protocol. Linear
     /// in checkpoints and dependencies.</summary>
     /// <param name="latest">By node the ordinal of its latest member possible. One that is the ordinal after its last

@@ -13,6 +13,17 @@ public readonly record struct LogEntry(long MessageIndex, long DeliveredAfter);
 /// would lose them.</summary>
 public static class CrossingMessages
 {
+    /// <summary>The deliveries that cross a line.</summary>
+    /// <param name="line">By node the ordinal of its member.</param>
+    /// <param name="dependencies">The deliveries. A message that is still under way crosses every line that its sending
+    /// precedes; its sender keeps it until it is acknowledged.</param>
+    public static IEnumerable<IntervalDependency> Over(
+        IReadOnlyList<long> line, IEnumerable<IntervalDependency> dependencies)
+    {
+        ArgumentNullException.ThrowIfNull(line);
+        return dependencies.Where(item => item.SentAfter < line[item.From] && item.DeliveredAfter >= line[item.To]);
+    }
+
     /// <summary>True where a delivery may cross a line, and has to be logged by the receiver.</summary>
     /// <param name="rule">How the protocol's lines are found.</param>
     /// <param name="messageIndex">The index that the message carried.</param>

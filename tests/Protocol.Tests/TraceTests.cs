@@ -1,0 +1,179 @@
+using System.Text;
+using FsCheck;
+using FsCheck.Fluent;
+using XenTwoLevelCkpt.Protocol.Checking;
+using XenTwoLevelCkpt.Protocol.Family;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Protocol.Tests;
+
+/// <summary>Both forms of traces: what is written is read, and what is not whole is refused by its place.</summary>
+public class TraceTests
+{
+    private static readonly TraceHeader Two = TraceHeader.For(Bcs.Traits, 2, rollbacks: true, channelLogs: true);
+
+    private static readonly TraceEvent[] OneOfEach =
+    [
+        TraceEvent.Send(0, 1, 300, 0),
+        TraceEvent.Checkpoint(TraceEventKind.Basic, 0, 1),
+        TraceEvent.Send(0, 1, 2, 1),
+        TraceEvent.CheckpointFailed(1),
+        TraceEvent.Checkpoint(TraceEventKind.Forced, 1, 1),
+        TraceEvent.Receive(1, 2, 1),
+        TraceEvent.Receive(1, 300, 1, logged: true),
+        TraceEvent.IndexRaised(0, 4),
+        TraceEvent.Failure(1),
+        TraceEvent.Rollback(1, 1, 1),
+        TraceEvent.Checkpoint(TraceEventKind.Other, 0, long.MaxValue),
+        TraceEvent.Lost(1, 300),
+        TraceEvent.Send(1, 0, TraceEvent.MaxMessage, 0),
+        TraceEvent.Send(1, 0, 0, 0),
+    ];
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_is_written_is_read(bool json) => Prop.ForAll(Properties.Schedules(nodes: 5, steps: 3000), schedule =>
+    {
+        Outcome run = RunUse.Run("bcs-aftersend", schedule, failures: true);
+        (TraceHeader header, List<TraceEvent> events) = Read(Write(run.Header, run.Events, json));
+        Assert.Equal(run.Header, header);
+        Assert.Equal(run.Events, events);
+    }).Check(Properties.Quiet.WithMaxTest(20));
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Every_kind_of_record_is_read_as_written(bool json)
+    {
+        (TraceHeader header, List<TraceEvent> events) = Read(Write(Two, OneOfEach, json));
+        Assert.Equal(Two, header);
+        Assert.Equal(OneOfEach, events);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_no_reader_would_take_is_not_written(bool json)
+    {
+        using MemoryStream output = new();
+        using TraceWriter writer = TraceWriter.Create(output, Two, json);
+        Assert.Throws<ArgumentException>(() => writer.Write(TraceEvent.Send(0, 2, 0, 0)));
+        Assert.Throws<ArgumentException>(() => writer.Write(TraceEvent.Send(0, 1, TraceEvent.MaxMessage + 1, 0)));
+        Assert.Throws<ArgumentException>(() => writer.Write(TraceEvent.Checkpoint(TraceEventKind.Basic, 0, -1)));
+        Assert.Throws<ArgumentException>(() => writer.Write(default));
+        writer.Complete();
+        Assert.Empty(Read(output.ToArray()).Events);
+    }
+
+    [Theory]
+    [InlineData(false, "byte ")]
+    [InlineData(true, "line ")]
+    public void A_trace_cut_anywhere_is_refused_by_its_place(bool json, string place)
+    {
+        byte[] whole = Write(Two, OneOfEach, json);
+        for (int length = 1; length < whole.Length; length++)
+        {
+            string message = Assert.Throws<TraceException>(() => Read(whole[..length])).Message;
+            Assert.StartsWith(place, message, StringComparison.Ordinal);
+            Assert.DoesNotContain('\n', message);
+        }
+
+        Assert.Equal("byte 0: the trace is empty", Assert.Throws<TraceException>(() => Read([])).Message);
+    }
+
+    [Fact]
+    public void Any_flipped_bit_of_the_binary_form_is_refused()
+    {
+        byte[] whole = Write(Two, OneOfEach, json: false);
+        for (int bit = 0; bit < 8 * whole.Length; bit++)
+        {
+            byte[] damaged = (byte[])whole.Clone();
+            damaged[bit / 8] ^= (byte)(1 << (bit % 8));
+            Assert.StartsWith("byte ", Assert.Throws<TraceException>(() => Read(damaged)).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_trace_of_many_blocks_missing_one_is_refused()
+    {
+        TraceEvent[] many = [.. Enumerable.Range(0, 50_000).Select(i => TraceEvent.Send(0, 1, i, i))];
+        byte[] whole = Write(Two, many, json: false);
+        int header = 20 + Two.Protocol.Length + 4;
+        int first = 8 + BitConverter.ToInt32(whole, header);
+        byte[] without = [.. whole[..header], .. whole[(header + first)..]];
+        Assert.Contains("50000 were written; blocks are missing", Assert.Throws<TraceException>(() => Read(without)).Message, StringComparison.Ordinal);
+        byte[] longer = [.. whole, 0];
+        Assert.Equal($"byte {whole.Length}: something follows the end of the trace", Assert.Throws<TraceException>(() => Read(longer)).Message);
+    }
+
+    [Theory]
+    [InlineData("{\"type\":\"send\",\"node\":2,\"to\":0,\"message\":1,\"index\":0}", "line 2: node 2 of a trace that has 2")]
+    [InlineData("{\"type\":\"send\",\"node\":0,\"to\":1,\"message\":-1,\"index\":0}", "line 2: no whole number \"message\" of at least 0")]
+    [InlineData("{\"type\":\"jump\",\"node\":0}", "line 2: no record has this \"type\"")]
+    [InlineData("[1]", "line 2: not a JSON object")]
+    [InlineData("{\"type\":", "line 2: not valid JSON at byte 8 of the line")]
+    [InlineData("{\"type\":\"failure\",\"node\":0}\n{\"type\":\"end\",\"records\":2}", "line 3: 1 records are here, 2 were written; lines are missing")]
+    [InlineData("{\"type\":\"end\",\"records\":0}\n{}", "line 3: something follows the end of the trace")]
+    [InlineData("{\"type\":\"receive\",\"node\":0,\"message\":1,\"index\":0}", "line 2: message 1 is delivered, and was not sent before or was delivered already")]
+    public void A_wrong_line_is_named(string lines, string message)
+    {
+        string head = Encoding.UTF8.GetString(Write(Two, [], json: true)).Split('\n')[0];
+        byte[] trace = Encoding.UTF8.GetBytes($"{head}\n{lines}\n");
+        Assert.Equal(message, Assert.Throws<TraceException>(() => TraceChecker.Check(new MemoryStream(trace))).Message);
+    }
+
+    [Theory]
+    [InlineData("hello", "byte 0: not a trace; one begins with XTLTRACE, or with '{' in its JSON form")]
+    [InlineData("{}\n", "line 1: no text \"type\"")]
+    [InlineData("{\"type\":\"xtl-trace\",\"version\":2}\n", "line 1: version 2 of the format; this reader knows 1")]
+    [InlineData("{\"type\":\"xtl-trace\",\"version\":1,\"nodes\":0}\n", "line 1: 0 nodes; 1 to 16777216 are possible")]
+    public void What_is_no_trace_is_refused(string text, string message) => Assert.Equal(
+        message, Assert.Throws<TraceException>(() => Read(Encoding.UTF8.GetBytes(text))).Message);
+
+    [Fact]
+    public void A_line_without_end_does_not_fill_the_memory()
+    {
+        byte[] endless = [.. "{"u8, .. Enumerable.Repeat((byte)' ', 100_000)];
+        Assert.Equal("line 1: longer than 4096 bytes; not a trace", Assert.Throws<TraceException>(() => Read(endless)).Message);
+    }
+
+    [Fact]
+    public void Both_forms_are_judged_alike() => Prop.ForAll(Properties.Schedules(), schedule =>
+    {
+        Outcome run = RunUse.Run("uncoordinated", schedule, failures: true);
+        CheckReport direct = run.Check();
+        foreach (bool json in new[] { false, true })
+        {
+            CheckReport read = TraceChecker.Check(new MemoryStream(Write(run.Header, run.Events, json)));
+            Assert.Equal(direct.UselessShown, read.UselessShown);
+            Assert.Equal(direct.GreatestLine, read.GreatestLine);
+            Assert.Equal(direct.Records, read.Records);
+        }
+    }).Check(Properties.Quiet.WithMaxTest(50));
+
+    private static byte[] Write(TraceHeader header, IEnumerable<TraceEvent> events, bool json)
+    {
+        using MemoryStream output = new();
+        using TraceWriter writer = TraceWriter.Create(output, header, json);
+        foreach (TraceEvent item in events)
+        {
+            writer.Write(item);
+        }
+
+        writer.Complete();
+        return output.ToArray();
+    }
+
+    private static (TraceHeader Header, List<TraceEvent> Events) Read(byte[] trace)
+    {
+        TraceReader reader = TraceReader.Open(new MemoryStream(trace));
+        List<TraceEvent> events = [];
+        while (reader.TryRead(out TraceEvent item))
+        {
+            events.Add(item);
+        }
+
+        return (reader.Header, events);
+    }
+}
