@@ -60,7 +60,7 @@ public class EventQueueTests
         }).Check(Properties.Quiet);
 
     [Theory]
-    [InlineData(3)]
+    [InlineData(10)]
     [InlineData(5000)]
     public void Equal_times_come_in_the_order_of_their_data_not_of_their_scheduling(int count)
     {

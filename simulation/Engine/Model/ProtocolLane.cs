@@ -134,8 +134,10 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
         _sent++;
         ref TProtocol protocol = ref _protocols[from];
         ref InFlight sent = ref _messages[message];
-        sent.Index = protocol.Index;
         bool checkpoint = protocol.OnSend(to, out sent.Piggyback);
+
+        // Only now: the first send after a checkpoint may raise it.
+        sent.Index = protocol.Index;
         _probe.OnSend(now, from, to, message, sent.Index);
         if (checkpoint)
         {
@@ -219,11 +221,12 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
             int marker = _markersFree > 0 ? _freeMarkers[--_markersFree] : _markersUsed++;
             ref InFlight sent = ref _markers[marker];
             (sent.From, sent.To) = (from, to);
-            sent.Index = _protocols[from].Index;
             if (_protocols[from].OnSend(to, out sent.Piggyback))
             {
                 throw new InvalidOperationException($"{TProtocol.Traits.Name} takes a checkpoint after its own marker");
             }
+
+            sent.Index = _protocols[from].Index;
 
             _controlSent++;
             _probe.OnSend(now, from, to, ~marker, sent.Index);

@@ -270,11 +270,14 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
     private bool Stamp(Message message)
     {
         Process sender = _all[message.From];
-        message.Index = sender.Node.Protocol.Index;
         message.Incarnation = sender.Node.Incarnation;
         message.SentAfter = sender.Last;
         message.Number = _numbers++;
         bool after = sender.Node.Protocol.OnSend(message.To, out message.Piggyback);
+
+        // Only now: the first send after a checkpoint may raise it.
+        message.Index = sender.Node.Protocol.Index;
+        Reached(sender);
         _trace?.Invoke(TraceEvent.Send(message.From, message.To, message.Number, message.Index));
         return after;
     }
