@@ -62,7 +62,31 @@ public class CheckerTests
         {
             AssertWindowsAgree(Host<DeafBcs, long>.Run(schedule));
             AssertWindowsAgree(Host<CarelessAftersend, long>.Run(schedule));
-        }).Check(Properties.Quiet.WithMaxTest(100));
+        }).Check(Properties.Quiet.WithMaxTest(300));
+
+    [Theory]
+    [InlineData("bcs")]
+    [InlineData("bcs-aftersend")]
+    [InlineData("fdas")]
+    public void A_small_window_judges_a_run_with_failures_alike_or_asks_for_a_larger_one(string protocol)
+    {
+        int judged = 0, refused = 0;
+        Prop.ForAll(Properties.Schedules(nodes: 3, steps: 300), schedule =>
+        {
+            Outcome run = RunUse.Run(protocol, schedule, failures: true);
+            try
+            {
+                AssertWindowsAgree(run);
+                judged += run.Recoveries > 0 ? 1 : 0;
+            }
+            catch (ImpossibleEventException e)
+            {
+                Assert.EndsWith("where it was judged for good; check with a larger window", e.Message, StringComparison.Ordinal);
+                refused++;
+            }
+        }).Check(Properties.Quiet.WithMaxTest(200));
+        Assert.True(judged > 10 && refused > 10, $"{judged} judged, {refused} refused");
+    }
 
     [Fact]
     public void The_given_line_is_judged_message_by_message() => Prop.ForAll(
@@ -128,6 +152,21 @@ public class CheckerTests
         TraceHeader header = TraceHeader.For(BcsAftersend.Traits, 2, channelLogs: true);
         Assert.True(Judge(header, Events(true)).Sound);
         Assert.Equal(1, Judge(header, Events(false)).Counts[FindingKind.NotLogged]);
+    }
+
+    [Fact]
+    public void An_index_that_rises_at_a_send_rises_before_it()
+    {
+        // Node 0 reaches 2 without a checkpoint, so that its first one is in L_2, before the sending.
+        TraceHeader header = TraceHeader.For(BcsAftersend.Traits, 2);
+        TraceEvent[] events =
+        [
+            TraceEvent.Checkpoint(TraceEventKind.Basic, 0, 1),
+            TraceEvent.Checkpoint(TraceEventKind.Basic, 1, 1),
+            TraceEvent.Send(0, 1, 0, 2),
+        ];
+        Assert.Equal(1, Judge(header, [.. events, TraceEvent.Receive(1, 0, 1)]).Counts[FindingKind.Orphan]);
+        Assert.True(Judge(header, [.. events, TraceEvent.Receive(1, 0, 2)]).Sound);
     }
 
     [Fact]
@@ -246,6 +285,7 @@ public class CheckerTests
         Assert.Equal(large.UselessShown.OrderBy(item => (item.Node, item.Ordinal)), small.UselessShown.OrderBy(item => (item.Node, item.Ordinal)));
         Assert.Equal(large.GreatestLine, small.GreatestLine);
         Assert.Equal(large.InFlight, small.InFlight);
+        Assert.Equal(large.Counts.Keys.Where(kind => kind != FindingKind.ClocksDisagree).Order(), small.Counts.Keys.Where(kind => kind != FindingKind.ClocksDisagree).Order());
         Assert.Equal(large.Counts.GetValueOrDefault(FindingKind.Orphan), small.Counts.GetValueOrDefault(FindingKind.Orphan));
         Assert.Equal(large.Counts.GetValueOrDefault(FindingKind.NotLogged), small.Counts.GetValueOrDefault(FindingKind.NotLogged));
     }

@@ -28,6 +28,9 @@ internal struct Dependency
     internal int FromId;
     internal int ToId;
 
+    /// <summary>The reach of the sending interval, where that is not kept any more.</summary>
+    internal long FromReach;
+
     /// <summary>The earliest sending interval of a message that was not logged; <see cref="int.MaxValue"/> for none.
     /// </summary>
     internal int NotLoggedId;
@@ -81,12 +84,14 @@ internal sealed class History
 
     internal bool Failed { get; set; }
 
-    internal int OpenId => Intervals[^1].Id;
+    /// <summary>The open interval's id: kept apart, because every event asks for it.</summary>
+    internal int OpenId { get; private set; } = 1;
+
+    /// <summary>The open interval's reach, likewise.</summary>
+    internal long OpenReach { get; private set; }
 
     /// <summary>The ordinal of the last checkpoint.</summary>
     internal long LastOrdinal => Base + Intervals.Count - 1;
-
-    internal ref Interval Open => ref CollectionsMarshal.AsSpan(Intervals)[^1];
 
     /// <summary>The place of an interval in <see cref="Intervals"/>; -1 where it was undone or judged for good.</summary>
     internal int Find(int id)
@@ -128,10 +133,20 @@ internal sealed class History
     /// <summary>True where an interval was undone.</summary>
     internal bool Undone(int id) => id >= _firstId && Find(id) < 0;
 
+    /// <summary>The index reached a value without a checkpoint.</summary>
+    internal void Raise(long reach)
+    {
+        if (reach > OpenReach)
+        {
+            OpenReach = reach;
+            CollectionsMarshal.AsSpan(Intervals)[^1].Reach = reach;
+        }
+    }
+
     internal void Checkpoint(long label)
     {
         Merge();
-        Intervals.Add(new Interval { Id = NextId++, Label = label, Reach = label });
+        Open(new Interval { Id = NextId++, Label = label, Reach = label });
         _openStart = Dependencies.Count;
         _mergeAt = FirstMerge;
     }
@@ -168,7 +183,7 @@ internal sealed class History
         Dependencies.RemoveRange(keep, Dependencies.Count - keep);
         reopened.Id = NextId++;
         reopened.Reach = Math.Max(reopened.Label, index);
-        Intervals.Add(reopened);
+        Open(reopened);
         _openStart = Dependencies.Count;
         _mergeAt = FirstMerge;
         if (Clocks is not null)
@@ -200,6 +215,13 @@ internal sealed class History
         }
     }
 
+    private void Open(in Interval interval)
+    {
+        Intervals.Add(interval);
+        OpenId = interval.Id;
+        OpenReach = interval.Reach;
+    }
+
     private void Merge()
     {
         Span<Dependency> open = CollectionsMarshal.AsSpan(Dependencies)[_openStart..];
@@ -220,7 +242,12 @@ internal sealed class History
                 continue;
             }
 
-            last.FromId = Math.Max(last.FromId, next.FromId);
+            if (next.FromId > last.FromId)
+            {
+                last.FromId = next.FromId;
+                last.FromReach = next.FromReach;
+            }
+
             if (next.NotLoggedId < last.NotLoggedId)
             {
                 last.NotLoggedId = next.NotLoggedId;

@@ -111,6 +111,7 @@ public sealed partial class TraceChecker
             _histories[i].DropDependencies(item => item.ToId < own || (item.From >= 0 && item.FromId < firstKept[item.From]));
         }
 
+        KeepReach(firstKept);
         for (int i = 0; i < line.Length; i++)
         {
             _histories[i].Drop(line[i]);
@@ -119,7 +120,7 @@ public sealed partial class TraceChecker
 
         foreach ((long number, Message message) in _messages)
         {
-            if (message.ReceivedIn != 0 && message.SentIn < firstKept[message.From] && message.ReceivedIn < firstKept[message.To])
+            if (message.ReceivedIn > 0 && message.SentIn < firstKept[message.From] && message.ReceivedIn < firstKept[message.To])
             {
                 _ = _messages.Remove(number);
             }
@@ -132,7 +133,23 @@ public sealed partial class TraceChecker
         _window = Math.Max(_window, 2 * kept);
     }
 
-    // Finds what was received out of intervals that have been undone since.
+    // How far the sending intervals of messages under way reach is final, and gone with them otherwise.
+    private void KeepReach(int[] firstKept)
+    {
+        if (_header.Line != LineRule.LastBeforeReaching)
+        {
+            return;
+        }
+
+        foreach (long number in _messages.Keys)
+        {
+            ref Message message = ref CollectionsMarshal.GetValueRefOrNullRef(_messages, number);
+            int place = message.SentIn < firstKept[message.From] ? _histories[message.From].Find(message.SentIn) : -1;
+            message.Reach = place < 0 ? message.Reach : _histories[message.From].Intervals[place].Reach;
+        }
+    }
+
+    // Finds what has been undone since, before it is forgotten which intervals ever were.
     private void MarkUndone()
     {
         if (_rollbacks == 0)
@@ -148,6 +165,16 @@ public sealed partial class TraceChecker
                 {
                     item.From = ~item.From;
                 }
+            }
+        }
+
+        foreach (long number in _messages.Keys)
+        {
+            ref Message message = ref CollectionsMarshal.GetValueRefOrNullRef(_messages, number);
+            message.SendUndone |= _histories[message.From].Undone(message.SentIn);
+            if (message.ReceivedIn > 0 && _histories[message.To].Undone(message.ReceivedIn))
+            {
+                message.ReceivedIn = -1;
             }
         }
     }
@@ -210,7 +237,7 @@ public sealed partial class TraceChecker
         for (int i = 0; i < _histories.Length; i++)
         {
             History history = _histories[i];
-            foreach (ref readonly Dependency item in CollectionsMarshal.AsSpan(history.Dependencies))
+            foreach (ref Dependency item in CollectionsMarshal.AsSpan(history.Dependencies))
             {
                 if (item.From < 0)
                 {
@@ -225,19 +252,20 @@ public sealed partial class TraceChecker
                     continue;
                 }
 
-                bool dropped = firstKept is null || item.ToId < firstKept[i] || item.FromId < firstKept[item.From];
-                if (_header.Line != LineRule.LastBeforeReaching || !dropped)
+                bool dropsFrom = firstKept is null || item.FromId < firstKept[item.From];
+                if (_header.Line != LineRule.LastBeforeReaching || !(dropsFrom || item.ToId < firstKept![i]))
                 {
                     continue;
                 }
 
                 int from = _histories[item.From].Find(item.FromId);
-                if (from < 0)
+                long sent = from < 0 ? item.FromReach : _histories[item.From].Intervals[from].Reach;
+                if (closed && item.ToId == history.OpenId)
                 {
+                    item.FromReach = sent;
                     continue;
                 }
 
-                long sent = _histories[item.From].Intervals[from].Reach;
                 long received = history.Intervals[history.Find(item.ToId)].Reach;
                 if (sent > received)
                 {
@@ -327,7 +355,7 @@ public sealed partial class TraceChecker
 
         int[] line = new int[_histories.Length];
         long bottom = _histories.Max(history => history.LowestLine);
-        long top = _histories.Min(history => history.Open.Reach);
+        long top = _histories.Min(history => history.OpenReach);
         for (long k = bottom; k <= top;)
         {
             long next = long.MaxValue;
@@ -400,21 +428,19 @@ public sealed partial class TraceChecker
         return most;
     }
 
+    // After MarkUndone.
     private long JudgeMessages()
     {
         long inFlight = 0;
         foreach ((long number, Message message) in _messages)
         {
-            if (_header.Rollbacks && _histories[message.From].Undone(message.SentIn))
+            if (message.SendUndone)
             {
                 continue;
             }
 
-            if (message.ReceivedIn == 0)
-            {
-                inFlight++;
-            }
-            else if (_histories[message.To].Undone(message.ReceivedIn))
+            inFlight += message.ReceivedIn == 0 ? 1 : 0;
+            if (message.ReceivedIn < 0)
             {
                 Report(
                     FindingKind.NotReplayed,

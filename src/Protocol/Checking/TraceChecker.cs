@@ -168,11 +168,11 @@ public sealed partial class TraceChecker
 
     private void Checkpoint(History history, in TraceEvent item)
     {
-        if (item.Index < history.Open.Reach)
+        if (item.Index < history.OpenReach)
         {
             Report(
                 FindingKind.LabelFell,
-                $"node {item.Node}: a checkpoint with label {item.Index} where the index was {history.Open.Reach}");
+                $"node {item.Node}: a checkpoint with label {item.Index} where the index was {history.OpenReach}");
         }
 
         CloseInterval(item.Node, history);
@@ -204,7 +204,7 @@ public sealed partial class TraceChecker
             From = item.Node,
             To = item.Peer,
             SentIn = history.OpenId,
-            Reach = history.Open.Reach,
+            Reach = history.OpenReach,
             Clock = history.Clock is null ? null : (int[])history.Clock.Clone(),
         };
         if (!_messages.TryAdd(item.Message, message))
@@ -232,19 +232,19 @@ public sealed partial class TraceChecker
         _receives++;
         Raise(history, item.Index);
         History sender = _histories[message.From];
-        bool ghost = _header.Rollbacks && sender.Undone(message.SentIn);
+        bool ghost = message.SendUndone || (_header.Rollbacks && sender.Undone(message.SentIn));
         if (ghost)
         {
             Report(FindingKind.Ghost, $"node {item.Node}: message {item.Message} of node {message.From} is delivered after its sending was undone");
         }
-        else if (message.ReceivedIn != 0 && !history.Undone(message.ReceivedIn))
+        else if (message.ReceivedIn > 0 && !history.Undone(message.ReceivedIn))
         {
             Report(FindingKind.Duplicate, $"node {item.Node}: message {item.Message} of node {message.From} is delivered twice");
         }
 
-        if (_header.Line == LineRule.FirstAtLeast && message.Reach > history.Open.Reach)
+        if (_header.Line == LineRule.FirstAtLeast && message.Reach > history.OpenReach)
         {
-            Orphan(message.From, message.Reach, item.Node, history.Open.Reach);
+            Orphan(message.From, message.Reach, item.Node, history.OpenReach);
         }
 
         bool notLogged = _header.ChannelLogs && !logged;
@@ -252,6 +252,7 @@ public sealed partial class TraceChecker
         {
             From = ghost ? ~message.From : message.From,
             FromId = message.SentIn,
+            FromReach = message.Reach,
             ToId = history.OpenId,
             NotLoggedId = notLogged ? message.SentIn : int.MaxValue,
             NotLoggedReach = notLogged ? message.Reach : 0,
@@ -290,7 +291,7 @@ public sealed partial class TraceChecker
     {
         if (_header.Line == LineRule.LastBeforeReaching)
         {
-            history.Open.Reach = Math.Max(history.Open.Reach, index);
+            history.Raise(index);
         }
     }
 
@@ -330,7 +331,7 @@ public sealed partial class TraceChecker
             return;
         }
 
-        long reach = history.Open.Reach;
+        long reach = history.OpenReach;
         foreach (ref readonly Dependency item in history.OpenDependencies())
         {
             if (item.NotLoggedId != int.MaxValue && item.NotLoggedReach < reach)
@@ -364,8 +365,11 @@ public sealed partial class TraceChecker
         internal int To;
         internal int SentIn;
 
-        // The interval that received it; 0 for none.
+        // The interval that received it; 0 for none, and -1 for one found undone.
         internal int ReceivedIn;
+
+        // The sending interval was found undone.
+        internal bool SendUndone;
         internal long Reach;
         internal int[]? Clock;
     }
