@@ -1,0 +1,163 @@
+using System.Runtime.InteropServices;
+using XenTwoLevelCkpt.Simulation.Events;
+using XenTwoLevelCkpt.Simulation.Random;
+
+namespace XenTwoLevelCkpt.Simulation.Model;
+
+/// <summary>A message is sent or delivered.</summary>
+/// <param name="Time">When, in nanoseconds.</param>
+/// <param name="From">The sending VM.</param>
+/// <param name="To">The receiving VM.</param>
+/// <param name="Message">The message's place: unique among those in flight, used again after delivery. Sent where it is
+/// 0 or more, delivered where it is the complement of that.</param>
+[StructLayout(LayoutKind.Sequential)]
+public readonly record struct TrafficEvent(long Time, int From, int To, int Message);
+
+/// <summary>
+/// The sends and deliveries of a workload in the order of time. They depend on the seed alone and on no protocol, so that
+/// every protocol that is compared sees the same; this holds where checkpoints take no time.
+/// </summary>
+public sealed class Traffic
+{
+    private const ulong Deliver = 0;
+    private const ulong Act = 1UL << 62;
+    private const ulong Answer = 2UL << 62;
+    private const ulong Number = uint.MaxValue;
+
+    private const uint PurposeGap = 1;
+
+    private readonly EventQueue _queue = new();
+    private readonly Topology _topology;
+    private readonly Destinations _destinations;
+    private readonly Distribution _delay;
+    private readonly Distribution _localDelay;
+    private readonly RandomStream[] _streams;
+    private (int From, int To)[] _messages = new (int, int)[1024];
+    private int[] _freeMessages = new int[1024];
+    private int _used;
+    private int _free;
+
+    /// <summary>Begins the traffic of a run.</summary>
+    /// <param name="workload">The workload.</param>
+    /// <param name="topology">The VMs.</param>
+    /// <param name="seed">The seed.</param>
+    public Traffic(Workload workload, Topology topology, ulong seed)
+    {
+        ArgumentNullException.ThrowIfNull(workload);
+        _topology = topology;
+        _destinations = new Destinations(workload, topology);
+        _delay = workload.Delay;
+        _localDelay = workload.LocalDelay;
+        _streams = new RandomStream[topology.Vms];
+        for (int vm = 0; vm < topology.Vms; vm++)
+        {
+            ref RandomStream stream = ref _streams[vm];
+            stream = new RandomStream(seed, PurposeGap, (uint)vm);
+            if (_destinations.Starts(vm))
+            {
+                _queue.Push(_destinations.NextGap(vm, ref stream), Act | (uint)vm);
+            }
+            else if (workload.Kind == WorkloadKind.MasterWorker && vm != 0)
+            {
+                // The master's first tasks.
+                _queue.Push(0, Answer | ((ulong)vm << 31));
+            }
+        }
+    }
+
+    /// <summary>Most messages that have been in flight at a time.</summary>
+    public int MostInFlight => _used;
+
+    /// <summary>Continues.</summary>
+    /// <param name="block">Is filled.</param>
+    /// <returns>How much of it was filled: all, unless nothing happens any more.</returns>
+    public int Next(Span<TrafficEvent> block)
+    {
+        int filled = 0;
+        while (filled < block.Length && _queue.TryPop(out SimEvent e))
+        {
+            ulong kind = e.Data & (3UL << 62);
+            if (kind == Deliver)
+            {
+                int message = (int)e.Data;
+                (int from, int to) = _messages[message];
+                block[filled++] = new TrafficEvent(e.Time, from, to, ~message);
+                _freeMessages[_free++] = message;
+                if (_destinations.Answers(to))
+                {
+                    _queue.Push(
+                        e.Time + _destinations.Service(to, ref _streams[to]), Answer | ((ulong)from << 31) | (uint)to);
+                }
+            }
+            else if (kind == Act)
+            {
+                int vm = (int)(e.Data & Number);
+                ref RandomStream stream = ref _streams[vm];
+                block[filled++] = Send(e.Time, vm, _destinations.Next(vm, ref stream), ref stream);
+                _queue.Push(e.Time + _destinations.NextGap(vm, ref stream), e.Data);
+            }
+            else
+            {
+                int vm = (int)(e.Data & (uint)int.MaxValue), to = (int)((e.Data >> 31) & (uint)int.MaxValue);
+                block[filled++] = Send(e.Time, vm, to, ref _streams[vm]);
+            }
+        }
+
+        return filled;
+    }
+
+    /// <summary>Simulated time that a number of events takes: expected where VMs send by themselves, and tried out where
+    /// they answer each other.</summary>
+    /// <param name="workload">The workload.</param>
+    /// <param name="topology">The VMs.</param>
+    /// <param name="seed">The seed.</param>
+    /// <param name="events">Sends and deliveries.</param>
+    /// <returns>Nanoseconds, at least 1.</returns>
+    public static long DurationOf(Workload workload, Topology topology, ulong seed, long events)
+    {
+        ArgumentNullException.ThrowIfNull(workload);
+        double rate = new Destinations(workload, topology).Rate;
+        if (rate > 0)
+        {
+            return Math.Max(1, (long)Math.Min(events / 2.0 / rate * 1e9, 1L << 60));
+        }
+
+        var traffic = new Traffic(workload, topology, seed);
+        var block = new TrafficEvent[1024];
+        long last = 0;
+        for (long left = events; left > 0;)
+        {
+            int filled = traffic.Next(block.AsSpan(0, (int)Math.Min(left, block.Length)));
+            if (filled == 0)
+            {
+                break;
+            }
+
+            last = block[filled - 1].Time;
+            left -= filled;
+        }
+
+        return Math.Max(1, last);
+    }
+
+    private TrafficEvent Send(long now, int from, int to, ref RandomStream stream)
+    {
+        int message = _free > 0 ? _freeMessages[--_free] : Grow();
+        _messages[message] = (from, to);
+        bool local = _topology.NodeOf(from) == _topology.NodeOf(to);
+        long delay = local ? _localDelay.Next(ref stream) : _delay.Next(ref stream);
+        _queue.Push(now + delay, Deliver | (uint)message);
+        return new TrafficEvent(now, from, to, message);
+    }
+
+    private int Grow()
+    {
+        if (_used == _messages.Length)
+        {
+            Array.Resize(ref _messages, 2 * _used);
+            Array.Resize(ref _freeMessages, 2 * _used);
+        }
+
+        return _used++;
+    }
+}

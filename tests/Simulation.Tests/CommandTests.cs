@@ -1,0 +1,171 @@
+using XenTwoLevelCkpt.Simulator;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Simulation.Tests;
+
+public sealed class CommandTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("xtlsim-test-").FullName;
+
+    public static TheoryData<string> Studies =>
+    [
+        "figure5 --seeds 3 --vms 40 --csv",
+        "compare --vms 40 --events 2000 --seeds 3 --csv --judge",
+        "sweep --x local=0,0.5,1 --y vms=16,40 --events 2000 --seeds 3 --csv",
+        "sweep --x cost=10ms,1s --y protocol=bcs,hmnr --vms 40 --mtbf exponential:20s --duration 60 --seeds 3 --metric useful --csv",
+        "interval --cost 5 --mtbf exponential:100 --duration 3000 --seeds 3 --csv",
+    ];
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Theory]
+    [InlineData("run --vms 0")]
+    [InlineData("run --vms -5")]
+    [InlineData("run --vms-per-node 0")]
+    [InlineData("run --vms many")]
+    [InlineData("run --protocol fine-as-wine")]
+    [InlineData("run --local 1.5")]
+    [InlineData("run --local -0.1")]
+    [InlineData("run --events 0")]
+    [InlineData("run --basic 0")]
+    [InlineData("run --gap 0s")]
+    [InlineData("run --gap exponential:-1s")]
+    [InlineData("run --workload gossip")]
+    [InlineData("run --delay pareto:1s")]
+    [InlineData("run --cost -1s")]
+    [InlineData("run --storage 0B --image 1MiB")]
+    [InlineData("run --mtbf exponential:0s")]
+    [InlineData("run --workload master-worker --mtbf exponential:1h")]
+    [InlineData("run --duration 0s")]
+    [InlineData("run --json --csv")]
+    [InlineData("run --no-such-option")]
+    [InlineData("walk")]
+    [InlineData("figure5 --seeds 1")]
+    [InlineData("figure5 --vms 4")]
+    [InlineData("figure5 --threads 0")]
+    [InlineData("figure5 --shard 3/2 --shard-file F")]
+    [InlineData("figure5 --shard 1/2")]
+    [InlineData("compare --protocols bcs,nope")]
+    [InlineData("sweep --x local --y vms=8,16")]
+    [InlineData("sweep --x local=0,2 --y vms=8,16")]
+    [InlineData("sweep --x local=0,1 --y vms=8,16 --metric beauty")]
+    [InlineData("interval --mtbf exponential:1h")]
+    [InlineData("scale --vms 0")]
+    public void A_wrong_parameter_gives_one_line_and_64(string line) => AssertOneLine(ExitCodes.Usage, line);
+
+    [Fact]
+    public void What_cannot_be_read_gives_one_line_and_65()
+    {
+        AssertOneLine(ExitCodes.Data, $"check {File("missing.bin", null)}");
+        AssertOneLine(ExitCodes.Data, $"check {File("noise.bin", "this is no trace")}");
+        AssertOneLine(ExitCodes.Data, $"check {File("empty.bin", "")}");
+        AssertOneLine(ExitCodes.Data, $"join {File("noise.json", "[1,2]")}");
+        AssertOneLine(ExitCodes.Data, $"run --config {File("list.yml", "- 1\n- 2\n")}");
+        AssertOneLine(ExitCodes.Data, $"run --config {File("unknown.yml", "vms: 40\ncolour: red\n")}");
+        AssertOneLine(ExitCodes.Data, $"run --config {File("broken.yml", "vms: [40\n")}");
+        AssertOneLine(ExitCodes.Data, $"run --failures {File("failures.csv", "10,0\nsoon,1\n")}");
+        AssertOneLine(ExitCodes.Data, $"run --phases {File("phases.json", "{\"phases\": 3}")}");
+    }
+
+    [Theory]
+    [InlineData("t.bin")]
+    [InlineData("t.jsonl")]
+    public void A_trace_that_is_cut_gives_one_line_and_65(string name)
+    {
+        string path = Path.Combine(_folder, name);
+        Assert.Equal(0, Invoke($"run --vms 40 --events 3000 --trace {path}").Code);
+        (int code, string output, _) = Invoke($"check {path} --csv");
+        Assert.Equal(0, code);
+        Assert.Contains(",yes,", output, StringComparison.Ordinal);
+        byte[] whole = System.IO.File.ReadAllBytes(path);
+        foreach (int part in new[] { 1, 3, 9 })
+        {
+            System.IO.File.WriteAllBytes(path, whole[..(whole.Length * part / 10)]);
+            AssertOneLine(ExitCodes.Data, $"check {path}");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Studies))]
+    public void Threads_and_shards_change_no_byte(string line)
+    {
+        (int code, string one, string error) = Invoke($"{line} --threads 1");
+        Assert.Equal((0, ""), (code, error));
+        Assert.True(one.Count(c => c == '\n') > 3);
+        Assert.Equal(one, Invoke($"{line} --threads 1").Output);
+        Assert.Equal(one, Invoke($"{line} --threads 2").Output);
+        string[] shards = [.. Enumerable.Range(1, 3).Select(i => Path.Combine(_folder, $"shard{i}"))];
+        for (int i = 0; i < shards.Length; i++)
+        {
+            Assert.Equal((0, "", ""), Invoke($"{line} --shard {i + 1}/3 --shard-file {shards[i]} --threads 2"));
+        }
+
+        Assert.Equal((0, one, ""), Invoke($"join {string.Join(' ', shards)} --csv"));
+        AssertOneLine(ExitCodes.Data, $"join {shards[0]} {shards[2]}");
+        AssertOneLine(ExitCodes.Data, $"join {string.Join(' ', shards)} {shards[0]}");
+        string[] lines = System.IO.File.ReadAllLines(shards[1]);
+        System.IO.File.WriteAllLines(shards[1], lines[..^1]);
+        AssertOneLine(ExitCodes.Data, $"join {string.Join(' ', shards)}");
+    }
+
+    [Fact]
+    public void A_file_of_options_is_the_same_as_options()
+    {
+        string path = File("run.yml", "vms: 80\nlocal: 0.25\nevents: 3000\nprotocol: hmnr\nflat: true\n");
+        (int code, string output, _) = Invoke($"run --config {path} --events 2000 --csv");
+        Assert.Equal(0, code);
+        Assert.Equal(output, Invoke("run --vms 80 --local 0.25 --events 2000 --protocol hmnr --flat --csv").Output);
+        Assert.Contains("hmnr,flat,local,80,10,1,2000,", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Measured_phases_are_the_cost_of_checkpoints()
+    {
+        string path = File("phases.json", "{\"pauseMs\": 40, \"phases\": {}}\n{\"phases\": {\"ts\": 50, \"tr\": 10}}\n");
+        (int code, string output, string error) = Invoke(
+            $"run --vms 40 --events 2000 --phases {path} --csv");
+        Assert.Equal((0, ""), (code, error));
+        string[] names = output.Split('\n')[0].Split(','), values = output.Split('\n')[1].Split(',');
+        double Value(string name) => double.Parse(values[Array.IndexOf(names, name)]);
+        Assert.Equal((Value("basic") + Value("forced")) * 0.05, Value("overhead_seconds"), 1e-9);
+        Assert.True(Value("suspended") > 0);
+    }
+
+    [Fact]
+    public void A_study_leaves_its_files_and_nothing_else()
+    {
+        string folder = Path.Combine(_folder, "new");
+        Assert.Equal(0, Invoke($"figure5 --seeds 2 --vms 40 --out {folder} --no-plot").Code);
+        Assert.Equal(["figure5.csv"], Directory.GetFiles(folder).Select(Path.GetFileName));
+    }
+
+    private string File(string name, string? content)
+    {
+        string path = Path.Combine(_folder, name);
+        if (content is not null)
+        {
+            System.IO.File.WriteAllText(path, content);
+        }
+
+        return path;
+    }
+
+    private void AssertOneLine(int expected, string line)
+    {
+        string[] before = Directory.GetFiles(_folder);
+        (int code, string output, string error) = Invoke(line);
+        Assert.Equal(expected, code);
+        Assert.Equal("", output);
+        Assert.StartsWith("xtlsim: ", error, StringComparison.Ordinal);
+        Assert.Equal(1, error.Count(c => c == '\n'));
+        Assert.Equal(before, Directory.GetFiles(_folder));
+    }
+
+    private static (int Code, string Output, string Error) Invoke(string line)
+    {
+        var output = new StringWriter { NewLine = "\n" };
+        var error = new StringWriter { NewLine = "\n" };
+        int code = new App(output, error).Run(line.Split(' '));
+        return (code, output.ToString(), error.ToString());
+    }
+}
