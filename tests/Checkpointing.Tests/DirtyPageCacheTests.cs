@@ -149,9 +149,17 @@ public class DirtyPageCacheTests
         var cache = new DirtyPageCache(1000);
         var random = new Random(1);
         Work(cache, random, 2000);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Work(cache, random, 200_000);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+
+        // More than once: the runtime itself may allocate when it replaces code that runs often. The cache would each time.
+        long least = long.MaxValue;
+        for (int i = 0; i < 3; i++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Work(cache, random, 200_000);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     [Theory]
