@@ -14,10 +14,6 @@ internal static partial class Unistd
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int close(int fd);
 
-    /// <summary>Returns another descriptor of the same file, or -1 with errno set.</summary>
-    [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial int dup(int fd);
-
     /// <summary>Writes a file's, or a directory's, data and metadata to its device.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int fsync(int fd);

@@ -15,7 +15,8 @@ internal static class XenLog
 
     private static nint Make()
     {
-        int descriptor = Unistd.dup(Unistd.STDERR_FILENO);
+        // Not for programs that are started: an 'xl restore' that goes on as a daemon would keep the caller's pipe open.
+        int descriptor = Fcntl.fcntl(Unistd.STDERR_FILENO, Fcntl.F_DUPFD_CLOEXEC, 0);
         nint stream = descriptor < 0 ? nint.Zero : Stdio.fdopen(descriptor, "w");
         return stream == nint.Zero
             ? nint.Zero
