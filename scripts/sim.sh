@@ -4,6 +4,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 need build
-progress "building xtlsim" "$(mktemp)" \
+mkdir -p "$REPO/artifacts"
+progress "building xtlsim" "$REPO/artifacts/build-xtlsim.log" \
     dotnet build "$REPO/simulation/xtlsim/xtlsim.csproj" -c Release -v quiet --nologo
 exec "$REPO/simulation/xtlsim/bin/Release/net10.0/linux-x64/xtlsim" "$@"

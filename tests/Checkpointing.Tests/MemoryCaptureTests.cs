@@ -29,6 +29,9 @@ public class MemoryCaptureTests
 
         Assert.False(capture.Cache!.Contains(100));
         Assert.True(guest.Unpopulate(100));
+
+        // Asking alone brings nothing up to date.
+        Assert.True(capture.TypesChanged());
         _ = capture.Sample();
         Assert.Equal(1, capture.Statistics.Unpopulated);
         Assert.True(guest.Populate(100));

@@ -215,7 +215,12 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private long Compare(bool touchNew, bool removeOld)
     {
         RequireSize(_domain.GetPfnCount());
-        _pageCount = _domain.GetPageCount();
+        if (removeOld)
+        {
+            // Otherwise what is known stays behind the map, and the next reading of the log has to notice.
+            _pageCount = _domain.GetPageCount();
+        }
+
         long changed = 0;
         var walk = new TypeWalk(_domain, _populated, _types);
         while (walk.MoveNext())

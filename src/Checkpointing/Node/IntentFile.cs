@@ -59,9 +59,12 @@ public sealed class IntentFile : IDisposable
     /// off that it owned.</summary>
     /// <param name="directory">The folder with the record.</param>
     /// <param name="hypervisor">The hypervisor.</param>
+    /// <param name="first">What has to be undone before domains are resumed, such as suspended disks; says what it did.
+    /// Called only where a process left a record, and while no other process can be in the middle of a checkpoint.</param>
     /// <returns>What was done, as sentences; empty where there was nothing to do.</returns>
     /// <exception cref="StateLockedException">A process has the record open: it has not ended.</exception>
-    public static IReadOnlyList<string> Recover(string directory, IHypervisor hypervisor)
+    public static IReadOnlyList<string> Recover(
+        string directory, IHypervisor hypervisor, Func<IReadOnlyList<string>>? first = null)
     {
         ArgumentNullException.ThrowIfNull(hypervisor);
         string path = Path.Combine(directory, FileName);
@@ -87,7 +90,7 @@ public sealed class IntentFile : IDisposable
             intent = new Intent([], []);
         }
 
-        var done = new List<string>();
+        var done = new List<string>(first?.Invoke() ?? []);
         foreach (Guid uuid in intent.Suspended)
         {
             Attempt(hypervisor, uuid, done, domain =>

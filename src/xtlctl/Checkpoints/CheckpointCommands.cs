@@ -224,7 +224,8 @@ internal sealed class CheckpointCommands
         };
         command.SetAction((r, cancellation) => r.GetValue(disksOnly)
             ? Task.FromResult(Restorer().RestoreDisks(
-                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? []))
+                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
+                r.GetValue(_json)))
             : Restorer().RestoreAsync(
                 PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
                 r.GetValue(_json), cancellation));

@@ -13,13 +13,11 @@ internal static class Recovery
     /// <param name="state">The state directory.</param>
     /// <param name="hypervisor">The hypervisor.</param>
     /// <returns>What was done, as sentences.</returns>
-    /// <remarks>The process must be known to have ended.</remarks>
+    /// <exception cref="StateLockedException">The process has not ended.</exception>
     internal static IReadOnlyList<string> Run(string state, IHypervisor hypervisor)
     {
         // Disks first: a guest that runs without its disk hangs.
-        var done = new List<string>(Volumes(new DiskRegistry(state)));
-        done.AddRange(IntentFile.Recover(state, hypervisor));
-        return done;
+        return IntentFile.Recover(state, hypervisor, () => Volumes(new DiskRegistry(state)));
     }
 
     private static IReadOnlyList<string> Volumes(DiskRegistry registry)

@@ -47,8 +47,14 @@ internal sealed class RestoreCommand(
         return ExitCodes.Ok;
     }
 
-    internal int RestoreDisks(Places places, string checkpoint, IReadOnlyList<string> domains)
+    internal int RestoreDisks(
+        Places places, string checkpoint, IReadOnlyList<string> domains, string? newName, bool json)
     {
+        if (newName is not null)
+        {
+            throw new ArgumentException("'--as' names a domain that is restored; '--disks-only' restores none.");
+        }
+
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
         CheckpointManifest manifest = Places.Find(store, checkpoint);
         List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
@@ -58,7 +64,15 @@ internal sealed class RestoreCommand(
             throw new CheckpointNotFoundException($"Checkpoint {manifest.Id} has no disks.");
         }
 
-        foreach (ManifestDomain domain in Restorer.RestoreDisks(manifest, wanted, restorer))
+        IReadOnlyList<ManifestDomain> put = Restorer.RestoreDisks(manifest, wanted, restorer);
+        if (json)
+        {
+            output.WriteLine(JsonSerializer.Serialize(
+                [.. put.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray));
+            return ExitCodes.Ok;
+        }
+
+        foreach (ManifestDomain domain in put)
         {
             output.WriteLine($"{domain.Name}: disks are those of checkpoint {manifest.Id}");
         }
