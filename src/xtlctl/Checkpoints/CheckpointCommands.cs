@@ -222,10 +222,16 @@ internal sealed class CheckpointCommands
         {
             checkpoint, _domains, name, disksOnly, _json,
         };
+        command.Validators.Add(r =>
+        {
+            if (r.GetValue(disksOnly) && r.GetValue(name) is not null)
+            {
+                r.AddError("'--as' names a domain that is restored; '--disks-only' restores none.");
+            }
+        });
         command.SetAction((r, cancellation) => r.GetValue(disksOnly)
             ? Task.FromResult(Restorer().RestoreDisks(
-                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
-                r.GetValue(_json)))
+                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(_json)))
             : Restorer().RestoreAsync(
                 PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name),
                 r.GetValue(_json), cancellation));

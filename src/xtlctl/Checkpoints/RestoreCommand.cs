@@ -48,13 +48,8 @@ internal sealed class RestoreCommand(
     }
 
     internal int RestoreDisks(
-        Places places, string checkpoint, IReadOnlyList<string> domains, string? newName, bool json)
+        Places places, string checkpoint, IReadOnlyList<string> domains, bool json)
     {
-        if (newName is not null)
-        {
-            throw new ArgumentException("'--as' names a domain that is restored; '--disks-only' restores none.");
-        }
-
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
         CheckpointManifest manifest = Places.Find(store, checkpoint);
         List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
