@@ -7,20 +7,25 @@ public sealed class DirtyTests
 {
     private const string Name = "rate";
 
+    // They would take part of the node's one processor.
+    private static readonly string[] Others = [LabFixture.Checksum, LabFixture.Pv, LabFixture.Pvh];
+
     [Fact]
     public async Task Rate_is_that_of_the_guest_and_the_log_is_off_afterwards()
     {
         Lab lab = Lab.Shared;
 
-        // A buffer of many times what is written between two samples: hardly a page is written twice in one of them.
-        // Long samples: what the guest's kernel writes by itself is the same few pages in each of them.
+        // Samples of 4,000 pages: the two hundred or so that the guest's kernel writes by itself are the same in
+        // each, and weigh little. A buffer of four times that: hardly a page is written twice in one sample.
         lab.Do(
-            "guest", "1", "create", Name, "stepper.pages=4096", "stepper.write=512", "stepper.period=500");
+            "guest", "1", "create", Name, "--memory", "192",
+            "stepper.pages=16384", "stepper.write=512", "stepper.period=500");
+        Array.ForEach(Others, o => lab.Exec(1, "xl", "pause", o));
         try
         {
             await lab.StepBeyondAsync(1, Name, 10);
             using var measurement = lab.Start(
-                "exec", "1", "--", "xtlctl", "dirty", Name, "--for", "45s", "--every", "1s", "--json");
+                "exec", "1", "--", "xtlctl", "dirty", Name, "--for", "48s", "--every", "4s", "--json");
             Task<string> output = measurement.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
             Task<string> error = measurement.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
             // Counted from the log's first moment: the guest is slower while xtlctl starts.
@@ -46,6 +51,7 @@ public sealed class DirtyTests
         finally
         {
             lab.Do("guest", "1", "destroy", Name);
+            Array.ForEach(Others, o => lab.Exec(1, "xl", "unpause", o));
         }
     }
 
