@@ -9,12 +9,12 @@ public sealed class ManifestTests
     private const string Domain = "00112233-4455-6677-8899-aabbccddeeff";
 
     private const string Memory =
-        $$"""{"content":"memory","name":"","kind":"full","file":"{{Domain}}.inm","length":368,"sha256":"{{Digest}}"}""";
+        $$"""{"content":"memory","name":"","kind":"full","file":"{{Domain}}.inm","length":368,"digest":"{{Digest}}"}""";
 
     private const string Disk =
         $$"""
         {"content":"block-device","name":"xvda","kind":"increment","parent":"00000000-0000-0000-0000-000000000007",
-        "file":"{{Domain}}.7.xvda.ind","length":9223372036854775807,"sha256":"{{Digest}}"}
+        "file":"{{Domain}}.7.xvda.ind","length":9223372036854775807,"digest":"{{Digest}}"}
         """;
 
     private const string Digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

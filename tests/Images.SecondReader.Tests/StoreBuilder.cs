@@ -30,7 +30,7 @@ internal sealed class StoreBuilder : IDisposable
             string parent = line.Parent == Guid.Empty ? "" : $"\"parent\":\"{line.Parent:D}\",";
             lines.Add(
                 $"{{\"content\":\"{line.Content}\",\"name\":\"{line.Name}\",\"kind\":\"{line.Kind}\",{parent}" +
-                $"\"file\":\"{line.File}\",\"length\":{octets.Length},\"sha256\":\"{Digest(octets)}\"}}");
+                $"\"file\":\"{line.File}\",\"length\":{octets.Length},\"digest\":\"{DigestOf(octets)}\"}}");
         }
 
         string body =
@@ -42,6 +42,20 @@ internal sealed class StoreBuilder : IDisposable
     }
 
     private static string Digest(byte[] octets) => Convert.ToHexStringLower(SHA256.HashData(octets));
+
+    // Section 5.6.
+    private static string DigestOf(byte[] image)
+    {
+        List<byte> frame = [.. image[..160]];
+        int at = 160;
+        while (BitConverter.ToUInt16(image, at) != 65535)
+        {
+            frame.AddRange(image[at..(at + 16)]);
+            at += 16 + BitConverter.ToInt32(image, at + 4);
+        }
+
+        return Digest([.. frame, .. image[at..(at + 152)]]);
+    }
 
     private static ManifestLine LineOf(ImageBuilder image)
     {

@@ -59,14 +59,12 @@ public sealed class StoreTests : IDisposable
     [Fact]
     public void Files_are_those_that_the_manifest_means()
     {
-        _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4));
+        _store.Add(1, 4, ImageBuilder.Memory(1).At(1, 4).Runs((0, 1, 1)));
         string path = System.IO.Path.Combine(_store.DirectoryOf(4), $"{Domain}.inm");
-        byte[] image = File.ReadAllBytes(path);
-        File.WriteAllBytes(path, [.. image, 0]);
+        File.WriteAllBytes(path, [.. File.ReadAllBytes(path), 0]);
         Damaged("manifest's length");
-        image[^1] ^= 1;
-        File.WriteAllBytes(path, image);
-        Damaged("manifest's SHA-256");
+        File.WriteAllBytes(path, ImageBuilder.Memory(1).At(1, 4).Runs((0, 1, 2)).Build());
+        Damaged("manifest's digest");
         File.Delete(path);
         Damaged("is there");
     }

@@ -28,6 +28,7 @@ public sealed class ImageFile
         End = ImageEnd.Decode(record.Payload);
         Blobs = blobs.Finish();
         totals.Check(End, blobs.DataOctets, source.Position);
+        Digest = source.Digest();
     }
 
     /// <summary>The header.</summary>
@@ -41,6 +42,9 @@ public sealed class ImageFile
 
     /// <summary>The blobs, or the layers with the lowest first.</summary>
     public IReadOnlyList<Blob> Blobs { get; }
+
+    /// <summary>The digest of section 5.6, in lower-case hexadecimal digits.</summary>
+    public string Digest { get; }
 
     /// <summary>The disk, in the contents block device and directory.</summary>
     public Disk? Disk { get; private set; }

@@ -108,6 +108,7 @@ public sealed record ImageHeader
         Rule.Knows(Octets.U32(octets, 8) == 1, Section, "the version is 1");
         Rule.Require(size == Size, Section, "the header size of version 1 is 160");
         CheckReserved(octets);
+        source.Frame(octets);
         ImageHeader header = new(octets);
         header.CheckIdentity();
         header.CheckUnits();

@@ -45,6 +45,7 @@ internal sealed class ImageRecord
         Rule.Require(computed == checksum, Section, "a record's checksum matches");
 
         ImageRecord record = new((RecordType)Octets.U16(header, 0), checksum, payload);
+        source.Frame(header, record.Type == RecordType.End ? payload : []);
         bool optional = (flags & 1) != 0;
         Rule.Require(!record.IsKnown || !optional, Section, "RUNS, BLOB, DISK and END are not optional");
         Rule.Knows(record.IsKnown || optional, Section, $"a record of the unknown type {(int)record.Type} is optional");

@@ -28,9 +28,9 @@ public sealed record ManifestDomain(Guid Uuid, string Name, IReadOnlyList<Manife
 /// <param name="Parent">The id of the checkpoint that an increment builds upon; zero for a full image.</param>
 /// <param name="File">The name of the file.</param>
 /// <param name="Length">The octets of the file.</param>
-/// <param name="Sha256">The SHA-256 of the file, in lower-case hexadecimal digits.</param>
+/// <param name="Digest">The digest of the image, in lower-case hexadecimal digits.</param>
 public sealed partial record ManifestPart(
-    ImageContent Content, string Name, ImageKind Kind, Guid Parent, string File, ulong Length, string Sha256)
+    ImageContent Content, string Name, ImageKind Kind, Guid Parent, string File, ulong Length, string Digest)
 {
     private const string Section = "7";
 
@@ -47,12 +47,12 @@ public sealed partial record ManifestPart(
         string file = members.Text("file");
         Rule.Require(FileName().IsMatch(file), "9", "the name of an image matches the pattern");
         Rule.Require(IsFileOf(file, domain, content, name), "9", "the name of an image is made of its domain, content and disk");
-        string sha256 = members.Text("sha256");
-        Rule.Require(Digest().IsMatch(sha256), Section, "a SHA-256 has 64 lower-case hexadecimal digits");
+        string digest = members.Text("digest");
+        Rule.Require(DigestText().IsMatch(digest), Section, "a digest has 64 lower-case hexadecimal digits");
         ulong length = members.Number("length");
         Rule.Require(length <= long.MaxValue, Section, "a file has at most 2^63 - 1 octets");
         return new ManifestPart(
-            content, name, kind, parent, file, length, sha256);
+            content, name, kind, parent, file, length, digest);
     }
 
     private static Guid ParentOf(JsonMembers members, ImageContent content, ImageKind kind, Guid checkpoint)
@@ -104,7 +104,7 @@ public sealed partial record ManifestPart(
     };
 
     [GeneratedRegex(@"\A[0-9a-f]{64}\z", RegexOptions.CultureInvariant)]
-    private static partial Regex Digest();
+    private static partial Regex DigestText();
 
     [GeneratedRegex(
         @"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[0-9]{1,9})?\.(reg|inm|com|[A-Za-z0-9_-]{1,64}\.ind)\z",

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Security.Cryptography;
 using System.Text;
 
 namespace XenTwoLevelCkpt.Images.SecondReader;
@@ -53,6 +54,8 @@ internal static class Octets
 // What is read from front to back, with the position for END's file length.
 internal sealed class OctetSource(Stream stream)
 {
+    private byte[] _frame = [];
+
     public ulong Position { get; private set; }
 
     public byte[] Take(int count, string section, string what)
@@ -63,6 +66,11 @@ internal sealed class OctetSource(Stream stream)
         Position += (ulong)count;
         return octets;
     }
+
+    // Of what section 5.6 lists, in its order.
+    public void Frame(params byte[][] octets) => _frame = [.. _frame, .. octets.SelectMany(o => o)];
+
+    public string Digest() => Convert.ToHexStringLower(SHA256.HashData(_frame));
 
     public bool IsAtEnd() => stream.ReadByte() < 0;
 }

@@ -17,8 +17,8 @@ public class ManifestCrossCheckTests
         {"format":"xtl-checkpoint","version":1,"id":"f81d4fae-7dec-41d0-a765-00a0c91e6bf6","epoch":5,"index":9,
         "captured":"2026-03-04T05:06:08.000000Z","label":"demo","node":"node1","x":{"y":[1.5]},"domains":[{"uuid":"{{Domain}}",
         "name":"guest","parts":[{"content":"memory","name":"","kind":"full","file":"{{Domain}}.inm","length":368,
-        "sha256":"{{Digest}}"},{"content":"block-device","name":"xvda","kind":"increment",
-        "parent":"f81d4fae-7dec-41d0-a765-00a0c91e6bf7","file":"{{Domain}}.7.xvda.ind","length":1,"sha256":"{{Digest}}"}]}]
+        "digest":"{{Digest}}"},{"content":"block-device","name":"xvda","kind":"increment",
+        "parent":"f81d4fae-7dec-41d0-a765-00a0c91e6bf7","file":"{{Domain}}.7.xvda.ind","length":1,"digest":"{{Digest}}"}]}]
         """;
 
     [Theory]
@@ -92,7 +92,7 @@ public class ManifestCrossCheckTests
         Assert.True(Judge.RejectsManifest(Changed("\"domains\":[", $"\"domains\":[{{\"uuid\":\"{Domain}\",\"name\":\"\",\"parts\":[]}},")));
         Assert.True(Judge.RejectsManifest(Changed("\"domains\":[", $"\"domains\":[{{\"uuid\":\"{Guid.Empty}\",\"name\":\"\",\"parts\":[]}},")));
         string shared = $$"""
-            "parts":[{"content":"directory","name":"xvda","kind":"full","file":"{{Domain}}.xvda.ind","length":1,"sha256":"{{Digest}}"},
+            "parts":[{"content":"directory","name":"xvda","kind":"full","file":"{{Domain}}.xvda.ind","length":1,"digest":"{{Digest}}"},
             """;
         Assert.True(Judge.RejectsManifest(Changed("\"parts\":[", shared)));
         Assert.False(Judge.RejectsManifest(Changed("\"parts\":[", shared.Replace("xvda", "xvdb", StringComparison.Ordinal))));

@@ -263,7 +263,7 @@ public class StoreTests
             ParentId = Guid.Empty,
             File = file,
             Length = summary.Length,
-            Sha256 = summary.Sha256,
+            Digest = summary.Digest,
         };
         transaction.Commit(at with
         {

@@ -196,7 +196,10 @@ public class VerifierTests
             header, w => w.AddUnits(new PfnRun(1, 2), Sample.Noise(99, 2 * Sample.Unit)),
             closing: StoreSample.Closing(1)));
         Finding finding = Assert.Single(Verifier.VerifyStore(store));
-        Assert.Contains("SHA-256", finding.Problem, StringComparison.Ordinal);
+        Assert.Contains("digest", finding.Problem, StringComparison.Ordinal);
+        Assert.Contains("digest", Assert.Throws<ImageCorruptException>(
+            () => Chain.Open(store, store.Checkpoints[0].Id, Sample.Domain, ImageContent.Memory)).Problem,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -223,8 +226,8 @@ public class VerifierTests
         File.Copy(b, a, overwrite: true);
         Assert.Contains(
             Verifier.VerifyStore(store), f => f.Problem.Contains("of disk xvdb", StringComparison.Ordinal));
-        using Chain chain = Chain.Open(store, manifest.Id, Sample.Domain, ImageContent.BlockDevice, "xvda");
-        Assert.Throws<ImageCorruptException>(() => chain.Visit(new MemoryModel(Sample.Unit)));
+        Assert.Throws<ImageCorruptException>(
+            () => Chain.Open(store, manifest.Id, Sample.Domain, ImageContent.BlockDevice, "xvda"));
     }
 
     [Fact]

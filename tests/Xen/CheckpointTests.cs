@@ -119,7 +119,7 @@ public sealed class CheckpointTests : IAsyncLifetime
         _lab.Exec(1, "xl", "save", "-c", Name, $"{Folder}/stolen.xl");
         await watch.WaitForExitAsync(TestContext.Current.CancellationToken);
         string told = await error;
-        Assert.Contains("switched off by another program", told, StringComparison.Ordinal);
+        Assert.True(told.Contains("switched off by another program", StringComparison.Ordinal), told);
         string taken = await output;
         JsonElement next = Assert.Single(
             Taken(taken), t => FullBecause(t)?.Contains("switched off", StringComparison.Ordinal) == true);

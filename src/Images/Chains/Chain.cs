@@ -235,6 +235,11 @@ public sealed class Chain : IDisposable
             long[][] records = [.. readers.Select(r => r.ScanRecords().ToArray())];
             for (int i = 0; i < links.Count; i++)
             {
+                if (readers[i].Digest != links[i].Part.Digest)
+                {
+                    throw new ImageCorruptException(readers[i].File, 0, ImageReader.WrongDigest);
+                }
+
                 if (readers[i].Trailer!.Closing != links[i].Checkpoint.Closing)
                 {
                     throw new ImageCorruptException(

@@ -63,7 +63,7 @@ public static class Folding
                 ParentId = Guid.Empty,
                 File = file,
                 Length = summary.Length,
-                Sha256 = summary.Sha256,
+                Digest = summary.Digest,
             };
         }
 

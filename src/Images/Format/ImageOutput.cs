@@ -1,15 +1,14 @@
 using System.Buffers.Binary;
-using System.Security.Cryptography;
 
 namespace XenTwoLevelCkpt.Images.Format;
 
-/// <summary>The bytes of an image on their way out: appends, counts, and keeps both checksums.</summary>
+/// <summary>The bytes of an image on their way out: appends, counts, keeps the rolling checksum and the digest.</summary>
 /// <remarks>One thread uses it at a time.</remarks>
 internal sealed class ImageOutput : IDisposable
 {
     private readonly Stream _stream;
     private readonly string _file;
-    private readonly IncrementalHash _sha = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly FrameDigest _digest = new();
     private readonly byte[] _scratch = new byte[Math.Max(ImageFormat.HeaderSize, ImageFormat.EndSize)];
 
     internal ImageOutput(Stream stream, string file)
@@ -29,12 +28,14 @@ internal sealed class ImageOutput : IDisposable
         Span<byte> h = _scratch.AsSpan(0, ImageFormat.HeaderSize);
         header.WriteTo(h);
         Append(h);
+        _digest.Add(h);
         Rolling = Crc32C.Append(0, BinaryPrimitives.ReadUInt32LittleEndian(h[^4..]));
     }
 
     internal void Write(Batch batch)
     {
         Append(batch.Record);
+        _digest.Add(batch.Record[..ImageFormat.RecordHeaderSize]);
         Rolling = Crc32C.Append(Rolling, batch.Checksum);
         Records++;
     }
@@ -45,6 +46,7 @@ internal sealed class ImageOutput : IDisposable
         trailer.WriteTo(end[ImageFormat.RecordHeaderSize..]);
         _ = RecordHeader.Seal(end, RecordType.End);
         Append(end);
+        _digest.Add(end);
         try
         {
             _stream.Flush();
@@ -55,9 +57,9 @@ internal sealed class ImageOutput : IDisposable
         }
     }
 
-    internal byte[] Sha256() => _sha.GetCurrentHash();
+    internal string Digest() => _digest.Current();
 
-    public void Dispose() => _sha.Dispose();
+    public void Dispose() => _digest.Dispose();
 
     private void Append(ReadOnlySpan<byte> bytes)
     {
@@ -70,7 +72,6 @@ internal sealed class ImageOutput : IDisposable
             throw new ImageWriteException(_file, Length, e);
         }
 
-        _sha.AppendData(bytes);
         Length += bytes.Length;
     }
 }

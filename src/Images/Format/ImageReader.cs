@@ -8,8 +8,11 @@ namespace XenTwoLevelCkpt.Images.Format;
 /// </remarks>
 public sealed class ImageReader : IDisposable
 {
+    internal const string WrongDigest = "the file does not match the digest in the manifest";
+
     private readonly Stream _stream;
     private readonly string _file;
+    private readonly FrameDigest _digest = new();
     private readonly byte[] _recordHeader = new byte[ImageFormat.RecordHeaderSize];
     private RecordDecoder _decoder;
 
@@ -32,6 +35,11 @@ public sealed class ImageReader : IDisposable
         _file = file;
         Header = ImageHeader.ReadFrom(stream, file, out uint checksum);
         _rolling = Crc32C.Append(0, checksum);
+
+        // A header that is accepted has no bytes but those that its fields give.
+        Span<byte> header = stackalloc byte[ImageFormat.HeaderSize];
+        Header.WriteTo(header);
+        _digest.Add(header);
         _offset = ImageFormat.HeaderSize;
         _decoder = new RecordDecoder(Header, file);
     }
@@ -41,6 +49,10 @@ public sealed class ImageReader : IDisposable
 
     /// <summary>The image's trailer, once END was read.</summary>
     public ImageTrailer? Trailer { get; private set; }
+
+    /// <summary>SHA-256 of the image's frame in lower-case hexadecimal, once END was read. For comparison with the manifest.
+    /// </summary>
+    public string? Digest { get; private set; }
 
     /// <summary>The file's name for messages.</summary>
     internal string File => _file;
@@ -196,7 +208,11 @@ public sealed class ImageReader : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _stream.Dispose();
+    public void Dispose()
+    {
+        _stream.Dispose();
+        _digest.Dispose();
+    }
 
     private RecordHeader ReadHeader()
     {
@@ -231,6 +247,7 @@ public sealed class ImageReader : IDisposable
     private void Count(RecordHeader header)
     {
         _rolling = Crc32C.Append(_rolling, header.Checksum);
+        _digest.Add(_recordHeader);
         _records++;
     }
 
@@ -259,6 +276,9 @@ public sealed class ImageReader : IDisposable
             throw new ImageCorruptException(_file, _offset, "the file goes on behind its END record");
         }
 
+        _digest.Add(_recordHeader);
+        _digest.Add(payload);
+        Digest = _digest.Current();
         Trailer = trailer;
     }
 

@@ -6,8 +6,8 @@ namespace XenTwoLevelCkpt.Images.Format;
 /// <summary>What a finished image's file must be.</summary>
 /// <param name="Trailer">The image's last record.</param>
 /// <param name="Length">Bytes of the file.</param>
-/// <param name="Sha256">SHA-256 of the file, in lower-case hexadecimal.</param>
-public sealed record ImageSummary(ImageTrailer Trailer, long Length, string Sha256);
+/// <param name="Digest">SHA-256 of the image's frame (docs/checkpoint-format.md, section 6), in lower-case hexadecimal.</param>
+public sealed record ImageSummary(ImageTrailer Trailer, long Length, string Digest);
 
 /// <summary>Writes an image: appends only, with a bounded number of buffers and no allocation per unit.</summary>
 /// <remarks>
@@ -228,7 +228,7 @@ public sealed partial class ImageWriter : IDisposable
             Rolling = _output.Rolling,
         };
         _output.WriteEnd(trailer);
-        return new ImageSummary(trailer, _output.Length, Convert.ToHexStringLower(_output.Sha256()));
+        return new ImageSummary(trailer, _output.Length, _output.Digest());
     }
 
     /// <summary>Ends the writer's threads. An image that was not completed is one that every reader rejects.</summary>

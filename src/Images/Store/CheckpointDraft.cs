@@ -154,7 +154,7 @@ public sealed class CheckpointDraft : IDisposable
             {
                 ImageSummary summary = writer.Complete(closing);
                 parts.Add((spec, new ManifestPart(
-                    spec.Content, spec.Disk?.Name ?? "", spec.ParentId, file, summary.Length, summary.Sha256)));
+                    spec.Content, spec.Disk?.Name ?? "", spec.ParentId, file, summary.Length, summary.Digest)));
             }
 
             var manifest = new CheckpointManifest

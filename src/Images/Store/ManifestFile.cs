@@ -99,7 +99,7 @@ internal static class ManifestFile
 
                 json.WriteString("file", part.File);
                 json.WriteNumber("length", part.Length);
-                json.WriteString("sha256", part.Sha256);
+                json.WriteString("digest", part.Digest);
                 json.WriteEndObject();
             }
 

@@ -95,7 +95,7 @@ internal static class ManifestReader
                 return $"file name {part.File} is not possible for its part";
             }
 
-            if (part.Length < 0 || part.Sha256.Length != 64 || !part.Sha256.All(char.IsAsciiHexDigitLower)
+            if (part.Length < 0 || part.Digest.Length != 64 || !part.Digest.All(char.IsAsciiHexDigitLower)
                 || part.ParentId == checkpoint
                 || (part.Kind == ImageKind.Increment && part.Content is ImageContent.Registers or ImageContent.Channels))
             {
@@ -120,7 +120,7 @@ internal static class ManifestReader
             Parent(part),
             Text(part, "file"),
             length <= long.MaxValue ? (long)length : throw new FormatException("a file is too long"),
-            Text(part, "sha256"));
+            Text(part, "digest"));
     }
 
     // Zero stands for a full image.
