@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# How long a guest stands still for a checkpoint, as the guest itself sees it.
+# How long a guest stands still for a checkpoint, as the guest itself sees it, and what the time is spent on.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 pause_usage() {
-    cat <<'EOF'
+    cat <<'EOT'
 usage: ./dev bench pause [ROUNDS]
 
-In the lab, on one guest under load, ROUNDS times (5) in turn: a checkpoint with the dirty-page cache, one with a cache of
-no entries (all dirty pages are copied while the guest is suspended), and 'xl save -c'. The pause is the largest gap that the
-guest sees in its own time-stamp counter. Prints a table of medians with ratios, and JSON in artifacts/bench.
-EOF
+In the lab, on one PVH guest under load, ROUNDS times (5) in turn: checkpoints with the dirty-page cache, checkpoints with a
+cache of no entries (all dirty pages are copied while the guest is suspended), 'xl save -c', and Xen's own
+checkpointing, 'xl remus', into nowhere. All of it for a guest that writes all of its buffer between two checkpoints
+(wide), and for one that writes a small part of it again and again (hot).
+
+The pause is the largest gap that the guest sees in its own time-stamp counter. The window is what the checkpoint adds to
+the guest's own suspension and resumption (T_a, T_m, T_d, T_c side by side), against a memcpy of as many pages in the same
+Dom0. Prints medians and ratios; JSON in artifacts/bench/pause.json.
+EOT
 }
 
 case ${1:-} in -h | --help) pause_usage; exit 0 ;; esac
@@ -24,56 +29,113 @@ trap 'XTL_LAB=bench "$REPO/dev" lab down' EXIT
 "$REPO/dev" lab push
 dom0() { "$REPO/dev" lab exec 1 -- "$@"; }
 
-"$REPO/dev" lab guest 1 create load stepper.pages=4096 stepper.write=64 stepper.period=100 stepper.gaps=1
+PLACES=(--store /var/lib/xtl-bench/store --state /var/lib/xtl-bench/state)
 
 log_lines() { "$REPO/dev" lab guest 1 log load | wc -l; }
 # worst_gap LINES: the largest gap in milliseconds that the guest told after its first LINES lines.
 worst_gap() {
     sleep 1
-    "$REPO/dev" lab guest 1 log load | tail -n "+$(($1 + 1))" | awk '$1 == "gap" && $2 > max { max = $2 } END { printf "%.1f\n", max / 1000 }'
+    "$REPO/dev" lab guest 1 log load | tail -n "+$(($1 + 1))" |
+        awk '$1 == "gap" && $2 > max { max = $2 } END { printf "%.1f", max / 1000 }'
 }
 
-places=(--store /var/lib/xtl-bench/store --state /var/lib/xtl-bench/state)
+# increments: of the reports of a watch, the median increment's window in ms, residual pages, and T_s + T_r in ms.
+increments() {
+    dom0 python3 -c '
+import json, sys
+text, at, found = sys.stdin.read(), 0, []
+while text[at:].strip():
+    report, at = json.JSONDecoder().raw_decode(text, at + len(text[at:]) - len(text[at:].lstrip()))
+    domain, phases = report["domains"][0], report["phases"]
+    if domain["fullBecause"] is None:
+        found.append((max(phases[p] for p in ("ta", "tm", "td", "tc")), domain["residual"], phases["ts"] + phases["tr"]))
+found.sort()
+print(*found[len(found) // 2])'
+}
+
+# memcpy_ms PAGES: the median of nine copies of so many pages from one buffer to another in the Dom0.
+memcpy_ms() {
+    dom0 python3 -c '
+import ctypes, sys, time
+size = int(sys.argv[1]) * 4096
+a, b = ctypes.create_string_buffer(b"x" * size, size), ctypes.create_string_buffer(b"y" * size, size)
+times = []
+for _ in range(9):
+    start = time.perf_counter()
+    ctypes.memmove(b, a, size)
+    times.append(time.perf_counter() - start)
+print("%.3f" % (sorted(times)[4] * 1000))' "$1"
+}
+
+# measure MODE: one line: gap ms, window ms, residual pages, suspension and resumption ms, memcpy ms; - where there is none.
 measure() {
-    local before
+    local before rest='- - -' copy='-'
     before=$(log_lines)
     case $1 in
-        # The second checkpoint of two is the increment; the gap is that of the worse one.
-        cache) dom0 xtlctl watch "${places[@]}" --every 8s --count 2 --allowed-pause 20ms >/dev/null ;;
-        no-cache) dom0 xtlctl watch "${places[@]}" --every 8s --count 2 --cache-entries 0 >/dev/null ;;
-        xl-save) dom0 xl save -c load /var/tmp/bench.xl >/dev/null 2>&1 ;;
-        nothing) sleep 8 ;;
+        nothing) sleep 10 ;;
+        cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --allowed-pause 20ms --json 2>/dev/null | increments) ;;
+        no-cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --cache-entries 0 --json 2>/dev/null | increments) ;;
+        xl-save) dom0 xl save -c load /var/tmp/bench.xl &>/dev/null ;;
+        remus) remus || return ;;
     esac
-    worst_gap "$before"
+    if [[ $rest != '- - -' ]]; then copy=$(memcpy_ms "$(cut -d' ' -f2 <<<"$rest")"); fi
+    echo "$(worst_gap "$before") $rest $copy"
     dom0 rm -rf /var/lib/xtl-bench/store /var/tmp/bench.xl
 }
 
-declare -A gaps
-modes=(nothing cache no-cache xl-save)
-for ((round = 1; round <= rounds; round++)); do
-    for mode in "${modes[@]}"; do
-        gap=$(measure "$mode")
-        echo "round $round, $mode: $gap ms"
-        gaps[$mode]+="$gap "
-    done
-done
+# remus: some checkpoints a second apart into nowhere (-b), without network and disk buffering. It runs until it is told to end.
+remus() {
+    local rc=0
+    dom0 timeout -s INT 10 xl remus -F -b -n -d -i 1000 load localhost &>"$REPO/artifacts/bench/remus.log" || rc=$?
+    # timeout's own code: it ran until then.
+    ((rc == 124)) && dom0 xl list load &>/dev/null
+}
 
-median() { tr ' ' '\n' <<<"$1" | grep . | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
-base=$(median "${gaps[cache]}")
+median() { tr ' ' '\n' <<<"$1" | grep -E '^[0-9.]+$' | sort -n | awk '{ a[NR] = $1 } END { if (NR) print a[int((NR + 1) / 2)]; else print "-" }'; }
+ratio() { if [[ $1 == - || $2 == - ]]; then echo -; else awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; fi; }
+
 mkdir -p "$REPO/artifacts/bench"
 json=$REPO/artifacts/bench/pause.json
-{
-    echo '['
-    for mode in "${modes[@]}"; do
-        m=$(median "${gaps[$mode]}")
-        printf '%s{"mode": "%s", "medianGapMs": %s, "ratioToCache": %s}' "${sep:-}" "$mode" "$m" "$(awk -v a="$m" -v b="$base" 'BEGIN { printf "%.2f", a / b }')"
-        sep=$',\n'
+rows=()
+for load in wide hot; do
+    case $load in
+        wide) parameters=(stepper.pages=4096 stepper.write=128) ;;
+        hot) parameters=(stepper.pages=256 stepper.write=128) ;;
+    esac
+    "$REPO/dev" lab guest 1 create load --memory 128 "${parameters[@]}" stepper.period=100 stepper.gaps=1 >/dev/null
+    declare -A gaps=() windows=() residuals=() suspensions=() copies=()
+    modes=(nothing cache no-cache xl-save remus)
+    for ((round = 1; round <= rounds; round++)); do
+        for mode in "${modes[@]}"; do
+            [[ ${gaps[$mode]:-} != failed ]] || continue
+            if ! line=$(measure "$mode"); then
+                gaps[$mode]=failed
+                echo "round $round, $load, $mode: does not run here: $(tail -n 3 "$REPO/artifacts/bench/remus.log" | tr '\n' ' ')"
+                dom0 xl list load &>/dev/null || die "the guest did not survive it"
+                continue
+            fi
+            read -r gap window residual suspension copy <<<"$line"
+            echo "round $round, $load, $mode: gap $gap ms, window $window ms for $residual pages, suspension and resumption $suspension ms"
+            gaps[$mode]+="$gap " windows[$mode]+="$window " residuals[$mode]+="$residual "
+            suspensions[$mode]+="$suspension " copies[$mode]+="$copy "
+        done
     done
-    echo; echo ']'
-} >"$json"
-printf '%-10s %14s %16s\n' mode 'median gap ms' 'against cache'
-for mode in "${modes[@]}"; do
-    m=$(median "${gaps[$mode]}")
-    printf '%-10s %14s %16s\n' "$mode" "$m" "$(awk -v a="$m" -v b="$base" 'BEGIN { printf "%.2f", a / b }')"
+    base=$(median "${gaps[cache]}")
+    for mode in "${modes[@]}"; do
+        gap=$(median "${gaps[$mode]/failed/}") window=$(median "${windows[$mode]:-}") copy=$(median "${copies[$mode]:-}")
+        bound=-
+        [[ $copy == - ]] || bound=$(awk -v c="$copy" 'BEGIN { printf "%.1f", 1.5 * c + 5 }')
+        rows+=("$load $mode $gap $(ratio "$gap" "$base") $(median "${suspensions[$mode]:-}") $(median "${residuals[$mode]:-}") $window $copy $bound")
+    done
+    "$REPO/dev" lab guest 1 destroy load
 done
-echo "also in $json"
+
+columns=(load mode gapMs againstCache suspendResumeMs residualPages windowMs memcpyMs boundMs)
+printf '%s\n' "${columns[*]}" "${rows[@]}" | awk '{ for (i = 1; i <= NF; i++) printf "%-16s", $i; print "" }'
+printf '%s\n' "${rows[@]}" | awk -v names="${columns[*]}" '
+    BEGIN { n = split(names, name, " "); printf "[" }
+    { printf "%s\n  {", NR > 1 ? "," : ""
+      for (i = 1; i <= n; i++) printf "%s\"%s\": %s", i > 1 ? ", " : "", name[i], $i == "-" ? "null" : i <= 2 ? "\"" $i "\"" : $i
+      printf "}" }
+    END { print "\n]" }' >"$json"
+echo "bound: 1.5 times the memcpy and 5 ms; also in $json"

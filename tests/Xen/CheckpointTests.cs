@@ -111,12 +111,17 @@ public sealed class CheckpointTests : IAsyncLifetime
     public async Task A_log_that_xl_save_took_makes_the_next_checkpoint_a_full_one_that_says_so()
     {
         using var watch = _lab.Start(
-            ["exec", "1", "--", .. Xtlctl("watch", "--domain", Name, "--every", "4s", "--count", "5", "--json")]);
+            ["exec", "1", "--", .. Xtlctl("watch", "--domain", Name, "--every", "4s", "--json")]);
         Task<string> output = watch.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         Task<string> error = watch.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         await Lab.WaitForAsync(
             () => _lab.TryExec(1, Xtlctl("show", "1")).ExitCode == 0 ? "" : null, "the first checkpoint");
         _lab.Exec(1, "xl", "save", "-c", Name, $"{Folder}/stolen.xl");
+
+        // Checkpoints that meet the suspension by 'xl save' fail and say so; the one that counts comes after it.
+        int before = Kept();
+        await Lab.WaitForAsync(() => Kept() > before + 1 ? "" : null, "two checkpoints after 'xl save'");
+        _lab.Exec(1, "pkill", "-INT", "-f", "[x]tlctl watch");
         await watch.WaitForExitAsync(TestContext.Current.CancellationToken);
         string told = await error;
         Assert.True(told.Contains("switched off by another program", StringComparison.Ordinal), told);
@@ -157,6 +162,8 @@ public sealed class CheckpointTests : IAsyncLifetime
 
         return [.. found];
     }
+
+    private int Kept() => _lab.ExecJson(1, Xtlctl("checkpoints", "--json")).GetArrayLength();
 
     private static string Id(JsonElement taken) => taken.GetProperty("id").GetString()!;
 
