@@ -11,14 +11,15 @@ Runs all benchmarks, or the one that is named:
   cache     window and written pages by pattern and cache size, against no cache (no time is measured)
   capture   copy in the window against memcpy; background against LZ4 on all cores; bytes allocated
   scale     node checkpoints of 1, 8 and 64 domains, and of one of 64 GiB: pause and memory
-  pause     in the lab, as root: how long a guest stands still for a checkpoint, and for 'xl save -c'
+  pause     in the lab, as root: how long a guest stands still for a checkpoint, for 'xl save -c' and for 'xl remus'
+  restore   in the lab, as root: restores of a full checkpoint and of a chain against 'xl restore'
   NAME      micro-benchmarks whose name contains NAME
 Each prints ratios inside one run; tables and JSON land in artifacts/bench.
 EOF
         exit 0
         ;;
 esac
-if [[ ${1:-} == pause ]]; then exec "$REPO/scripts/bench-pause.sh" "${@:2}"; fi
+case ${1:-} in pause | restore) exec "$REPO/scripts/bench-$1.sh" "${@:2}" ;; esac
 (($# <= 1)) || usage_error "bench takes one NAME"
 need build
 cd "$REPO"

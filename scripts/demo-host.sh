@@ -134,6 +134,14 @@ destroy_all
 
 say "the second checkpoint of ${GUESTS[0]} for Xen's own 'xl restore'"
 ours export --xl "$WORK/demo.xl" 2 "${GUESTS[0]}"
+ours export --xl "$WORK/demo-pv.xl" 2 "${GUESTS[2]}"
+for verifier in /usr/lib/xen-*/bin/verify-stream-v2; do
+    [[ -x $verifier ]] || continue
+    for file in "$WORK"/demo.xl "$WORK"/demo-pv.xl; do
+        "$verifier" -f xl "$file" >/dev/null || die "Xen's verify-stream-v2 finds ${file##*/} wrong"
+        echo "Xen's verify-stream-v2 finds ${file##*/} right"
+    done
+done
 ours restore --disks-only 2 --domain "${GUESTS[0]}"
 come_back "${GUESTS[0]}" xl restore "$WORK/demo.xl"
 clean_up

@@ -51,6 +51,7 @@ public sealed class CheckpointTests : IAsyncLifetime
 
         string file = $"{Folder}/chain.xl";
         _lab.Exec(1, Xtlctl("export", "--xl", file, Id(taken[1]), Name));
+        _lab.Exec(1, "sh", "-c", $"/usr/lib/xen-*/bin/verify-stream-v2 -f xl {file}");
         _lab.Exec(1, "xl", "destroy", Name);
         int lines = _lab.Log(1, Name).Length;
         _lab.Exec(1, "xl", "restore", file);
@@ -130,6 +131,39 @@ public sealed class CheckpointTests : IAsyncLifetime
             Taken(taken), t => FullBecause(t)?.Contains("switched off", StringComparison.Ordinal) == true);
         Assert.Equal(0, _lab.TryExec(1, Xtlctl("verify")).ExitCode);
         _ = await RestoredAsync(next);
+    }
+
+    [Fact]
+    public async Task A_guest_that_never_acknowledges_is_named_and_all_run_on()
+    {
+        // Its kernel does not listen for requests.
+        const string Deaf = "deaf";
+        _lab.Do(
+            "guest", "1", "create", Deaf, "initcall_blacklist=xen_setup_shutdown_event", "stepper.pages=256",
+            "stepper.period=1000");
+        try
+        {
+            Outcome outcome = _lab.TryExec(
+                1, ["xtlctl", "checkpoint", .. Where, "--domain", Name, "--domain", Deaf, "--suspend-timeout", "10s"]);
+            Assert.Equal(1, outcome.ExitCode);
+            Assert.Contains(Deaf, outcome.Error, StringComparison.Ordinal);
+            Assert.Contains("did not acknowledge the request within 10 s", outcome.Error, StringComparison.Ordinal);
+            foreach (string guest in (string[])[Name, Deaf])
+            {
+                await _lab.StepBeyondAsync(1, guest, Step.Parse(_lab.Log(1, guest))[^1].Number + 3);
+            }
+
+            // The request was taken back: the guest would suspend itself on it when it listens again.
+            int domid = int.Parse(_lab.Exec(1, "xl", "domid", Deaf), CultureInfo.InvariantCulture);
+            Assert.Equal("\n", _lab.Exec(1, "xenstore-read", $"/local/domain/{domid}/control/shutdown"));
+            Assert.False(DirtyTests.LogDirtyIsOn());
+        }
+        finally
+        {
+            _lab.Do("guest", "1", "destroy", Deaf);
+        }
+
+        _ = await RestoredAsync(Taken(_lab.Exec(1, Xtlctl("checkpoint", "--domain", Name, "--json")))[0]);
     }
 
     [Fact]
