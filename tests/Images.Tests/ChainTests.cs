@@ -48,6 +48,48 @@ public class ChainTests
         }).Check(Properties.Quiet.WithMaxTest(40));
 
     [Fact]
+    public async Task Checkpoints_are_taken_while_others_are_folded_and_removed()
+    {
+        const int Count = 60;
+        using var folder = new TemporaryFolder();
+        using var store = DirectoryStore.Open(folder.Path);
+        using var done = new CancellationTokenSource();
+        int folded = 0, removed = 0;
+        var policy = new RetentionPolicy { KeepCount = 7, MaxIncrements = 2 };
+        Task tidying = Task.Run(
+            () =>
+            {
+                while (!done.IsCancellationRequested)
+                {
+                    RetentionResult result = Retention.Apply(store, policy, Sample.Time);
+                    Assert.Empty(result.Problems);
+                    folded += result.Folded.Count;
+                    removed += result.Removed.Count;
+                }
+            },
+            TestContext.Current.CancellationToken);
+        var model = new MemoryModel(Sample.Unit);
+        Guid parent = Guid.Empty;
+        for (int k = 1; k <= Count; k++)
+        {
+            byte[] data = Sample.Noise(k, 2 * Sample.Unit);
+            model.OnData(new PfnRun(k, 2), data);
+            parent = StoreSample.Add(store, parent, (ulong)k, w => w.AddUnits(new PfnRun(k, 2), data)).Id;
+
+            // Readers, too, find every state whole meanwhile.
+            model.AssertSame(StoreSample.State(store, parent));
+        }
+
+        await done.CancelAsync();
+        await tidying;
+        _ = Retention.Apply(store, policy, Sample.Time, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.True(folded > 0 && removed > 0, $"{folded} folded, {removed} removed beside the writer");
+        Assert.Equal(7, store.Checkpoints.Count);
+        Assert.Empty(Verifier.VerifyStore(store, TestContext.Current.CancellationToken));
+        Judge.Store(folder.Path);
+    }
+
+    [Fact]
     public void Retention_keeps_what_it_says_and_every_state_of_it() => Prop.ForAll(
         Arb.From(
             from history in Histories

@@ -64,7 +64,15 @@ internal sealed class TakeCommand(
         using Guardian guardian = Guardian.Start(options.Places.State);
         await using (node.ConfigureAwait(false))
         {
-            return await LoopAsync(node, store, options, cancellationToken).ConfigureAwait(false);
+            var tidying = new Tidying(store, options.Retention, error, cancellationToken);
+            try
+            {
+                return await LoopAsync(node, store, options, tidying, cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                await tidying.FinishAsync().ConfigureAwait(false);
+            }
         }
     }
 
@@ -83,7 +91,8 @@ internal sealed class TakeCommand(
     };
 
     private async Task<int> LoopAsync(
-        NodeCheckpointer node, DirectoryStore store, TakeOptions options, CancellationToken cancellationToken)
+        NodeCheckpointer node, DirectoryStore store, TakeOptions options, Tidying tidying,
+        CancellationToken cancellationToken)
     {
         ulong index = store.Checkpoints.Count == 0 ? 0 : store.Checkpoints.Max(m => m.Closing.Index);
         bool failed = false;
@@ -120,10 +129,7 @@ internal sealed class TakeCommand(
                 await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
             }
 
-            if (options.Retention is { } policy)
-            {
-                _ = Retention.Apply(store, policy, DateTimeOffset.UtcNow, cancellationToken: cancellationToken);
-            }
+            tidying.Begin();
         }
 
         return failed ? ExitCodes.Failure : ExitCodes.Ok;

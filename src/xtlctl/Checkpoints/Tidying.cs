@@ -1,0 +1,57 @@
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Images.Verification;
+
+namespace XenTwoLevelCkpt.Control.Checkpoints;
+
+/// <summary>Folds chains and removes old checkpoints beside those that are being taken: a fold reads and writes a whole
+/// image, and no checkpoint waits for it.</summary>
+/// <param name="store">The store.</param>
+/// <param name="policy">What is kept; null to do nothing.</param>
+/// <param name="error">Learns what could not be done.</param>
+/// <param name="cancellationToken">Stops between two folds or removals.</param>
+internal sealed class Tidying(
+    ICheckpointStore store, RetentionPolicy? policy, TextWriter error, CancellationToken cancellationToken)
+{
+    private Task _running = Task.CompletedTask;
+
+    /// <summary>Begins, unless it is still under way: then what came meanwhile is tidied the next time.</summary>
+    internal void Begin()
+    {
+        if (policy is not null && _running.IsCompleted)
+        {
+            _running = Task.Run(Apply, CancellationToken.None);
+        }
+    }
+
+    /// <summary>Waits until the store is as the policy wants it.</summary>
+    internal async Task FinishAsync()
+    {
+        await _running.ConfigureAwait(false);
+        if (policy is not null)
+        {
+            await Task.Run(Apply, CancellationToken.None).ConfigureAwait(false);
+        }
+    }
+
+    // The store is whole whatever happens here; the next time it is tried again.
+    private void Apply()
+    {
+        try
+        {
+            RetentionResult result = Retention.Apply(
+                store, policy!, DateTimeOffset.UtcNow, cancellationToken: cancellationToken);
+            foreach (Finding found in result.Problems)
+            {
+                error.WriteLine($"xtlctl: A chain could not be folded: {found.File}, offset {found.Offset}: {found.Problem}");
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+        catch (IOException e)
+        {
+            error.WriteLine($"xtlctl: Old checkpoints could not be removed or folded: {e.Message}");
+        }
+    }
+}
