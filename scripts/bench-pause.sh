@@ -73,8 +73,8 @@ measure() {
     before=$(log_lines)
     case $1 in
         nothing) sleep 10 ;;
-        cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --allowed-pause 20ms --json 2>/dev/null | increments) ;;
-        no-cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --cache-entries 0 --json 2>/dev/null | increments) ;;
+        cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --allowed-pause 20ms --suspend-timeout 1m --json | increments) ;;
+        no-cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --cache-entries 0 --suspend-timeout 1m --json | increments) ;;
         xl-save) dom0 xl save -c load /var/tmp/bench.xl &>/dev/null ;;
         remus) remus || return ;;
     esac
