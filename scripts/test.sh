@@ -5,12 +5,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 test_usage() {
     cat <<'EOF'
-usage: ./dev test [--xen [--long]] [FILTER]
+usage: ./dev test [--xen] [FILTER]
 
 Runs all tests that need no Xen. With --xen instead those that do: the lab is built and booted for them (as root),
-tests/Xen drives it, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20. They take most of
+tests/Xen drives it, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20. They take about
 an hour.
-  --long   with --xen, also the faults of checkpoints on Xen (tests/Xen, CheckpointTests), half an hour more
 FILTER   only tests whose full name contains it
 
 Exit code 0 when all passed; the last line is 'N passed, N failed, N skipped'.
@@ -108,9 +107,7 @@ xen_tests() {
     export XTL_LAB=test
     trap 'XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
     fresh_lab bookworm
-    local left_out=(-class- XenTwoLevelCkpt.XenTests.CheckpointTests)
-    [[ -z $long ]] || left_out=()
-    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${left_out[@]}" "${filter[@]}"
+    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${filter[@]}"
     fresh_lab bookworm
     on_xen "Xen.Dom0 (Xen 4.17)" conformance
     on_xen "disks in Dom0" disks
@@ -125,11 +122,10 @@ xen_tests() {
     lab down
 }
 
-xen='' long='' filter=()
+xen='' filter=()
 while (($# > 0)); do
     case $1 in
         --xen) xen=1 ;;
-        --long) xen=1 long=1 ;;
         -h | --help) test_usage; exit 0 ;;
         -*) test_usage >&2; usage_error "test: $1 is not known" ;;
         *) filter=(-method "*$1*") ;;

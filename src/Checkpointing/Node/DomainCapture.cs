@@ -70,7 +70,7 @@ internal sealed class DomainCapture : IDisposable
     }
 
     /// <summary>Takes part in an epoch.</summary>
-    internal void BeginEpoch(CheckpointDraft draft)
+    internal void BeginEpoch(CheckpointDraft draft, ImageWriterOptions options)
     {
         if (_writer is { } old)
         {
@@ -87,6 +87,7 @@ internal sealed class DomainCapture : IDisposable
             ParentId = full ? Guid.Empty : Last,
             UnitSize = PageSize.Bytes,
             UnitCount = Memory.PfnCount,
+            Options = options,
         });
 
         // Until the memory has begun its epoch, too: what fails there is begun again.

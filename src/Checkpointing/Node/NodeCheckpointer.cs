@@ -1,7 +1,9 @@
+using System.Numerics;
 using XenTwoLevelCkpt.Checkpointing.Cache;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
@@ -14,6 +16,10 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 /// <remarks>Thread-safe; one checkpoint at a time.</remarks>
 public sealed partial class NodeCheckpointer : IAsyncDisposable
 {
+    /// <summary>Bytes of the records that all open images of memory have in the making: a writer keeps three, each with
+    /// its compressed form, so that all together take 24 MiB, and more only from 64 domains on.</summary>
+    private const int OpenBatches = 4 << 20;
+
     private readonly IHypervisor _hypervisor;
     private readonly ICheckpointStore _store;
     private readonly IDiskProvider _disks;
@@ -190,6 +196,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
             _draft = new CheckpointDraft(_store, _options.Node);
         }
 
+        ImageWriterOptions options = WriterOptions(_captures.Count);
         foreach (DomainCapture capture in _captures)
         {
             if (capture.Memory.IsIncomplete)
@@ -199,12 +206,20 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
 
             if (!capture.IsOpen)
             {
-                capture.BeginEpoch(_draft);
+                capture.BeginEpoch(_draft, options);
             }
         }
 
         SetLimits();
     }
+
+    /// <summary>The open images of all domains share <see cref="OpenBatches"/>: smaller records where there are many.
+    /// LZ4 does as well on 64 KiB, its window.</summary>
+    internal static ImageWriterOptions WriterOptions(int domains) => new()
+    {
+        BatchSize = (int)Math.Clamp(
+            BitOperations.RoundUpToPowerOf2((uint)(OpenBatches / Math.Max(1, domains))), 64 << 10, 1 << 20),
+    };
 
     // The residual pages of all domains have to fit the allowed pause and the staging area. A quarter is left for pages
     // that are dirtied between the last sample and the suspension.
