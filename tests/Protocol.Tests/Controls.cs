@@ -33,8 +33,8 @@ internal readonly struct BothAtOnce : IFault
 /// The negative control in the place of FINE (Luo, Manivannan, ICONS 2008 and JPDC 69(2) 2009). Of FINE this is known here
 /// from the abstracts of its papers and of arXiv 1702.06167, which proves it wrong: it has the control structures of the
 /// fully informed protocol and a condition that forces less often, and lets useless checkpoints happen. Its condition is
-/// in none of them, so this is not FINE by its letter: <typeparamref name="TFault"/> gives three conditions, each implied
-/// by that of hmnr and weaker. It passes itself off as hmnr, whose promises the checker has to find broken.
+/// in none of them, so this is not FINE by its letter: <typeparamref name="TFault"/> gives three conditions, each true
+/// only where that of hmnr is, and not always then. It passes itself off as hmnr, whose promises the checker has to find broken.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
 internal struct FineLike<TFault> : IProtocol<FineLike<TFault>, HmnrPiggyback>
