@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Simulator;
 using Xunit;
 
@@ -91,6 +92,37 @@ public sealed class CommandTests : IDisposable
             AssertOneLine(ExitCodes.Data, $"check {path}");
             AssertOneLine(ExitCodes.Data, $"run --from-trace {path} --trace {path}.new");
         }
+    }
+
+    [Fact]
+    public void Traces_of_single_nodes_are_merged_for_the_checker()
+    {
+        string whole = Path.Combine(_folder, "t.bin"), merged = Path.Combine(_folder, "merged.jsonl");
+        Assert.Equal(0, Invoke($"run --vms 4 --vms-per-node 1 --events 3000 --trace {whole}").Code);
+        var parts = new List<string>();
+        for (int node = 0; node < 4; node++)
+        {
+            parts.Add(Path.Combine(_folder, node == 2 ? "2.jsonl" : $"{node}.bin"));
+            using FileStream input = System.IO.File.OpenRead(whole), output = System.IO.File.Create(parts[node]);
+            TraceReader reader = TraceReader.Open(input);
+            using TraceWriter writer = TraceWriter.Create(output, reader.Header, jsonLines: node == 2);
+            while (reader.TryRead(out TraceEvent item))
+            {
+                if (item.Node == node)
+                {
+                    writer.Write(in item);
+                }
+            }
+
+            writer.Complete();
+        }
+
+        Assert.Equal((0, "", ""), Invoke($"merge {string.Join(' ', parts)} --out {merged}"));
+        Assert.Equal(Invoke($"check {whole} --csv"), Invoke($"check {merged} --csv"));
+        AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {parts[1]} {parts[3]} --out {merged}.new");
+        AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {parts[0]} --out {merged}.new");
+        AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {File("noise.bin", "no trace")} --out {merged}.new");
+        AssertOneLine(ExitCodes.Usage, $"merge {parts[0]}");
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using XenTwoLevelCkpt.Simulation.Random;
 
 namespace XenTwoLevelCkpt.Simulation.Model;
@@ -101,24 +102,30 @@ internal sealed class Destinations
         : _topology.Vms / _gap.Mean;
 
     /// <summary>Chooses the receiver of what a VM sends by itself.</summary>
-    internal int Next(int vm, ref RandomStream stream)
+    internal int Next(int vm, ref RandomStream stream) => _kind switch
+    {
+        WorkloadKind.Uniform => Other(vm, 0, _topology.Vms, ref stream),
+        WorkloadKind.Local => LocalOrNot(vm, ref stream),
+        _ => NextOfOthers(vm, ref stream),
+    };
+
+    private int LocalOrNot(int vm, ref RandomStream stream)
+    {
+        int vms = _topology.Vms, node = _topology.NodeOf(vm);
+        int first = _topology.FirstOf(node), count = _topology.CountOf(node);
+        bool local = (stream.NextUnit() < _probability && count > 1) || count == vms;
+
+        // Past itself on its own node, or past the VMs of its own node. Selected and not branched on: a processor cannot
+        // foresee what is random.
+        int chosen = stream.NextBelow(local ? count - 1 : vms - count) + (local ? first : 0);
+        return chosen + (chosen < (local ? vm : first) ? 0 : local ? 1 : count);
+    }
+
+    private int NextOfOthers(int vm, ref RandomStream stream)
     {
         int vms = _topology.Vms;
         switch (_kind)
         {
-            case WorkloadKind.Local:
-                int node = _topology.NodeOf(vm);
-                int first = _topology.FirstOf(node), count = _topology.CountOf(node);
-                bool local = stream.NextUnit() < _probability;
-                if ((local && count > 1) || count == vms)
-                {
-                    return Other(vm, first, count, ref stream);
-                }
-
-                // Past the VMs of its own node.
-                int other = stream.NextBelow(vms - count);
-                return other < first ? other : other + count;
-
             case WorkloadKind.Ring:
                 return vm + 1 == vms ? 0 : vm + 1;
 
@@ -171,6 +178,7 @@ internal sealed class Destinations
 
     private static bool IsServer(int vm) => vm % ServerEvery == 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Other(int vm, int first, int count, ref RandomStream stream)
     {
         int chosen = first + stream.NextBelow(count - 1);

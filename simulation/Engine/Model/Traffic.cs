@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using XenTwoLevelCkpt.Simulation.Events;
@@ -32,6 +33,9 @@ public sealed class Traffic
 
     private const uint PurposeGap = 1;
 
+    // As many as the lanes of a vector.
+    private const int Messages = 4;
+
     private readonly EventQueue _queue = new();
     private readonly Topology _topology;
     private readonly Destinations _destinations;
@@ -39,7 +43,7 @@ public sealed class Traffic
     private readonly Distribution _localDelay;
     private readonly RandomStream[] _streams;
 
-    // What VMs will draw for their next message; empty where that cannot be known ahead.
+    // By VM what it will draw for its next messages; empty where that cannot be known ahead.
     private readonly Ahead[] _ahead;
     private readonly int _draws;
     private (int From, int To)[] _messages = new (int, int)[1024];
@@ -76,7 +80,6 @@ public sealed class Traffic
         _ahead = _destinations.Draws is not null && IsExponential(workload.Gap) && IsExponential(_delay) && IsExponential(_localDelay)
             ? new Ahead[topology.Vms]
             : [];
-        Array.Fill(_ahead, Ahead.Nothing);
         for (int vm = 0; vm < topology.Vms; vm++)
         {
             ref RandomStream stream = ref _streams[vm];
@@ -219,25 +222,30 @@ public sealed class Traffic
 
     private static bool IsExponential(in Distribution distribution) => distribution.Kind == DistributionKind.Exponential;
 
-    // The two numbers that a VM draws for a message. Every second time four logarithms are taken at once, those of the
-    // next message with them; the stream gives the same numbers either way.
+    // The two numbers that a VM draws for a message. Each fourth time eight logarithms are taken, those of the next three
+    // messages with them; the stream gives the same numbers either way.
     private (double Delay, double Gap) Exponentials(int vm, ref RandomStream stream)
     {
         ref Ahead ahead = ref _ahead[vm];
-        if (ahead.Known)
+        if (ahead.Left == 0)
         {
-            (double Delay, double Gap) known = (ahead.Delay, ahead.Gap);
-            ahead = Ahead.Nothing;
-            stream.Skip(2);
-            return known;
+            int each = 2 + _draws;
+            Vector256<double> delays = -Portable.Log(Vector256.Create(
+                stream.PeekPositiveUnit(0), stream.PeekPositiveUnit(each), stream.PeekPositiveUnit(2 * each),
+                stream.PeekPositiveUnit(3 * each)));
+            Vector256<double> gaps = -Portable.Log(Vector256.Create(
+                stream.PeekPositiveUnit(1), stream.PeekPositiveUnit(1 + each), stream.PeekPositiveUnit(1 + (2 * each)),
+                stream.PeekPositiveUnit(1 + (3 * each))));
+            for (int i = 0; i < Messages; i++)
+            {
+                ahead.Draws[i] = (delays[Messages - 1 - i], gaps[Messages - 1 - i]);
+            }
+
+            ahead.Left = Messages;
         }
 
-        Vector256<double> drawn = -Portable.Log(Vector256.Create(
-            stream.PeekPositiveUnit(0), stream.PeekPositiveUnit(1), stream.PeekPositiveUnit(2 + _draws),
-            stream.PeekPositiveUnit(3 + _draws)));
         stream.Skip(2);
-        ahead = new Ahead(drawn[2], drawn[3]);
-        return (drawn[0], drawn[1]);
+        return ahead.Draws[--ahead.Left];
     }
 
     private ref readonly Distribution Delay(int from, int to) =>
@@ -247,7 +255,7 @@ public sealed class Traffic
     {
         int message = _free > 0 ? _freeMessages[--_free] : Grow();
         _messages[message] = (from, to);
-        _queue.Push(now + delay, Deliver | (uint)message);
+        _queue.PushSoon(now + delay, Deliver | (uint)message);
         return new TrafficEvent(now, from, to, message);
     }
 
@@ -262,11 +270,17 @@ public sealed class Traffic
         return _used++;
     }
 
-    [StructLayout(LayoutKind.Auto)]
-    private readonly record struct Ahead(double Delay, double Gap)
+    [InlineArray(Messages)]
+    private struct DrawsAhead
     {
-        internal static Ahead Nothing => new(0, -1);
+        private (double Delay, double Gap) _first;
+    }
 
-        internal bool Known => Gap >= 0;
+    // The last message first.
+    [StructLayout(LayoutKind.Auto)]
+    private struct Ahead
+    {
+        internal DrawsAhead Draws;
+        internal int Left;
     }
 }
