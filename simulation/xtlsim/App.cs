@@ -67,6 +67,7 @@ internal sealed class App(TextWriter output, TextWriter error)
         IntervalCommand.Make(context),
         ScaleCommand.Make(context),
         CheckCommand.Make(context),
+        MergeCommand.Make(),
         BenchCommand.Make(context),
         JoinCommand.Make(context, (args, results) => Run(args, results, context.Cancellation)),
     };

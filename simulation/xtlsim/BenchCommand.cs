@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
 using XenTwoLevelCkpt.Simulation.Events;
 using XenTwoLevelCkpt.Simulation.Model;
 using XenTwoLevelCkpt.Simulation.Random;
@@ -25,7 +24,7 @@ internal static class BenchCommand
         };
         var command = new Command(
             "bench",
-            "Events a second on one core: the hold model (each event schedules one, uniform over 2n seconds) and BCS on 125 "
+            "Events a second of one core's time: the hold model (each event schedules one, uniform over 2n seconds) and BCS on 125 "
             + "nodes of 8 VMs. The best of five rounds.")
         {
             events,
@@ -42,25 +41,36 @@ internal static class BenchCommand
             var table = new ResultTable("model", "n", "events_per_second");
             foreach (int n in Pending)
             {
-                table.Add("hold", n, Best(() => count / HoldModel.Run(n, count, 1).Seconds));
+                table.Add("hold", n, Best(count, () => HoldModel.Run(n, count, 1)));
             }
 
-            table.Add("traffic", 1000, Best(() => Cluster(count, [])));
-            table.Add("bcs", 125, Best(() => Cluster(count, [new LaneSettings()])));
+            table.Add("traffic", 1000, Best(count, () => Cluster(count, [])));
+            table.Add("bcs", 125, Best(count, () => Cluster(count, [new LaneSettings()])));
             context.Output.Write(table.Format(context.Format(result)));
             return ExitCodes.Ok;
         });
         return command;
     }
 
-    private static double Best(Func<double> round) => Enumerable.Range(0, Rounds).Max(_ => round());
+    // By processor time: on a machine that has other work the clock on the wall measures that.
+    private static double Best(long events, Action round)
+    {
+        double best = 0;
+        for (int i = 0; i < Rounds; i++)
+        {
+            TimeSpan before = Environment.CpuUsage.TotalTime;
+            round();
+            best = Math.Max(best, events / (Environment.CpuUsage.TotalTime - before).TotalSeconds);
+        }
 
-    private static double Cluster(long events, LaneSettings[] lanes)
+        return best;
+    }
+
+    private static void Cluster(long events, LaneSettings[] lanes)
     {
         var topology = new Topology(1000, 8);
         var workload = new Workload();
         double duration = Traffic.DurationOf(workload, topology, 1, events) / 1e9;
-        var watch = Stopwatch.StartNew();
         _ = Simulation.Model.Run.Execute(new RunSettings
         {
             Topology = topology,
@@ -71,6 +81,5 @@ internal static class BenchCommand
                 Interval = new Distribution(DistributionKind.Jittered, duration / 100, 0.1),
             })],
         });
-        return events / watch.Elapsed.TotalSeconds;
     }
 }

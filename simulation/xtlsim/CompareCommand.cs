@@ -16,7 +16,7 @@ internal static class CompareCommand
     {
         var model = new ModelOptions();
         var protocols = new Option<string?>("--protocols") { Description = "Which; all where missing.", HelpName = "A,B,..." };
-        var workloads = new Option<string?>("--workloads") { Description = "Which; all where missing.", HelpName = "A,B,..." };
+        var workloads = new Option<string?>("--workloads") { Description = "Which; all where missing, or trace with --from-trace.", HelpName = "A,B,..." };
         var judge = new Option<bool>("--judge")
         {
             Description = "Have the checker count useless checkpoints and rollback distances.",
@@ -29,7 +29,10 @@ internal static class CompareCommand
             string[] names = Metrics.List(result, protocols, ProtocolFamily.All.Select(traits => traits.Name));
             WorkloadKind[] kinds =
             [
-                .. Metrics.List(result, workloads, Workload.Names.Select(entry => entry.Name)).Select(Workload.KindOf),
+                .. Metrics.List(
+                    result, workloads,
+                    Workload.Names.Where(entry => model.HasTrace(result) == (entry.Kind == WorkloadKind.Recorded))
+                        .Select(entry => entry.Name)).Select(Workload.KindOf),
             ];
             bool judged = result.GetValue(judge);
             string[] metrics = judged ? [.. Metrics.OfLanes, .. Metrics.OfJudgements] : Metrics.OfLanes;
@@ -47,7 +50,11 @@ internal static class CompareCommand
                     : [.. Run.Execute(settings).Lanes.SelectMany(Metrics.Of)];
             }
 
-            _ = model.Settings(result, 1, kinds[0]);
+            foreach (WorkloadKind kind in kinds)
+            {
+                _ = model.Settings(result, 1, kind);
+            }
+
             var study = new GridStudy<WorkloadKind>(kinds, context.Seeds(result), context.Seed(result), RunPoint);
             if (context.RunJobs(result, study) is not { } results)
             {

@@ -10,6 +10,8 @@ namespace XenTwoLevelCkpt.Simulator;
 /// <param name="events">Events where nothing is said.</param>
 internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
 {
+    private const string RecordedInterval = "recorded";
+
     private readonly Option<string> _protocol = new("--protocol")
     {
         Description = "The protocol.",
@@ -43,7 +45,8 @@ internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
 
     private readonly Option<string?> _interval = new("--interval")
     {
-        Description = "Instead of --basic: time between ticks, such as 10s, exponential:10s or jittered:10s,0.1.",
+        Description = "Instead of --basic: time between ticks, such as 10s, exponential:10s or jittered:10s,0.1; or "
+            + "'recorded' for the basic checkpoints of --from-trace.",
         HelpName = "DISTRIBUTION",
     };
 
@@ -52,6 +55,15 @@ internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
         Description = string.Join(", ", Workload.Names.Select(entry => entry.Name)),
         DefaultValueFactory = _ => "uniform",
     };
+
+    private readonly Option<string?> _fromTrace = new("--from-trace")
+    {
+        Description = "A recorded trace, whose messages are the workload trace: its nodes are the VMs, one on each node "
+            + "unless --vms-per-node says otherwise; --events cuts it; --gap spreads it over time.",
+        HelpName = "FILE",
+    };
+
+    private readonly Dictionary<string, Recording> _recordings = [];
 
     private readonly Option<double?> _local = new("--local")
     {
@@ -75,13 +87,16 @@ internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
     {
         foreach (Option option in new Option[]
         {
-            _protocol, _vms, _vmsPerNode, _flat, _events, _basic, _interval, _workload, _local, _probability, _gap, _delay,
+            _protocol, _vms, _vmsPerNode, _flat, _events, _basic, _interval, _workload, _fromTrace, _local, _probability, _gap, _delay,
             _localDelay,
         })
         {
             command.Add(option);
         }
     }
+
+    /// <summary>True where a recorded trace was given.</summary>
+    internal bool HasTrace(ParseResult result) => result.GetValue(_fromTrace) is not null;
 
     /// <summary>The run that the options describe.</summary>
     /// <param name="result">The command line.</param>
@@ -92,20 +107,39 @@ internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
     internal RunSettings Settings(ParseResult result, ulong seed, WorkloadKind? kind = null)
     {
         double? local = result.GetValue(_local);
+        WorkloadKind named = kind ?? Named(result, local);
+        Recording? recording = named == WorkloadKind.Recorded ? Recorded(result) : null;
         var workload = new Workload
         {
-            Kind = kind is { } given ? given : local is null ? Workload.KindOf(result.GetValue(_workload)!) : WorkloadKind.Local,
+            Kind = named,
+            Recording = recording,
             Probability = local ?? result.GetValue(_probability),
             Gap = Distribution.Parse(result.GetValue(_gap)!),
             Delay = Distribution.Parse(result.GetValue(_delay)!),
             LocalDelay = Distribution.Parse(result.GetValue(_localDelay)!),
         };
         workload.Validate();
-        var topology = new Topology(result.GetValue(_vms), result.GetValue(_vmsPerNode));
-        long count = result.GetValue(_events);
+        long count = recording is not null && !IsGiven(result, _events) ? recording.Events : result.GetValue(_events);
         if (count < 1)
         {
-            throw new SettingsException($"--events {count}: there has to be at least 1");
+            throw recording is null || IsGiven(result, _events)
+                ? new SettingsException($"--events {count}: there has to be at least 1")
+                : new InvalidDataException($"{result.GetValue(_fromTrace)} has no message");
+        }
+
+        Topology topology = recording is null || IsGiven(result, _vms)
+            ? new Topology(result.GetValue(_vms), result.GetValue(_vmsPerNode))
+            : new Topology(recording.Vms, IsGiven(result, _vmsPerNode) ? result.GetValue(_vmsPerNode) : 1);
+        if (recording is not null && recording.Vms != topology.Vms)
+        {
+            throw new SettingsException(
+                $"--vms {topology.Vms}: the trace has {recording.Vms} nodes; leave --vms out");
+        }
+
+        bool recordedTicks = result.GetValue(_interval) == RecordedInterval;
+        if (recordedTicks && recording is null)
+        {
+            throw new SettingsException("--interval recorded needs the workload trace; give --from-trace FILE");
         }
 
         return new RunSettings
@@ -120,12 +154,15 @@ internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
                 {
                     Protocol = result.GetValue(_protocol)!,
                     Flat = result.GetValue(_flat),
-                    Interval = Interval(result, workload, topology, count, seed),
+                    RecordedTicks = recordedTicks,
+                    Interval = recordedTicks ? new LaneSettings().Interval : Interval(result, workload, topology, count, seed),
                     ControlDelay = workload.Delay,
                 },
             ],
         };
     }
+
+    private static bool IsGiven(ParseResult result, Option option) => result.GetResult(option) is { Implicit: false };
 
     private static Option<string> Time(string name, string value, string description) => new(name)
     {
@@ -133,6 +170,39 @@ internal sealed class ModelOptions(int vms = 1000, long events = 10_000)
         HelpName = "DISTRIBUTION",
         DefaultValueFactory = _ => value,
     };
+
+    // --local and --from-trace name their workload, so that --workload may be missing.
+    private WorkloadKind Named(ParseResult result, double? local)
+    {
+        WorkloadKind? said = IsGiven(result, _workload) ? Workload.KindOf(result.GetValue(_workload)!) : null;
+        if (HasTrace(result))
+        {
+            return local is null && said is null or WorkloadKind.Recorded
+                ? WorkloadKind.Recorded
+                : throw new SettingsException("--from-trace is the workload; --local and --workload exclude it");
+        }
+
+        return local is not null ? WorkloadKind.Local : said ?? WorkloadKind.Uniform;
+    }
+
+    private Recording Recorded(ParseResult result)
+    {
+        string path = result.GetValue(_fromTrace)
+            ?? throw new SettingsException("the workload trace needs --from-trace FILE");
+
+        // A study asks for each of its jobs, from several threads.
+        lock (_recordings)
+        {
+            if (!_recordings.TryGetValue(path, out Recording? recording))
+            {
+                using FileStream stream = File.OpenRead(path);
+                recording = Recording.Read(stream);
+                _recordings.Add(path, recording);
+            }
+
+            return recording;
+        }
+    }
 
     private Distribution Interval(
         ParseResult result, Workload workload, Topology topology, long count, ulong seed)

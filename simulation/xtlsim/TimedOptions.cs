@@ -15,7 +15,7 @@ internal sealed class TimedOptions
         "--cost", "DISTRIBUTION", "T_n: how long a process stands still for its checkpoint, such as 50ms.");
 
     private readonly Option<string?> _phases = Text(
-        "--phases", "FILE", "T_n as measured: what 'xtlctl checkpoint --json' or 'watch --json' printed.");
+        "--phases", "FILE", "T_n as measured: what 'xtlctl checkpoint', 'watch' or 'show' printed with --json.");
 
     private readonly Option<string?> _image = Text("--image", "SIZE", "Bytes of one VM's image, such as 64MiB.");
 
@@ -141,7 +141,7 @@ internal sealed class TimedOptions
             : throw new FormatException($"'{text}' is no size; expected a number and a unit (B kB MB GB KiB MiB GiB), such as 64MiB");
     }
 
-    // One report or several, one after the other or in an array; "pauseMs" is the whole, else the phases add up.
+    // Reports one after the other or in an array: 'checkpoint' and 'watch' print the whole pause, 'show' prints the domains.
     private static Distribution ReadPhases(string path)
     {
         var reader = new Utf8JsonReader(
@@ -154,21 +154,40 @@ internal sealed class TimedOptions
                 JsonElement value = JsonElement.ParseValue(ref reader);
                 foreach (JsonElement report in value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : new[] { value })
                 {
-                    seconds.Add((report.TryGetProperty("pauseMs", out JsonElement pause)
-                        ? pause.GetDouble()
-                        : report.GetProperty("phases").EnumerateObject().Sum(phase => phase.Value.GetDouble())) / 1e3);
+                    seconds.Add(PauseOf(report) / 1e3);
                 }
             }
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
         {
             throw new InvalidDataException(
                 $"{path} is no report of 'xtlctl checkpoint --json': {e.Message.ReplaceLineEndings(" ")}", e);
         }
 
-        return seconds.Count > 0
-            ? new Distribution(seconds)
-            : throw new InvalidDataException($"{path} has no report of a checkpoint");
+        if (seconds.Count == 0 || seconds.Any(time => time < 0))
+        {
+            throw new InvalidDataException($"{path} has no report of a checkpoint, or one with a time below 0");
+        }
+
+        return new Distribution(seconds);
+    }
+
+    // Milliseconds. All domains are suspended before the first is captured, and all captured before the first runs again.
+    private static double PauseOf(JsonElement report)
+    {
+        if (report.TryGetProperty("pauseMs", out JsonElement pause))
+        {
+            return pause.GetDouble();
+        }
+
+        JsonElement[] phases = report.TryGetProperty("phases", out JsonElement own)
+            ? [own]
+            : [.. report.GetProperty("domains").EnumerateArray().Select(domain => domain.GetProperty("phases"))];
+        double Longest(params string[] names) => phases.Max(part =>
+            names.Max(name => part.TryGetProperty(name, out JsonElement time) ? time.GetDouble() : 0));
+        return phases.Any(part => part.EnumerateObject().Any(time => time.Value.GetDouble() < 0))
+            ? -1
+            : Longest("ts") + Longest("ta", "tm", "td", "tc") + Longest("tr");
     }
 
     private static List<(double Time, int Node)> ReadFailures(string path)

@@ -30,10 +30,11 @@ internal readonly struct BothAtOnce : IFault
 }
 
 /// <summary>
-/// The negative control in the manner of FINE (Luo, Manivannan, JPDC 69(2) 2009): the structures of the fully informed
-/// protocol with a condition that is true less often, which arXiv 1702.06167 proves to let useless checkpoints happen. The
-/// published condition is not at hand; <typeparamref name="TFault"/> gives one of the same kind. It passes itself off as
-/// hmnr, whose promises the checker has to find broken.
+/// The negative control in the place of FINE (Luo, Manivannan, ICONS 2008 and JPDC 69(2) 2009). Of FINE this is known here
+/// from the abstracts of its papers and of arXiv 1702.06167, which proves it wrong: it has the control structures of the
+/// fully informed protocol and a condition that forces less often, and lets useless checkpoints happen. Its condition is
+/// in none of them, so this is not FINE by its letter: <typeparamref name="TFault"/> gives three conditions, each true
+/// only where that of hmnr is, and not always then. It passes itself off as hmnr, whose promises the checker has to find broken.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
 internal struct FineLike<TFault> : IProtocol<FineLike<TFault>, HmnrPiggyback>
@@ -75,8 +76,8 @@ internal struct FineLike<TFault> : IProtocol<FineLike<TFault>, HmnrPiggyback>
     public void OnRollback(in FineLike<TFault> saved, long line) => _inner.OnRollback(saved._inner, line);
 }
 
-/// <summary>The same with the lazy clock of Lazy-FINE: a basic checkpoint keeps the clock unless a message with an equal
-/// one was delivered since it was set.</summary>
+/// <summary>The same in the place of Lazy-FINE, with a lazy clock beside it: a basic checkpoint keeps the clock unless a
+/// message with an equal one was delivered since it was set.</summary>
 [StructLayout(LayoutKind.Auto)]
 internal struct LazyFineLike : IProtocol<LazyFineLike, LazyFineLike.Stamp>
 {

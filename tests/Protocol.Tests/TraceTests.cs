@@ -42,6 +42,52 @@ public class TraceTests
     }).Check(Properties.Quiet.WithMaxTest(20));
 
     [Theory]
+    [InlineData("bcs", false)]
+    [InlineData("uncoordinated", false)]
+    [InlineData("bcs", true)]
+    [InlineData("bcs-aftersend", true)]
+    [InlineData("fdas", true)]
+    public void Traces_of_single_nodes_merge_into_one_that_is_judged_as_the_run_was(string protocol, bool failures) => Prop.ForAll(
+        Properties.Schedules(nodes: 5, steps: 400), schedule =>
+        {
+            Outcome run = RunUse.Run(protocol, schedule, failures);
+            (TraceHeader header, List<TraceEvent> events) = Read(Merged(run.Header, [.. Enumerable.Range(0, run.Header.Nodes)
+                .Select(node => run.Events.Where(item => item.Node == node))]));
+            Assert.Equal(run.Header, header);
+            for (int node = 0; node < run.Header.Nodes; node++)
+            {
+                Assert.Equal(run.Events.Where(item => item.Node == node), events.Where(item => item.Node == node));
+            }
+
+            CheckReport before = run.Check(), after = Judge(header, events);
+            Assert.Equal(
+                (before.Sound, before.Useless, before.Rollbacks, before.InFlight, before.Counts.GetValueOrDefault(FindingKind.Orphan)),
+                (after.Sound, after.Useless, after.Rollbacks, after.InFlight, after.Counts.GetValueOrDefault(FindingKind.Orphan)));
+            Assert.Equal(before.GreatestLine, after.GreatestLine);
+        }).Check(Properties.Quiet.WithMaxTest(100));
+
+    [Fact]
+    public void Traces_that_do_not_belong_together_are_not_merged()
+    {
+        TraceHeader two = TraceHeader.For(Bcs.Traits, 2);
+        TraceEvent send = TraceEvent.Send(0, 1, 7, 0), receive = TraceEvent.Receive(1, 7, 0);
+        Assert.Equal([send, receive], Read(Merged(two, [[receive], [send]])).Events);
+        Refused("trace 2, byte 35: message 7 is delivered, and no trace sends it before, or it was delivered already", [], [receive]);
+        Refused("trace 1, byte 39: message 7 is delivered, and no trace sends it before, or it was delivered already", [receive, receive], [send]);
+        Refused("trace 2, byte 35: node 0 has records in trace 1 too; its order would be lost", [send], [send]);
+        Refused("trace 1, byte 40: message 7 is sent a second time; each needs a number of its own", [send, send]);
+
+        // Each waits for what the other sends later: no run can have been so.
+        Refused(
+            "trace 1, byte 35: message 8 is delivered, and no trace sends it before, or it was delivered already",
+            [TraceEvent.Receive(0, 8, 0), send], [receive, TraceEvent.Send(1, 0, 8, 0)]);
+        Assert.StartsWith("trace 2 is of another run", Assert.Throws<TraceException>(() => TraceMerger.HeaderOf([two, two with { Nodes = 3 }])).Message, StringComparison.Ordinal);
+
+        void Refused(string message, params IEnumerable<TraceEvent>[] parts) =>
+            Assert.Equal(message, Assert.Throws<TraceException>(() => Merged(two, parts)).Message);
+    }
+
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
     public void Every_kind_of_record_is_read_as_written(bool json)
@@ -151,6 +197,27 @@ public class TraceTests
             Assert.Equal(direct.Records, read.Records);
         }
     }).Check(Properties.Quiet.WithMaxTest(50));
+
+    private static byte[] Merged(TraceHeader header, params IEnumerable<TraceEvent>[] parts)
+    {
+        byte[][] traces = [.. parts.Select(part => Write(header, part, false))];
+        using MemoryStream output = new();
+        using TraceWriter writer = TraceWriter.Create(output, TraceMerger.HeaderOf([header, .. parts.Select(_ => header)]));
+        TraceMerger.Merge([.. traces.Select(trace => new Func<TraceReader>(() => TraceReader.Open(new MemoryStream(trace))))], writer);
+        writer.Complete();
+        return output.ToArray();
+    }
+
+    private static CheckReport Judge(TraceHeader header, IEnumerable<TraceEvent> events)
+    {
+        TraceChecker checker = new(header);
+        foreach (TraceEvent item in events)
+        {
+            checker.Add(in item);
+        }
+
+        return checker.Complete();
+    }
 
     private static byte[] Write(TraceHeader header, IEnumerable<TraceEvent> events, bool json)
     {

@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Simulator;
 using Xunit;
 
@@ -50,6 +51,11 @@ public sealed class CommandTests : IDisposable
     [InlineData("sweep --x local=0,2 --y vms=8,16")]
     [InlineData("sweep --x local=0,1 --y vms=8,16 --metric beauty")]
     [InlineData("interval --mtbf exponential:1h")]
+    [InlineData("run --workload trace")]
+    [InlineData("run --interval recorded")]
+    [InlineData("run --from-trace F --local 0.5")]
+    [InlineData("run --from-trace F --workload ring")]
+    [InlineData("compare --workloads uniform,trace")]
     [InlineData("scale --vms 0")]
     public void A_wrong_parameter_gives_one_line_and_64(string line) => AssertOneLine(ExitCodes.Usage, line);
 
@@ -59,6 +65,8 @@ public sealed class CommandTests : IDisposable
         AssertOneLine(ExitCodes.Data, $"check {File("missing.bin", null)}");
         AssertOneLine(ExitCodes.Data, $"check {File("noise.bin", "this is no trace")}");
         AssertOneLine(ExitCodes.Data, $"check {File("empty.bin", "")}");
+        AssertOneLine(ExitCodes.Data, $"run --from-trace {File("missing.bin", null)}");
+        AssertOneLine(ExitCodes.Data, $"run --from-trace {File("noise.bin", "this is no trace")} --trace {File("t.bin", null)}");
         AssertOneLine(ExitCodes.Data, $"join {File("noise.json", "[1,2]")}");
         AssertOneLine(ExitCodes.Data, $"run --config {File("list.yml", "- 1\n- 2\n")}");
         AssertOneLine(ExitCodes.Data, $"run --config {File("unknown.yml", "vms: 40\ncolour: red\n")}");
@@ -82,7 +90,56 @@ public sealed class CommandTests : IDisposable
         {
             System.IO.File.WriteAllBytes(path, whole[..(whole.Length * part / 10)]);
             AssertOneLine(ExitCodes.Data, $"check {path}");
+            AssertOneLine(ExitCodes.Data, $"run --from-trace {path} --trace {path}.new");
         }
+    }
+
+    [Fact]
+    public void Traces_of_single_nodes_are_merged_for_the_checker()
+    {
+        string whole = Path.Combine(_folder, "t.bin"), merged = Path.Combine(_folder, "merged.jsonl");
+        Assert.Equal(0, Invoke($"run --vms 4 --vms-per-node 1 --events 3000 --trace {whole}").Code);
+        var parts = new List<string>();
+        for (int node = 0; node < 4; node++)
+        {
+            parts.Add(Path.Combine(_folder, node == 2 ? "2.jsonl" : $"{node}.bin"));
+            using FileStream input = System.IO.File.OpenRead(whole), output = System.IO.File.Create(parts[node]);
+            TraceReader reader = TraceReader.Open(input);
+            using TraceWriter writer = TraceWriter.Create(output, reader.Header, jsonLines: node == 2);
+            while (reader.TryRead(out TraceEvent item))
+            {
+                if (item.Node == node)
+                {
+                    writer.Write(in item);
+                }
+            }
+
+            writer.Complete();
+        }
+
+        Assert.Equal((0, "", ""), Invoke($"merge {string.Join(' ', parts)} --out {merged}"));
+        Assert.Equal(Invoke($"check {whole} --csv"), Invoke($"check {merged} --csv"));
+        AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {parts[1]} {parts[3]} --out {merged}.new");
+        AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {parts[0]} --out {merged}.new");
+        AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {File("noise.bin", "no trace")} --out {merged}.new");
+        AssertOneLine(ExitCodes.Usage, $"merge {parts[0]}");
+    }
+
+    [Fact]
+    public void A_recorded_trace_is_a_workload_in_both_forms()
+    {
+        string binary = Path.Combine(_folder, "t.bin"), json = Path.Combine(_folder, "t.jsonl");
+        const string Recorded = "run --vms 40 --events 3000 --flat --csv";
+        Assert.Equal(0, Invoke($"{Recorded} --trace {binary}").Code);
+        Assert.Equal(0, Invoke($"{Recorded} --trace {json}").Code);
+        (int code, string output, string error) = Invoke($"run --from-trace {binary} --interval recorded --csv");
+        Assert.Equal((0, ""), (code, error));
+        Assert.Equal(output, Invoke($"run --workload trace --from-trace {json} --interval recorded --csv").Output);
+        Assert.Equal(Values(Invoke(Recorded).Output, "basic", "forced", "remote_messages"), Values(output, "basic", "forced", "remote_messages"));
+        (_, string study, _) = Invoke($"compare --from-trace {json} --protocols bcs,hmnr --seeds 2 --csv --threads 2");
+        Assert.Equal(["trace,bcs", "trace,hmnr"], study.Split('\n')[1..3].Select(line => string.Join(',', line.Split(',')[..2])));
+        AssertOneLine(ExitCodes.Usage, $"run --from-trace {json} --vms 41");
+        AssertOneLine(ExitCodes.Usage, $"run --from-trace {json} --events 0");
     }
 
     [Theory]
@@ -132,11 +189,49 @@ public sealed class CommandTests : IDisposable
     }
 
     [Fact]
+    public void Measured_phases_are_read_as_xtlctl_prints_them()
+    {
+        // 'checkpoint' and 'watch': one report after the other. 'show': the domains alone, whose phases run side by side.
+        const string Phases = "{\"ts\": 3.5, \"ta\": 1, \"tm\": 30, \"td\": 2, \"tc\": 0, \"tr\": 6.5}";
+        const string Slower = "{\"ts\": 9.5, \"ta\": 1, \"tm\": 20, \"td\": 2, \"tc\": 0, \"tr\": 6.5}";
+        string report = $"{{\"id\": \"x\", \"pauseMs\": 40, \"phases\": {Phases}, \"domains\": []}}\n";
+        string shown = $"{{\"checkpoint\": {{\"id\": \"x\"}}, \"domains\": [{{\"name\": \"a\", \"phases\": {Phases}}}, {{\"phases\": {Slower}}}]}}\n";
+        Assert.Equal(0.04, Cost(report));
+        Assert.Equal(0.046, Cost(shown), 1e-12);
+        Assert.Equal(0.043, Cost(report + shown), 1e-12);
+        Assert.Equal(0.043, Cost($"[{report}, {shown}]"), 1e-12);
+        Assert.Equal(0.04, Cost($"{{\"phases\": {Phases}}}"), 1e-12);
+        foreach (string wrong in new[]
+        {
+            "{\"checkpoint\": {}, \"domains\": []}", "{\"pauseMs\": -1}", "{\"pauseMs\": \"40\"}", "{\"domains\": [{}]}", "[]", "7",
+            report[..20], "",
+        })
+        {
+            AssertOneLine(ExitCodes.Data, $"run --phases {File("wrong.json", wrong)}");
+        }
+
+        double Cost(string content)
+        {
+            (int code, string output, string error) = Invoke(
+                $"run --vms 40 --events 2000 --phases {File("phases.json", content)} --csv");
+            Assert.Equal((0, ""), (code, error));
+            double[] values = Values(output, "overhead_seconds", "checkpoints");
+            return values[0] / values[1];
+        }
+    }
+
+    [Fact]
     public void A_study_leaves_its_files_and_nothing_else()
     {
         string folder = Path.Combine(_folder, "new");
         Assert.Equal(0, Invoke($"figure5 --seeds 2 --vms 40 --out {folder} --no-plot").Code);
         Assert.Equal(["figure5.csv"], Directory.GetFiles(folder).Select(Path.GetFileName));
+    }
+
+    private static double[] Values(string csv, params string[] names)
+    {
+        string[] all = csv.Split('\n')[0].Split(','), values = csv.Split('\n')[1].Split(',');
+        return [.. names.Select(name => double.Parse(values[Array.IndexOf(all, name)]))];
     }
 
     private string File(string name, string? content)

@@ -34,7 +34,7 @@ public class EventQueueTests
                     var e = new SimEvent(Math.Min(now + gap.Next(ref random), EventQueue.Horizon), random.Next() >> 50);
                     if (model.Add(e))
                     {
-                        queue.Push(e.Time, e.Data);
+                        Push(queue, e, ref random);
                     }
                 }
 
@@ -50,7 +50,7 @@ public class EventQueueTests
                         var next = new SimEvent(Math.Min(now + gap.Next(ref random), EventQueue.Horizon), random.Next() >> 50);
                         if (model.Add(next))
                         {
-                            queue.Push(next.Time, next.Data);
+                            Push(queue, next, ref random);
                         }
                     }
                 }
@@ -69,7 +69,15 @@ public class EventQueueTests
             var queue = new EventQueue();
             for (int i = 0; i < count; i++)
             {
-                queue.Push(17, (ulong)((long)i * step % count));
+                ulong data = (ulong)((long)i * step % count);
+                if (i % 3 == 0)
+                {
+                    queue.PushSoon(17, data);
+                }
+                else
+                {
+                    queue.Push(17, data);
+                }
             }
 
             for (ulong i = 0; i < (ulong)count; i++)
@@ -121,6 +129,18 @@ public class EventQueueTests
             long before = GC.GetAllocatedBytesForCurrentThread();
             _ = HoldModel.Run(1000, events, 1);
             return GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+    }
+
+    private static void Push(EventQueue queue, SimEvent e, ref RandomStream random)
+    {
+        if (random.NextBelow(3) == 0)
+        {
+            queue.PushSoon(e.Time, e.Data);
+        }
+        else
+        {
+            queue.Push(e.Time, e.Data);
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using XenTwoLevelCkpt.Simulation.Random;
 using Xunit;
 
@@ -24,6 +25,40 @@ public class RandomTests
 
         Assert.Equal(0, Portable.Log(1));
         Assert.Equal(8, Portable.Pow(4, 1.5), 1e-14);
+    }
+
+    [Fact]
+    public void Four_logarithms_at_once_are_the_four_to_the_last_bit()
+    {
+        var random = new RandomStream(1, 0, 0);
+        for (int i = 0; i < Draws; i++)
+        {
+            double[] x =
+            [
+                random.NextPositiveUnit(), Math.Exp((random.NextUnit() - 0.5) * 1400), Math.ScaleB(1, -(i % 1000)),
+                1 - Math.ScaleB(1, -1 - (i % 53)),
+            ];
+            Vector256<double> logs = Portable.Log(Vector256.Create(x));
+            for (int lane = 0; lane < 4; lane++)
+            {
+                Assert.Equal(
+                    BitConverter.DoubleToInt64Bits(Portable.Log(x[lane])), BitConverter.DoubleToInt64Bits(logs[lane]));
+            }
+        }
+    }
+
+    [Fact]
+    public void Peeking_shows_what_will_be_drawn()
+    {
+        var random = new RandomStream(1, 2, 3);
+        for (int draws = 0; draws < 5; draws++)
+        {
+            double peeked = random.PeekPositiveUnit(draws);
+            RandomStream copy = random;
+            copy.Skip(draws);
+            Assert.Equal(peeked, copy.NextPositiveUnit());
+            _ = random.Next();
+        }
     }
 
     [Theory]

@@ -1,11 +1,12 @@
 using XenTwoLevelCkpt.Simulation.Model;
+using XenTwoLevelCkpt.Simulation.Random;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Simulation.Tests;
 
 public class TrafficTests
 {
-    public static TheoryData<WorkloadKind> Kinds => [.. Enum.GetValues<WorkloadKind>()];
+    public static TheoryData<WorkloadKind> Kinds => [.. Enum.GetValues<WorkloadKind>().Where(kind => kind != WorkloadKind.Recorded)];
 
     [Theory]
     [MemberData(nameof(Kinds))]
@@ -82,6 +83,50 @@ public class TrafficTests
         long expected = Traffic.DurationOf(new Workload { Kind = kind }, topology, 1, 100_000);
         long real = Take(kind, topology, 1, 100_000)[^1].Time;
         Assert.InRange(real / (double)expected, 0.9, 1.1);
+    }
+
+    [Theory]
+    [InlineData(WorkloadKind.Uniform)]
+    [InlineData(WorkloadKind.Local)]
+    [InlineData(WorkloadKind.Ring)]
+    [InlineData(WorkloadKind.Halo)]
+    [InlineData(WorkloadKind.AllToAll)]
+    public void Drawing_ahead_changes_no_message(WorkloadKind kind)
+    {
+        var topology = new Topology(41, 8);
+        var workload = new Workload { Kind = kind };
+        var expected = new List<(long Sent, int From, int To, long Delivered)>();
+        var destinations = new Destinations(workload, topology);
+        TrafficEvent[] events = Take(kind, topology, 3, 20_000);
+        for (int vm = 0; vm < topology.Vms; vm++)
+        {
+            // One draw after the other.
+            var stream = new RandomStream(3, 1, (uint)vm);
+            for (long now = destinations.NextGap(vm, ref stream); now <= events[^1].Time;)
+            {
+                int to = destinations.Next(vm, ref stream);
+                bool local = topology.NodeOf(vm) == topology.NodeOf(to);
+                expected.Add((now, vm, to, now + (local ? workload.LocalDelay : workload.Delay).Next(ref stream)));
+                now += destinations.NextGap(vm, ref stream);
+            }
+        }
+
+        var sent = new Dictionary<int, TrafficEvent>();
+        var seen = new List<(long Sent, int From, int To, long Delivered)>();
+        foreach (TrafficEvent e in events)
+        {
+            if (e.Message >= 0)
+            {
+                sent.Add(e.Message, e);
+            }
+            else
+            {
+                _ = sent.Remove(~e.Message, out TrafficEvent message);
+                seen.Add((message.Time, e.From, e.To, e.Time));
+            }
+        }
+
+        Assert.Equal(expected.Where(message => message.Delivered < events[^1].Time).Order(), seen.Where(message => message.Delivered < events[^1].Time).Order());
     }
 
     [Fact]

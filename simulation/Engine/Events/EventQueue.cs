@@ -27,6 +27,9 @@ public sealed class EventQueue
     // A bucket beyond this is sorted by a library routine: insertion costs the square.
     private const int InsertionLimit = 24;
 
+    // Insertion moves half of them on average: with more, buckets are cheaper.
+    private const int SoonLimit = 12;
+
     // An index of 4 bytes for each bucket stays in the L2 cache up to about here.
     private const int MostBuckets = 1 << 20;
     private const int FewestBuckets = 64;
@@ -38,6 +41,10 @@ public sealed class EventQueue
     private SimEvent[] _near = new SimEvent[2 * InsertionLimit];
     private int _nearCount;
     private long _nearEnd;
+
+    // Sorted likewise: what is due before most of what is pending.
+    private readonly SimEvent[] _soon = new SimEvent[SoonLimit];
+    private int _soonCount;
 
     private SimEvent[] _heap = [];
     private int _heapCount;
@@ -88,6 +95,33 @@ public sealed class EventQueue
         }
     }
 
+    /// <summary>Schedules an event that is likely to be among the next few: it goes into a short sorted list while that has
+    /// room. The order of events is the same as with <see cref="Push"/>.</summary>
+    /// <param name="time">As for <see cref="Push"/>.</param>
+    /// <param name="data">See <see cref="SimEvent.Data"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The time is past the horizon, or negative.</exception>
+    public void PushSoon(long time, ulong data)
+    {
+        int i = _soonCount;
+        SimEvent[] soon = _soon;
+        if ((ulong)time > Horizon || i >= soon.Length)
+        {
+            Push(time, data);
+            return;
+        }
+
+        var e = new SimEvent(time, data);
+        while (i > 0 && soon[i - 1] < e)
+        {
+            soon[i] = soon[i - 1];
+            i--;
+        }
+
+        soon[i] = e;
+        _soonCount++;
+        Count++;
+    }
+
     /// <summary>Takes the earliest event; of equal times that with the least data.</summary>
     /// <param name="e">The event.</param>
     /// <returns>False where none is pending.</returns>
@@ -95,13 +129,17 @@ public sealed class EventQueue
     {
         if (_heapCount != 0)
         {
-            return PopEither(out e);
+            return PopAny(out e);
         }
 
         if (_nearCount == 0 && !Refill())
         {
-            e = default;
-            return false;
+            return PopSoon(out e);
+        }
+
+        if (_soonCount != 0 && _soon[_soonCount - 1] < _near[_nearCount - 1])
+        {
+            return PopSoon(out e);
         }
 
         Count--;
@@ -112,12 +150,12 @@ public sealed class EventQueue
     /// <summary>The time of the earliest event, <see cref="long.MaxValue"/> where none is pending.</summary>
     public long NextTime()
     {
-        if (_nearCount == 0 && _heapCount == 0 && !Refill())
+        long near = _nearCount == 0 && (_heapCount != 0 || !Refill()) ? long.MaxValue : _near[_nearCount - 1].Time;
+        if (_soonCount != 0)
         {
-            return long.MaxValue;
+            near = Math.Min(near, _soon[_soonCount - 1].Time);
         }
 
-        long near = _nearCount == 0 ? long.MaxValue : _near[_nearCount - 1].Time;
         return _heapCount == 0 ? near : Math.Min(near, _heap[0].Time);
     }
 
@@ -126,7 +164,7 @@ public sealed class EventQueue
     {
         Array.Fill(_heads, None);
         Array.Clear(_occupied);
-        _nearCount = _heapCount = _nodesUsed = _farCount = 0;
+        _soonCount = _nearCount = _heapCount = _nodesUsed = _farCount = 0;
         _free = None;
         _nearEnd = _epochStart = _epochEnd = 0;
         Count = 0;
@@ -315,8 +353,27 @@ public sealed class EventQueue
         _farCount = left;
     }
 
-    private bool PopEither(out SimEvent e)
+    private bool PopSoon(out SimEvent e)
     {
+        if (_soonCount == 0)
+        {
+            e = default;
+            return false;
+        }
+
+        Count--;
+        e = _soon[--_soonCount];
+        return true;
+    }
+
+    private bool PopAny(out SimEvent e)
+    {
+        if (_soonCount != 0 && _soon[_soonCount - 1] < _heap[0]
+            && (_nearCount == 0 || _soon[_soonCount - 1] < _near[_nearCount - 1]))
+        {
+            return PopSoon(out e);
+        }
+
         Count--;
         if (_nearCount != 0 && _near[_nearCount - 1] < _heap[0])
         {

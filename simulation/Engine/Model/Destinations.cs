@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using XenTwoLevelCkpt.Simulation.Random;
 
 namespace XenTwoLevelCkpt.Simulation.Model;
@@ -20,6 +21,11 @@ internal sealed class Destinations
     private readonly int[] _step;
     private readonly int _width;
 
+    private readonly Recording? _recording;
+
+    // By VM what it sends, in the recorded order.
+    private (long Time, int To)[][]? _sends;
+
     internal Destinations(Workload workload, Topology topology)
     {
         workload.Validate();
@@ -27,9 +33,10 @@ internal sealed class Destinations
         _probability = workload.Probability;
         _topology = topology;
         _gap = workload.Gap;
-        _step = _kind is WorkloadKind.Halo or WorkloadKind.AllToAll or WorkloadKind.MasterWorker
+        _step = _kind is WorkloadKind.Halo or WorkloadKind.AllToAll or WorkloadKind.MasterWorker or WorkloadKind.Recorded
             ? new int[topology.Vms]
             : [];
+        _recording = workload.Recording;
         int others = Math.Max(1, topology.Vms - 1);
         _burst = new Distribution(_gap.Kind, _gap.Mean * BurstShare, _gap.Shape);
         _pause = new Distribution(_gap.Kind, _gap.Mean * (BurstShare + ((1 - BurstShare) * others)), _gap.Shape);
@@ -47,6 +54,7 @@ internal sealed class Destinations
     {
         WorkloadKind.ClientServer => !IsServer(vm) || _topology.Vms == 1,
         WorkloadKind.MasterWorker => false,
+        WorkloadKind.Recorded => Sends(vm).Length > 0,
         _ => _topology.Vms > 1,
     };
 
@@ -63,40 +71,61 @@ internal sealed class Destinations
         _kind == WorkloadKind.MasterWorker && vm == 0 ? 0 : _gap.Next(ref stream);
 
     /// <summary>Time until a VM sends again.</summary>
-    internal long NextGap(int vm, ref RandomStream stream)
+    internal long NextGap(int vm, ref RandomStream stream) =>
+        _kind == WorkloadKind.Recorded ? RecordedGap(vm) : Gap(vm).Next(ref stream);
+
+    /// <summary>The distribution of <see cref="NextGap"/>.</summary>
+    internal ref readonly Distribution Gap(int vm)
     {
         if (_kind != WorkloadKind.AllToAll)
         {
-            return _gap.Next(ref stream);
+            return ref _gap;
         }
 
-        return _step[vm] % (_topology.Vms - 1) == 0 ? _pause.Next(ref stream) : _burst.Next(ref stream);
+        return ref _step[vm] % (_topology.Vms - 1) == 0 ? ref _pause : ref _burst;
     }
 
+    /// <summary>How many random numbers <see cref="Next"/> draws; null where that is not always the same, or where VMs
+    /// that send by themselves draw for answers too.</summary>
+    internal int? Draws => _kind switch
+    {
+        _ when _topology.Vms == 1 => null,
+        WorkloadKind.Uniform or WorkloadKind.ClientServer => 1,
+        WorkloadKind.Local => 2,
+        WorkloadKind.Ring or WorkloadKind.Halo or WorkloadKind.AllToAll => 0,
+        _ => null,
+    };
+
     /// <summary>Expected messages a second of all VMs; 0 where they depend on answers.</summary>
-    internal double Rate => _kind is WorkloadKind.ClientServer or WorkloadKind.MasterWorker || _topology.Vms == 1
+    internal double Rate => _kind is WorkloadKind.ClientServer or WorkloadKind.MasterWorker or WorkloadKind.Recorded || _topology.Vms == 1
         ? 0
         : _topology.Vms / _gap.Mean;
 
     /// <summary>Chooses the receiver of what a VM sends by itself.</summary>
-    internal int Next(int vm, ref RandomStream stream)
+    internal int Next(int vm, ref RandomStream stream) => _kind switch
+    {
+        WorkloadKind.Uniform => Other(vm, 0, _topology.Vms, ref stream),
+        WorkloadKind.Local => LocalOrNot(vm, ref stream),
+        _ => NextOfOthers(vm, ref stream),
+    };
+
+    private int LocalOrNot(int vm, ref RandomStream stream)
+    {
+        int vms = _topology.Vms, node = _topology.NodeOf(vm);
+        int first = _topology.FirstOf(node), count = _topology.CountOf(node);
+        bool local = (stream.NextUnit() < _probability && count > 1) || count == vms;
+
+        // Past itself on its own node, or past the VMs of its own node. Selected and not branched on: a processor cannot
+        // foresee what is random.
+        int chosen = stream.NextBelow(local ? count - 1 : vms - count) + (local ? first : 0);
+        return chosen + (chosen < (local ? vm : first) ? 0 : local ? 1 : count);
+    }
+
+    private int NextOfOthers(int vm, ref RandomStream stream)
     {
         int vms = _topology.Vms;
         switch (_kind)
         {
-            case WorkloadKind.Local:
-                int node = _topology.NodeOf(vm);
-                int first = _topology.FirstOf(node), count = _topology.CountOf(node);
-                bool local = stream.NextUnit() < _probability;
-                if ((local && count > 1) || count == vms)
-                {
-                    return Other(vm, first, count, ref stream);
-                }
-
-                // Past the VMs of its own node.
-                int other = stream.NextBelow(vms - count);
-                return other < first ? other : other + count;
-
             case WorkloadKind.Ring:
                 return vm + 1 == vms ? 0 : vm + 1;
 
@@ -122,6 +151,9 @@ internal sealed class Destinations
                 _step[vm] = step + 1 == vms - 1 ? 0 : step + 1;
                 return (int)(((long)vm + 1 + step) % vms);
 
+            case WorkloadKind.Recorded:
+                return Sends(vm)[_step[vm]++].To;
+
             case WorkloadKind.HotSpot:
                 if (vm != 0 && stream.NextUnit() < _probability)
                 {
@@ -134,8 +166,19 @@ internal sealed class Destinations
         return Other(vm, 0, vms, ref stream);
     }
 
+    // From the present message to the next one; after the last, more than any run lasts.
+    private long RecordedGap(int vm)
+    {
+        int next = _step[vm];
+        (long Time, int To)[] sends = Sends(vm);
+        return next == sends.Length ? 1L << 60 : sends[next].Time - (next == 0 ? 0 : sends[next - 1].Time);
+    }
+
+    private (long Time, int To)[] Sends(int vm) => (_sends ??= _recording!.SendsOf(_gap.Mean))[vm];
+
     private static bool IsServer(int vm) => vm % ServerEvery == 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Other(int vm, int first, int count, ref RandomStream stream)
     {
         int chosen = first + stream.NextBelow(count - 1);

@@ -13,6 +13,10 @@ public sealed record LaneSettings
     /// <summary>From one tick of a process's timer to the next. The first comes at a uniform part of the mean.</summary>
     public Random.Distribution Interval { get; init; } = new(Random.DistributionKind.Jittered, 100, 0.1);
 
+    /// <summary>True where the basic checkpoints of a recorded trace are the ticks, those of all VMs of a process, instead
+    /// of a timer's.</summary>
+    public bool RecordedTicks { get; init; }
+
     /// <summary>How long a marker of a coordinated protocol travels.</summary>
     public Random.Distribution ControlDelay { get; init; } = new(Random.DistributionKind.Exponential, 0.001);
 

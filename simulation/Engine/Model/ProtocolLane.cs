@@ -21,6 +21,7 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
     private readonly TProtocol[] _protocols;
     private readonly RandomStream[] _ticks;
     private readonly Distribution _interval;
+    private readonly bool _recordedTicks;
     private readonly Distribution _controlDelay;
     private readonly long _piggybackSize;
     private readonly EventQueue _queue = new();
@@ -49,6 +50,7 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
         _nodes = topology;
         _processes = settings.Flat ? new Topology(topology.Vms, 1) : topology;
         _interval = settings.Interval;
+        _recordedTicks = settings.RecordedTicks;
         _controlDelay = settings.ControlDelay;
         _piggybackSize = TProtocol.Traits.PiggybackSize(_processes.Nodes);
         _probe = probe;
@@ -60,7 +62,10 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
             _protocols[process] = TProtocol.Create(process, _protocols.Length);
             ref RandomStream stream = ref _ticks[process];
             stream = new RandomStream(seed, PurposeTick, (uint)process);
-            _queue.Push((long)(stream.NextUnit() * _interval.Mean * 1e9), Tick | (uint)process);
+            if (!_recordedTicks)
+            {
+                _queue.Push((long)(stream.NextUnit() * _interval.Mean * 1e9), Tick | (uint)process);
+            }
         }
 
         _nextOwn = _queue.NextTime();
@@ -88,9 +93,13 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
             {
                 Deliver(e.Time, from, to, ~e.Message);
             }
-            else
+            else if (e.Message != TrafficEvent.Tick)
             {
                 _local++;
+            }
+            else if (_recordedTicks)
+            {
+                OnTick(e.Time, to);
             }
         }
     }
@@ -253,17 +262,22 @@ internal sealed class ProtocolLane<TProtocol, TPiggyback, TProbe> : Lane
 
             int process = (int)(uint)e.Data;
             _queue.Push(e.Time + Math.Max(1, _interval.Next(ref _ticks[process])), e.Data);
-            if (_protocols[process].OnTick())
-            {
-                Checkpoint(e.Time, process, forced: false);
-            }
-            else
-            {
-                _skipped++;
-            }
+            OnTick(e.Time, process);
         }
 
         _nextOwn = _queue.NextTime();
+    }
+
+    private void OnTick(long now, int process)
+    {
+        if (_protocols[process].OnTick())
+        {
+            Checkpoint(now, process, forced: false);
+        }
+        else
+        {
+            _skipped++;
+        }
     }
 
     [StructLayout(LayoutKind.Auto)]

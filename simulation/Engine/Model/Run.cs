@@ -54,9 +54,14 @@ public static class Run
             throw new SettingsException($"{settings.Events} events: there has to be at least 1");
         }
 
+        if (settings.Workload.Recording is null && settings.Lanes.Any(lane => lane.RecordedTicks))
+        {
+            throw new SettingsException("recorded ticks need a recorded trace");
+        }
+
         var traffic = new Traffic(settings.Workload, settings.Topology, settings.Seed);
         var block = new TrafficEvent[BlockLength];
-        long events = 0, end = 0;
+        long events = 0, ticks = 0, end = 0;
         while (events < settings.Events)
         {
             Span<TrafficEvent> part = block.AsSpan(0, (int)Math.Min(block.Length, settings.Events - events));
@@ -71,7 +76,8 @@ public static class Run
                 lane.Consume(part);
             }
 
-            events += part.Length;
+            events += part.Length - (traffic.Ticks - ticks);
+            ticks = traffic.Ticks;
             end = part[^1].Time;
         }
 

@@ -28,6 +28,9 @@ public enum WorkloadKind
 
     /// <summary>To VM 0 with probability p, else to any other VM.</summary>
     HotSpot,
+
+    /// <summary>As in a recorded trace.</summary>
+    Recorded,
 }
 
 /// <summary>A workload: who sends to whom, how often, and how long messages travel.</summary>
@@ -49,13 +52,18 @@ public sealed record Workload
     /// <summary>From sending to delivery inside a node.</summary>
     public Random.Distribution LocalDelay { get; init; } = new(Random.DistributionKind.Exponential, 0.0001);
 
+    /// <summary>What was recorded, for <see cref="WorkloadKind.Recorded"/>. Its events are spread over time so that a VM
+    /// sends one message a mean <see cref="Gap"/>; where checkpoints take no time deliveries are in the recorded order,
+    /// else they come after <see cref="Delay"/>.</summary>
+    public Recording? Recording { get; init; }
+
     /// <summary>The names of the kinds on command lines.</summary>
     public static IReadOnlyList<(string Name, WorkloadKind Kind)> Names { get; } =
     [
         ("uniform", WorkloadKind.Uniform), ("local", WorkloadKind.Local), ("ring", WorkloadKind.Ring),
         ("halo", WorkloadKind.Halo), ("client-server", WorkloadKind.ClientServer),
         ("master-worker", WorkloadKind.MasterWorker), ("all-to-all", WorkloadKind.AllToAll),
-        ("hot-spot", WorkloadKind.HotSpot),
+        ("hot-spot", WorkloadKind.HotSpot), ("trace", WorkloadKind.Recorded),
     ];
 
     /// <summary>The kind of a name.</summary>
@@ -91,6 +99,11 @@ public sealed record Workload
         if (Gap.Mean <= 0)
         {
             throw new SettingsException("the mean time between messages has to be above 0");
+        }
+
+        if ((Kind == WorkloadKind.Recorded) != (Recording is not null))
+        {
+            throw new SettingsException("the workload trace and a recorded trace need each other");
         }
     }
 }

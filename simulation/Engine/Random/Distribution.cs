@@ -120,9 +120,13 @@ public readonly record struct Distribution
             _ => Portable.Exp(Shape * stream.NextNormal()),
         };
 
-        // 2^60 ns are 36 years: past the end of every run, far enough from the horizon to be added to a time.
-        return (long)Math.Min(value * _scale, 1L << 60);
+        return Scaled(value);
     }
+
+    /// <summary>The length of time that a standard exponential number gives; the kind has to be exponential.</summary>
+    /// <param name="exponential">A number as <see cref="RandomStream.NextExponential"/> draws it.</param>
+    /// <returns>What <see cref="Next"/> would return.</returns>
+    internal long OfExponential(double exponential) => Scaled(exponential);
 
     /// <summary>Reads "constant:1ms", "exponential:10s", "jittered:10s,0.1", "pareto:1ms,1.5", "weibull:24h,0.7" or
     /// "lognormal:1h,1"; a length of time alone is constant.</summary>
@@ -172,6 +176,14 @@ public readonly record struct Distribution
     };
 
     private static string Name(DistributionKind kind) => kind.ToString().ToLowerInvariant();
+
+    private long Scaled(double value)
+    {
+        // 2^60 ns are 36 years: past the end of every run, far enough from the horizon to be added to a time.
+        const double most = 1L << 60;
+        double nanoseconds = value * _scale;
+        return double.ConvertToIntegerNative<long>(nanoseconds < most ? nanoseconds : most);
+    }
 
     private double Weibull(ref RandomStream stream)
     {

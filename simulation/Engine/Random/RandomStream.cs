@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace XenTwoLevelCkpt.Simulation.Random;
 
 /// <summary>
@@ -30,17 +32,21 @@ public struct RandomStream
     }
 
     /// <summary>64 random bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong Next() => Mix(_state += Gamma);
 
     /// <summary>A number of [0, 1), a multiple of 2^-53.</summary>
-    public double NextUnit() => (Next() >> 11) * Unit;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public double NextUnit() => (long)(Next() >> 11) * Unit;
 
     /// <summary>A number of (0, 1]: its logarithm is finite.</summary>
-    public double NextPositiveUnit() => ((Next() >> 11) + 1) * Unit;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public double NextPositiveUnit() => ((long)(Next() >> 11) + 1) * Unit;
 
     /// <summary>A number of 0 to <paramref name="bound"/> - 1. The bias of the multiplication (Lemire 2019, without
     /// rejection) is below bound / 2^64.</summary>
     /// <param name="bound">Positive.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int NextBelow(int bound)
     {
         return (int)Math.BigMul(Next(), (ulong)bound, out _);
@@ -63,6 +69,16 @@ public struct RandomStream
         }
     }
 
+    /// <summary>What <see cref="NextPositiveUnit"/> will give after some other draws of one number each.</summary>
+    /// <param name="draws">How many, at least 0.</param>
+    public readonly double PeekPositiveUnit(int draws) =>
+        ((long)(Mix(_state + ((ulong)(draws + 1) * Gamma)) >> 11) + 1) * Unit;
+
+    /// <summary>Leaves draws of one number each out.</summary>
+    /// <param name="draws">How many, at least 0.</param>
+    public void Skip(int draws) => _state += (ulong)draws * Gamma;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Mix(ulong z)
     {
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;

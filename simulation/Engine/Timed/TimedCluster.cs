@@ -68,7 +68,18 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
             };
             process.Checkpoints.Add(new Checkpoint { State = TProtocol.Create(i, _all.Length), Durable = true });
             _all[i] = process;
-            _queue.Push((long)(process.Ticks.NextUnit() * settings.Lane.Interval.Mean * 1e9), Tick | (uint)i);
+            if (!settings.Lane.RecordedTicks)
+            {
+                _queue.Push((long)(process.Ticks.NextUnit() * settings.Lane.Interval.Mean * 1e9), Tick | (uint)i);
+            }
+        }
+
+        if (settings.Lane.RecordedTicks)
+        {
+            foreach ((long time, int vm) in settings.Workload.Recording!.TicksOf(settings.Workload.Gap.Mean))
+            {
+                _queue.Push(time, Tick | (uint)_processes.NodeOf(vm));
+            }
         }
 
         _vmStreams = new RandomStream[_nodes.Vms];
@@ -171,8 +182,11 @@ internal sealed partial class TimedCluster<TProtocol, TPiggyback>
             case Tick:
                 if (!Parked(_all[low], data))
                 {
-                    long gap = Math.Max(1, _settings.Lane.Interval.Next(ref _all[low].Ticks));
-                    _queue.Push(_now + gap, data);
+                    if (!_settings.Lane.RecordedTicks)
+                    {
+                        _queue.Push(_now + Math.Max(1, _settings.Lane.Interval.Next(ref _all[low].Ticks)), data);
+                    }
+
                     if (_all[low].Node.Protocol.OnTick())
                     {
                         Begin(low, TraceEventKind.Basic);

@@ -62,6 +62,16 @@ public sealed record TimedSettings
     public void Validate()
     {
         Workload.Validate();
+        if (Workload.Recording is { } recording && recording.Vms != Topology.Vms)
+        {
+            throw new SettingsException($"{Topology.Vms} VMs; the trace has {recording.Vms} nodes");
+        }
+
+        if (Lane.RecordedTicks && Workload.Recording is null)
+        {
+            throw new SettingsException("recorded ticks need a recorded trace");
+        }
+
         if (!(Duration is > 0 and < 1e9))
         {
             throw new SettingsException($"a duration of {Duration} s: it has to be above 0 and below 1e9 s");
