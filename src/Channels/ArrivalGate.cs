@@ -1,0 +1,171 @@
+using XenTwoLevelCkpt.Protocol;
+using XenTwoLevelCkpt.Protocol.Recovery;
+
+namespace XenTwoLevelCkpt.Channels;
+
+/// <summary>A batch that came from a peer.</summary>
+/// <param name="From">The sender, by its number in the cluster.</param>
+/// <param name="Incarnation">The sender's incarnation when it left.</param>
+/// <param name="Index">The sender's index when it left.</param>
+/// <param name="Sequence">Its place in the channel from that sender.</param>
+/// <param name="Frames">The frames, checked.</param>
+public readonly record struct ArrivedBatch(
+    int From, int Incarnation, long Index, long Sequence, ReadOnlyMemory<byte> Frames);
+
+/// <summary>What the gate has done to batches. Called on the gate's thread, in order.</summary>
+public interface IArrivals
+{
+    /// <summary>The guests get the batch.</summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="logged">True where it crosses a line that this node may go back to, and has to be in the channel log
+    /// before it is acknowledged.</param>
+    void Deliver(in ArrivedBatch batch, bool logged);
+
+    /// <summary>The batch is of a past that was rolled back, and is dropped.</summary>
+    /// <param name="batch">The batch.</param>
+    void Reject(in ArrivedBatch batch);
+
+    /// <summary>A checkpoint has to be taken now. Ends with <see cref="ArrivalGate{TProtocol}.CheckpointDone"/> or
+    /// <see cref="ArrivalGate{TProtocol}.CheckpointFailed"/>, later and not inside this call.</summary>
+    /// <param name="label">The label, set before anything is saved.</param>
+    /// <param name="forcedBy">The batch that waits for it; null for a basic checkpoint.</param>
+    void BeginCheckpoint(long label, ArrivedBatch? forcedBy);
+}
+
+/// <summary>
+/// The one place of a node where batches of peers meet its checkpoints: a batch is delivered only when the protocol says
+/// so; one that forces a checkpoint, and all batches behind it from every peer, wait until it is saved. Where it fails
+/// they go on waiting, and are never delivered first.
+/// </summary>
+/// <remarks>
+/// One thread at a time; calls back into <see cref="IArrivals"/>. The index that leaving batches carry comes from
+/// <see cref="Stamp"/>, so what is sent while a checkpoint is taken counts as sent before it.
+/// </remarks>
+/// <typeparam name="TProtocol">A protocol whose messages carry one index.</typeparam>
+public sealed class ArrivalGate<TProtocol>
+    where TProtocol : struct, IProtocol<TProtocol, long>
+{
+    private readonly Queue<ArrivedBatch> _held = new();
+    private readonly IArrivals _arrivals;
+    private readonly long _maxHeldBytes;
+    private ProtocolNode<TProtocol, long> _node;
+    private bool _draining;
+
+    /// <summary>Makes the gate of a node that has just begun, or has just gone back to a checkpoint.</summary>
+    /// <param name="node">The protocol's state.</param>
+    /// <param name="arrivals">Learns what happens.</param>
+    /// <param name="maxHeldBytes">How many bytes of frames wait here before <see cref="IsFull"/>.</param>
+    public ArrivalGate(ProtocolNode<TProtocol, long> node, IArrivals arrivals, long maxHeldBytes)
+    {
+        ArgumentNullException.ThrowIfNull(arrivals);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxHeldBytes);
+        _node = node;
+        _arrivals = arrivals;
+        _maxHeldBytes = maxHeldBytes;
+    }
+
+    /// <summary>The node's index.</summary>
+    public long Index => _node.Protocol.Index;
+
+    /// <summary>The node's incarnation.</summary>
+    public int Incarnation => _node.Incarnation;
+
+    /// <summary>The label of the checkpoint that is being taken; 0 while none is.</summary>
+    public long PendingLabel => _node.Protocol.PendingLabel;
+
+    /// <summary>Bytes of frames that wait.</summary>
+    public long HeldBytes { get; private set; }
+
+    /// <summary>True where no more should be read from peers: what they send then waits with them.</summary>
+    public bool IsFull => HeldBytes >= _maxHeldBytes;
+
+    /// <summary>A batch has come. Delivers it, or keeps it.</summary>
+    /// <param name="batch">The batch; its frames stay as they are until it is delivered or rejected.</param>
+    public void Arrive(in ArrivedBatch batch)
+    {
+        _held.Enqueue(batch);
+        HeldBytes += batch.Frames.Length;
+        Drain();
+    }
+
+    /// <summary>The timer for basic checkpoints has fired.</summary>
+    public void Tick()
+    {
+        if (_node.Protocol.OnTick())
+        {
+            _arrivals.BeginCheckpoint(PendingLabel, null);
+        }
+    }
+
+    /// <summary>A batch leaves for a peer.</summary>
+    /// <param name="to">The peer.</param>
+    /// <returns>The index that it carries.</returns>
+    public long Stamp(int to)
+    {
+        bool begins = _node.Protocol.OnSend(to, out long index);
+        if (begins)
+        {
+            _arrivals.BeginCheckpoint(PendingLabel, null);
+        }
+
+        return index;
+    }
+
+    /// <summary>The checkpoint that was being taken is saved: what waits goes on.</summary>
+    public void CheckpointDone()
+    {
+        _ = _node.Protocol.OnCheckpointDone();
+        Drain();
+    }
+
+    /// <summary>The checkpoint that was being taken is not saved. What waits goes on waiting, until <see cref="Retry"/>.
+    /// </summary>
+    public void CheckpointFailed() => _node.Protocol.OnCheckpointFailed();
+
+    /// <summary>Asks again about what waits, some time after a failure.</summary>
+    public void Retry() => Drain();
+
+    /// <summary>The protocol's state for the checkpoint that is being taken.</summary>
+    public TProtocol Save() => _node.Protocol.Save();
+
+    private void Drain()
+    {
+        if (_draining)
+        {
+            // A delivery led back here; the loop below goes on with it.
+            return;
+        }
+
+        _draining = true;
+        try
+        {
+            while (_held.TryPeek(out ArrivedBatch batch) && Settle(batch))
+            {
+                _ = _held.Dequeue();
+                HeldBytes -= batch.Frames.Length;
+            }
+        }
+        finally
+        {
+            _draining = false;
+        }
+    }
+
+    private bool Settle(in ArrivedBatch batch)
+    {
+        switch (_node.OnReceive(batch.From, batch.Incarnation, batch.Index))
+        {
+            case ReceiveDecision.Deliver:
+                _arrivals.Deliver(batch, CrossingMessages.MustLog(TProtocol.Traits.Line, batch.Index, Index));
+                return true;
+            case ReceiveDecision.Reject:
+                _arrivals.Reject(batch);
+                return true;
+            case ReceiveDecision.CheckpointFirst:
+                _arrivals.BeginCheckpoint(PendingLabel, batch);
+                return false;
+            default:
+                return false;
+        }
+    }
+}
