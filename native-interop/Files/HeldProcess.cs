@@ -30,7 +30,13 @@ public sealed class HeldProcess : IDisposable
     private readonly int _thread = Environment.CurrentManagedThreadId;
     private readonly List<int> _held = [];
 
-    private HeldProcess(int pid) => _pid = pid;
+    private readonly long _deadline;
+
+    private HeldProcess(int pid, long deadline)
+    {
+        _pid = pid;
+        _deadline = deadline;
+    }
 
     /// <summary>Holds a process at a moment when all of its threads wait for something to do: no request of its clients is
     /// half done.</summary>
@@ -41,10 +47,10 @@ public sealed class HeldProcess : IDisposable
     /// </exception>
     public static HeldProcess WhenIdle(int pid, TimeSpan timeout)
     {
-        long start = Environment.TickCount64;
+        long deadline = Environment.TickCount64 + (long)timeout.TotalMilliseconds;
         while (true)
         {
-            var held = new HeldProcess(pid);
+            var held = new HeldProcess(pid, deadline);
             try
             {
                 held.HoldAll();
@@ -53,7 +59,7 @@ public sealed class HeldProcess : IDisposable
                     return held;
                 }
 
-                if (Environment.TickCount64 - start > timeout.TotalMilliseconds)
+                if (Environment.TickCount64 > deadline)
                 {
                     throw new IOException(
                         $"Process {pid} was at work for {timeout.TotalSeconds:F0} s, at last in call {busy}.");
@@ -119,13 +125,24 @@ public sealed class HeldProcess : IDisposable
             return true;
         }
 
-        // It stops at the end of the call that it is in, or in the middle of one that waits.
-        int status = 0, result;
-        do
+        // It stops at the end of the call that it is in, or in the middle of one that waits; only then it has registers.
+        // Not waitpid: where the process is a child of this one, the runtime may have waited for it first.
+        Span<byte> registers = stackalloc byte[SysUser.RegistersLength];
+        while (SysPtrace.ptrace(SysPtrace.PTRACE_GETREGS, thread, 0, ref registers[0]) != 0)
         {
-            result = SysWait.waitpid(thread, ref status, SysWait.WALL);
+            if (!Directory.Exists($"/proc/{_pid}/task/{thread}"))
+            {
+                break;
+            }
+
+            if (Environment.TickCount64 > _deadline)
+            {
+                throw new IOException($"Process {_pid} did not stop: a thread of it waits for a device.");
+            }
+
+            Thread.Sleep(0);
         }
-        while (result < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
+
         return true;
     }
 

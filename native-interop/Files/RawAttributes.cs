@@ -67,4 +67,13 @@ public static class RawAttributes
                 ref copy[0], (nuint)value.Length, 0),
             $"set attribute {name} of", path);
     }
+
+    /// <summary>Takes an attribute away.</summary>
+    /// <param name="path">The file's raw path.</param>
+    /// <param name="name">The attribute's name, raw.</param>
+    /// <exception cref="IOException">It cannot be taken away.</exception>
+    public static void Remove(string path, string name) => RawFiles.Check(
+        SysXattr.lremovexattr(
+            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[MaxName])),
+        $"remove attribute {name} of", path);
 }

@@ -59,16 +59,3 @@ internal static class SysSyscall
     [CConstant] internal const int SYS_epoll_pwait = 281;
     [CConstant] internal const int SYS_io_uring_enter = 426;
 }
-
-/// <summary><c>sys/wait.h</c> of glibc.</summary>
-[CHeader("sys/wait.h")]
-internal static partial class SysWait
-{
-    [CConstant] internal const int WNOHANG = 1;
-    [CConstant("__WALL")] internal const int WALL = 0x40000000;
-
-    /// <summary>Asks for changes of a child or of a thread that is attached to. Returns its id, 0 where there is none yet,
-    /// or -1 with errno set.</summary>
-    [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial int waitpid(int pid, ref int stat_loc, int options);
-}

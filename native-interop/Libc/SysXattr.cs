@@ -20,4 +20,8 @@ internal static partial class SysXattr
     /// <summary>Sets a value; 0 on success.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int lsetxattr(ref byte path, ref byte name, ref byte value, nuint size, int flags);
+
+    /// <summary>Takes an attribute away; 0 on success.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial int lremovexattr(ref byte path, ref byte name);
 }
