@@ -35,7 +35,7 @@ public static class FileContents
         long read = 0, written = 0;
         while (read < length)
         {
-            nint copied = Unistd.copy_file_range(
+            long copied = Unistd.copy_file_range(
                 (int)from.DangerousGetHandle(), ref read, (int)to.DangerousGetHandle(), ref written, (nuint)(length - read), 0);
             if (copied == 0)
             {

@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Files;
@@ -12,6 +13,7 @@ public sealed record MountInfo(string Point, string Type, string Options);
 public static class Mounts
 {
     /// <summary>What the options of a mount may have, their final zero included: a page.</summary>
+    [NotInC("No header names it; mount(2) does.")]
     public const int MaxOptions = 4096;
 
     /// <summary>Mounts a file system, unseen by other mount namespaces.</summary>

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Files;
@@ -7,13 +8,6 @@ namespace XenTwoLevelCkpt.NativeInterop.Files;
 /// <summary>Extended attributes of files, or of links themselves, by raw paths.</summary>
 public static class RawAttributes
 {
-    /// <summary>What the names of a file's attributes, or one value, have at most (<c>XATTR_LIST_MAX</c>,
-    /// <c>XATTR_SIZE_MAX</c>).</summary>
-    private const int MaxSize = 65536;
-
-    /// <summary>What a name has at most, its final zero included (<c>XATTR_NAME_MAX</c>, 255).</summary>
-    private const int MaxName = 256;
-
     /// <summary>The attributes of a file, by the octets of their names; empty where the file system has none.</summary>
     /// <param name="path">The raw path.</param>
     /// <exception cref="IOException">They cannot be read.</exception>
@@ -22,7 +16,7 @@ public static class RawAttributes
         Span<byte> encoded = stackalloc byte[RawPath.MaxLength];
         ref byte file = ref RawPath.Encode(path, encoded);
         byte none = 0;
-        nint length = SysXattr.llistxattr(ref file, ref none, 0);
+        long length = SysXattr.llistxattr(ref file, ref none, 0);
         if (length < 0 && Marshal.GetLastPInvokeError() == Errno.EOPNOTSUPP)
         {
             return [];
@@ -34,15 +28,15 @@ public static class RawAttributes
             return [];
         }
 
-        byte[] names = new byte[MaxSize];
-        length = SysXattr.llistxattr(ref file, ref names[0], MaxSize);
+        byte[] names = new byte[LinuxLimits.XATTR_LIST_MAX];
+        length = SysXattr.llistxattr(ref file, ref names[0], LinuxLimits.XATTR_LIST_MAX);
         RawFiles.Check((int)Math.Min(length, 0), "list the attributes of", path);
         var attributes = new List<(string Name, byte[] Value)>();
-        byte[] value = new byte[MaxSize];
-        Span<byte> key = stackalloc byte[MaxName];
+        byte[] value = new byte[LinuxLimits.XATTR_SIZE_MAX];
+        Span<byte> key = stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1];
         foreach (string name in Encoding.Latin1.GetString(names, 0, (int)length).Split('\0', StringSplitOptions.RemoveEmptyEntries))
         {
-            nint size = SysXattr.lgetxattr(ref file, ref RawPath.Encode(name, key), ref value[0], MaxSize);
+            long size = SysXattr.lgetxattr(ref file, ref RawPath.Encode(name, key), ref value[0], LinuxLimits.XATTR_SIZE_MAX);
             RawFiles.Check((int)Math.Min(size, 0), $"read attribute {name} of", path);
             attributes.Add((name, value[..(int)size]));
         }
@@ -63,7 +57,7 @@ public static class RawAttributes
         value.CopyTo(copy);
         RawFiles.Check(
             SysXattr.lsetxattr(
-                ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[MaxName]),
+                ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1]),
                 ref copy[0], (nuint)value.Length, 0),
             $"set attribute {name} of", path);
     }
@@ -74,6 +68,6 @@ public static class RawAttributes
     /// <exception cref="IOException">It cannot be taken away.</exception>
     public static void Remove(string path, string name) => RawFiles.Check(
         SysXattr.lremovexattr(
-            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[MaxName])),
+            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1])),
         $"remove attribute {name} of", path);
 }

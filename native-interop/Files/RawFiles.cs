@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
+using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Files;
@@ -9,6 +10,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Files;
 /// names that are no text. No call follows a symbolic link in the last place of a path.</summary>
 public static class RawFiles
 {
+    [NotInC("Entries are asked for again until there are no more.")]
     private const int ListBufferLength = 32 << 10;
 
     /// <summary>Tells of a file.</summary>
@@ -153,7 +155,7 @@ public static class RawFiles
     public static string ReadSymlink(string path)
     {
         Span<byte> target = stackalloc byte[RawPath.MaxLength];
-        nint length = Unistd.readlink(
+        long length = Unistd.readlink(
             ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref target[0], (nuint)target.Length);
         Check((int)Math.Min(length, 0), "read link", path);
         return Encoding.Latin1.GetString(target[..(int)length]);
@@ -263,7 +265,7 @@ public static class RawFiles
     }
 
     private static RawStat From(in Statx s) => new(
-        (RawFileType)(s.stx_mode & RawStat.TypeMask), s.stx_mode & 0xfff, s.stx_uid, s.stx_gid, s.stx_nlink, s.stx_ino,
+        (RawFileType)(s.stx_mode & SysStat.S_IFMT), s.stx_mode & 0xfff, s.stx_uid, s.stx_gid, s.stx_nlink, s.stx_ino,
         (long)s.stx_size, new RawTime(s.stx_mtime.tv_sec, s.stx_mtime.tv_nsec),
         new RawTime(s.stx_ctime.tv_sec, s.stx_ctime.tv_nsec), (s.stx_rdev_major, s.stx_rdev_minor),
         (s.stx_dev_major, s.stx_dev_minor));

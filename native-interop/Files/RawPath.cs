@@ -1,4 +1,5 @@
 using System.Text;
+using XenTwoLevelCkpt.NativeInterop.Headers;
 
 namespace XenTwoLevelCkpt.NativeInterop.Files;
 
@@ -7,7 +8,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Files;
 public static class RawPath
 {
     /// <summary>What a path has at most, its final zero included (<c>PATH_MAX</c>).</summary>
-    public const int MaxLength = 4096;
+    public static readonly int MaxLength = LinuxLimits.PATH_MAX;
 
     /// <summary>The raw form of a path that is text.</summary>
     /// <param name="text">The path.</param>

@@ -4,28 +4,29 @@ using XenTwoLevelCkpt.NativeInterop.Headers;
 namespace XenTwoLevelCkpt.NativeInterop.Files;
 
 /// <summary>What a file is: the type bits of its mode.</summary>
+[CHeader("sys/stat.h")]
 public enum RawFileType
 {
     /// <summary>A pipe with a name.</summary>
-    Fifo = 0x1000,
+    [CConstant("S_IFIFO")] Fifo = 0x1000,
 
     /// <summary>A character device.</summary>
-    CharacterDevice = 0x2000,
+    [CConstant("S_IFCHR")] CharacterDevice = 0x2000,
 
     /// <summary>A directory.</summary>
-    Directory = 0x4000,
+    [CConstant("S_IFDIR")] Directory = 0x4000,
 
     /// <summary>A block device.</summary>
-    BlockDevice = 0x6000,
+    [CConstant("S_IFBLK")] BlockDevice = 0x6000,
 
     /// <summary>A regular file.</summary>
-    Regular = 0x8000,
+    [CConstant("S_IFREG")] Regular = 0x8000,
 
     /// <summary>A symbolic link.</summary>
-    Symlink = 0xa000,
+    [CConstant("S_IFLNK")] Symlink = 0xa000,
 
     /// <summary>A socket.</summary>
-    Socket = 0xc000,
+    [CConstant("S_IFSOCK")] Socket = 0xc000,
 }
 
 /// <summary>A time of a file.</summary>
@@ -55,9 +56,4 @@ public readonly record struct RawTime(long Seconds, uint Nanoseconds)
 [StructLayout(LayoutKind.Auto)]
 public readonly record struct RawStat(
     RawFileType Type, int Permissions, uint Owner, uint Group, uint Links, ulong Inode, long Length, RawTime Modified,
-    RawTime Changed, (uint Major, uint Minor) Device, (uint Major, uint Minor) FileSystem)
-{
-    /// <summary>The bits of a mode that say what a file is (<c>S_IFMT</c>).</summary>
-    [NotInC("Proved as the type bits by RawFilesTests, against what the kernel makes.")]
-    internal const int TypeMask = 0xf000;
-}
+    RawTime Changed, (uint Major, uint Minor) Device, (uint Major, uint Minor) FileSystem);

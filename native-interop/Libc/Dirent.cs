@@ -13,5 +13,5 @@ internal static partial class Dirent
     /// <summary>Reads entries of a directory, one <c>struct dirent64</c> after the other. Returns their octets, 0 at the
     /// end, or -1 with errno set.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial nint getdents64(int fd, ref byte buffer, nuint length);
+    internal static partial long getdents64(int fd, ref byte buffer, nuint length);
 }

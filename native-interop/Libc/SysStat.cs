@@ -14,6 +14,9 @@ internal static partial class SysStat
     [CConstant] internal const int AT_NO_AUTOMOUNT = 0x800;
     [CConstant] internal const int AT_EMPTY_PATH = 0x1000;
 
+    /// <summary>The bits of a mode that say what a file is.</summary>
+    [CConstant] internal const int S_IFMT = 0xf000;
+
     /// <summary>Tells of a file.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int statx(int dirfd, ref byte path, int flags, uint mask, ref Statx buf);

@@ -21,7 +21,7 @@ internal static partial class Unistd
     /// <summary>Copies inside the kernel. Returns the octets that were copied, 0 at the file's end, or -1 with errno set.
     /// </summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial nint copy_file_range(
+    internal static partial long copy_file_range(
         int infd, ref long pinoff, int outfd, ref long poutoff, nuint length, uint flags);
 
     [LibraryImport(LibcName.Value, SetLastError = true)]
@@ -35,7 +35,7 @@ internal static partial class Unistd
 
     /// <summary>Stores where a link leads to, without a zero behind it, and returns the length.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial nint readlink(ref byte path, ref byte buf, nuint len);
+    internal static partial long readlink(ref byte path, ref byte buf, nuint len);
 
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int unlink(ref byte name);
