@@ -50,7 +50,7 @@ public sealed class HeldProcess : IDisposable
         long deadline = Environment.TickCount64 + (long)timeout.TotalMilliseconds;
         while (true)
         {
-            var held = new HeldProcess(pid, deadline);
+            var held = new HeldProcess(pid, deadline + (long)timeout.TotalMilliseconds);
             try
             {
                 held.HoldAll();

@@ -266,7 +266,7 @@ public static class RawFiles
 
     private static RawStat From(in Statx s) => new(
         (RawFileType)(s.stx_mode & SysStat.S_IFMT), s.stx_mode & 0xfff, s.stx_uid, s.stx_gid, s.stx_nlink, s.stx_ino,
-        (long)s.stx_size, new RawTime(s.stx_mtime.tv_sec, s.stx_mtime.tv_nsec),
+        (long)s.stx_size, (long)s.stx_blocks * 512, new RawTime(s.stx_mtime.tv_sec, s.stx_mtime.tv_nsec),
         new RawTime(s.stx_ctime.tv_sec, s.stx_ctime.tv_nsec), (s.stx_rdev_major, s.stx_rdev_minor),
         (s.stx_dev_major, s.stx_dev_minor));
 }

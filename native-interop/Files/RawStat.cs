@@ -49,11 +49,13 @@ public readonly record struct RawTime(long Seconds, uint Nanoseconds)
 /// <param name="Links">How many names it has.</param>
 /// <param name="Inode">Its number in its file system.</param>
 /// <param name="Length">Bytes.</param>
+/// <param name="Allocated">Bytes that it takes in its file system.</param>
 /// <param name="Modified">When its contents were changed.</param>
 /// <param name="Changed">When its contents or attributes were changed, which no program can set.</param>
 /// <param name="Device">Of a device node, which device: major, minor.</param>
 /// <param name="FileSystem">The file system that it is in: major, minor.</param>
 [StructLayout(LayoutKind.Auto)]
 public readonly record struct RawStat(
-    RawFileType Type, int Permissions, uint Owner, uint Group, uint Links, ulong Inode, long Length, RawTime Modified,
+    RawFileType Type, int Permissions, uint Owner, uint Group, uint Links, ulong Inode, long Length, long Allocated,
+    RawTime Modified,
     RawTime Changed, (uint Major, uint Minor) Device, (uint Major, uint Minor) FileSystem);

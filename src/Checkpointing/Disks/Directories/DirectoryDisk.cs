@@ -66,6 +66,10 @@ public sealed class DirectoryDisk : ICheckpointedDisk
     /// <summary>Fault points of the tests.</summary>
     internal Action<DirectoryStep>? Fault { get; set; }
 
+    /// <summary>True where the file system can share octets of files, so that nothing is copied; known when the directory
+    /// is prepared.</summary>
+    internal bool Shares => _shares;
+
     private DirectoryRecord Record => _registry.Read().Directory(_directory);
 
     /// <inheritdoc/>
@@ -240,9 +244,12 @@ public sealed class DirectoryDisk : ICheckpointedDisk
         Fault?.Invoke(DirectoryStep.Carried);
         _places.MountNew(_options);
         Fault?.Invoke(DirectoryStep.Mounted);
+        RawFiles.MakeDirectory(_places.NextMark(_new));
         _places.Replace();
         _replaced = true;
         Fault?.Invoke(DirectoryStep.Replaced);
+        _places.MarkLive(_new);
+        Fault?.Invoke(DirectoryStep.MarkedLive);
 
         // Lookups of these names end in the new layer, so that the mounted overlay never sees them change in this one.
         int copy = 0;
@@ -264,7 +271,8 @@ public sealed class DirectoryDisk : ICheckpointedDisk
             RawFiles.SetModified(path, stat.Modified);
         }
 
-        _places.MarkLive(_new);
+        // The file system's own idea of now: what changes in the sealed layer later shows by it.
+        RawFiles.SetModified(_places.Mark(_new), default);
         _sealedAt = RawFiles.Stat(_places.Mark(_new)).Changed;
         Fault?.Invoke(DirectoryStep.Sealed);
     }

@@ -43,8 +43,17 @@ internal sealed class DirectoryPlaces
     /// <summary>Copies of open files while a layer is sealed.</summary>
     internal string Copies(int id) => $"{Root}/copies/{id}";
 
-    /// <summary>Is there from the moment at which a layer became the upper one.</summary>
+    /// <summary>Is there once a layer is the upper one.</summary>
     internal string Mark(int id) => $"{Root}/live/{id}";
+
+    /// <summary>Is there when a layer is about to become the upper one.</summary>
+    internal string NextMark(int id) => $"{Root}/live/{id}.next";
+
+    /// <summary>Whether a layer was the upper one before the host was booted.</summary>
+    /// <remarks>Where a process ended between both marks, all files of the layer are files of the one below as well.
+    /// Only where names were made or taken away in it, it was in use.</remarks>
+    internal bool WasLive(int id) => RawFiles.TryStat(Mark(id)) is not null
+        || (RawFiles.TryStat(NextMark(id)) is { } next && HasNewNames(Layer(id), next.Changed));
 
     /// <summary>The options of an overlay.</summary>
     internal string Options(IEnumerable<LayerRecord> layers, int upper) =>
@@ -96,6 +105,7 @@ internal sealed class DirectoryPlaces
         RawFiles.RemoveTree(Layer(id));
         RawFiles.RemoveTree(Work(id));
         RawFiles.RemoveTree(Mark(id));
+        RawFiles.RemoveTree(NextMark(id));
     }
 
     /// <summary>Marks a layer as one that was the upper one.</summary>
@@ -211,6 +221,10 @@ internal sealed class DirectoryPlaces
             UnmountLeft(View);
         }
     }
+
+    private static bool HasNewNames(string directory, RawTime since) => RawFiles.Stat(directory).Changed.IsAfter(since)
+        || RawFiles.List(directory).Any(n => RawFiles.Stat($"{directory}/{n}").Type == RawFileType.Directory
+            && HasNewNames($"{directory}/{n}", since));
 
     private static void UnmountLeft(string point)
     {

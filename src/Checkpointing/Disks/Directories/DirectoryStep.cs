@@ -18,6 +18,9 @@ internal enum DirectoryStep
     /// <summary>The new overlay is where the guest looks.</summary>
     Replaced,
 
+    /// <summary>The new layer has the mark of one that is the upper one.</summary>
+    MarkedLive,
+
     /// <summary>The copies are in the sealed layer.</summary>
     Sealed,
 

@@ -127,11 +127,11 @@ public sealed partial class OverlayDirectories(DiskRegistry registry)
             return record;
         }
 
-        // The mounts know. After a boot there are none, and the mark was made before anything was written to the layer.
+        // The mounts know. After a boot there are none, but marks.
         var places = new DirectoryPlaces(record);
         bool replaced = places.MountedUpper() is { } mounted
             ? mounted == pending.Upper
-            : RawFiles.TryStat(places.Mark(pending.Upper)) is not null;
+            : places.WasLive(pending.Upper);
         if (replaced)
         {
             places.MarkLive(pending.Upper);

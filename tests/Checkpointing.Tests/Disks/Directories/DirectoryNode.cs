@@ -56,7 +56,7 @@ internal sealed class DirectoryNode : IDisposable
 
     internal DirectoryDisk OpenDisk(Action<DirectoryStep>? fault = null) => new(Registry, Name, Tag) { Fault = fault };
 
-    internal IReadOnlyList<string> Describe() => Tree.Describe(Data);
+    internal IReadOnlyList<string> Describe(bool links = true) => Tree.Describe(Data, links);
 
     /// <summary>Takes a checkpoint of the directory alone, as the node's checkpointer does.</summary>
     /// <param name="last">The checkpoint before; empty for none.</param>

@@ -7,14 +7,16 @@ namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks.Directories;
 /// <summary>All that a guest can see of a tree, a line an entry.</summary>
 internal static class Tree
 {
-    internal static IReadOnlyList<string> Describe(string root)
+    /// <param name="root">The tree.</param>
+    /// <param name="links">False leaves out how many names files have.</param>
+    internal static IReadOnlyList<string> Describe(string root, bool links = true)
     {
         var lines = new List<string>();
-        Add(root, ".", lines, []);
+        Add(root, ".", lines, links ? [] : null);
         return lines;
     }
 
-    private static void Add(string root, string name, List<string> lines, Dictionary<ulong, string> linked)
+    private static void Add(string root, string name, List<string> lines, Dictionary<ulong, string>? linked)
     {
         string path = name == "." ? root : $"{root}/{name}";
         RawStat s = RawFiles.Stat(path);
@@ -40,8 +42,8 @@ internal static class Tree
     }
 
     // Files with several names: how many, and the first of them.
-    private static string Group(in RawStat s, string name, Dictionary<ulong, string> linked) =>
-        s.Links == 1 ? "1" : $"{s.Links} {(linked.TryAdd(s.Inode, name) ? name : linked[s.Inode])}";
+    private static string Group(in RawStat s, string name, Dictionary<ulong, string>? linked) =>
+        linked is null ? "" : s.Links == 1 ? "1" : $"{s.Links} {(linked.TryAdd(s.Inode, name) ? name : linked[s.Inode])}";
 
     private static string Hash(string path)
     {
