@@ -108,7 +108,7 @@ internal sealed class LayerExtractor : IDisposable
         while (!bytes.IsEmpty)
         {
             int length = (int)Math.Min(bytes.Length, Page - (offset % Page));
-            if (length < Page || bytes[..length].ContainsAnyExcept((byte)0))
+            if (bytes[..length].ContainsAnyExcept((byte)0))
             {
                 int more = length;
                 while (more + Page <= bytes.Length && bytes.Slice(more, Page).ContainsAnyExcept((byte)0))

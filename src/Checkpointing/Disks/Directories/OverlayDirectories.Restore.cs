@@ -109,7 +109,13 @@ public sealed partial class OverlayDirectories
     private static void RaiseLinked(DirectoryPlaces places, IReadOnlyList<LayerRecord> layers, int upper)
     {
         var names = new List<string>();
-        places.ReadTogether(layers, tree => FindLinked(tree, names));
+        places.ReadTogether(layers, tree => UpperScan.Visit(tree, (name, stat) =>
+        {
+            if (stat is { Type: RawFileType.Regular, Links: > 1 })
+            {
+                names.Add(name);
+            }
+        }));
         string target = places.Layer(upper), root = places.Layer(layers[^1].Id);
 
         // All directories before the first move, which changes the time of the one that a file leaves.
@@ -123,28 +129,6 @@ public sealed partial class OverlayDirectories
         // Where a name is seen, the highest layer that has it is the one it is seen in.
         string Highest(string name) => layers.Reverse().Select(l => $"{places.Layer(l.Id)}/{name}")
             .First(p => RawFiles.TryStat(p) is not null);
-    }
-
-    private static void FindLinked(string tree, List<string> names)
-    {
-        var pending = new Stack<string>();
-        pending.Push(".");
-        while (pending.TryPop(out string? directory))
-        {
-            foreach (string name in RawFiles.List(Trees.PathOf(tree, directory)))
-            {
-                string inner = directory == "." ? name : $"{directory}/{name}";
-                RawStat stat = RawFiles.Stat($"{tree}/{inner}");
-                if (stat.Type == RawFileType.Directory)
-                {
-                    pending.Push(inner);
-                }
-                else if (stat is { Type: RawFileType.Regular, Links: > 1 })
-                {
-                    names.Add(inner);
-                }
-            }
-        }
     }
 
     // An overlay has one lower layer at least, and not too many.

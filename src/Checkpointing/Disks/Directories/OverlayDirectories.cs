@@ -135,8 +135,13 @@ public sealed partial class OverlayDirectories(DiskRegistry registry)
         if (replaced)
         {
             places.MarkLive(pending.Upper);
+            if (places.HasMount)
+            {
+                places.UnmountOthers();
+            }
+
+            UpperScan.Unshare(places.Layer(record.Upper), places.Layer(pending.Upper));
             CommitSeal(name);
-            places.UnmountOthers();
         }
         else
         {
