@@ -86,6 +86,7 @@ public sealed class RawFilesTests : IDisposable
         using Process shell = Process.Start(new ProcessStartInfo(
             "/usr/bin/setsid", ["--fork", "/bin/sh", "-c", "echo $$; while read line; do echo \"$line\"; done"])
         {
+            UseShellExecute = false,
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
         })!;
