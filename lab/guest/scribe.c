@@ -9,9 +9,11 @@
  * After each step some of it is compared with what memory says, and all of it after every 8th one and after a restore; the
  * first disagreement is printed as BROKEN and ends the program.
  *
- * A guest that was restored finds its mount without a server that knows it (EPROTO, EIO or EINVAL; Linux's 9pfs frontend
- * says "suspend/resume unsupported"). The call that failed had no effect: the program mounts the directory anew, prints
- * "remounted at step K", and makes the call again; after that step it prints "verified at step K".
+ * A guest that was restored finds its mount without a server that knows it: a call fails with EPROTO, EIO or EINVAL, or
+ * waits for ever, where it came before Linux's 9pfs frontend had new rings. Neither has an effect on the directory. So one
+ * process works, and another one waits for the frontend to say "suspend/resume unsupported": it takes the mount away by
+ * force, ends the first one, mounts the directory anew, prints "remounted at step K", and lets a new process go on with
+ * the part of the step that was not done. After that step "verified at step K" is printed.
  *
  * Kernel command line:
  *   scribe.tag=TAG      (share)
@@ -23,15 +25,34 @@
 #include "guest.h"
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
-enum { SLOTS = 8, KEPT = 3, LINES = 16 };
+enum { SLOTS = 8, KEPT = 3, LINES = 16, PARTS = 9 };
 #define DATA "/d/data/"
 
-static uint64_t step, hash, slot_hash[SLOTS], slot_step[SLOTS], log_first, old_first, line_hash[2 * LINES];
+/* What the program knows, in memory that its processes share. */
+static struct {
+    uint64_t step, hash, slot_hash[SLOTS], slot_step[SLOTS], log_first, old_first, line_hash[2 * LINES];
+    /* Parts of the present step that are done. */
+    int done;
+    bool remounted;
+    /* The working process found its mount gone, and does nothing more. */
+    volatile bool paused;
+} *st;
+#define step st->step
+#define hash st->hash
+#define slot_hash st->slot_hash
+#define slot_step st->slot_step
+#define log_first st->log_first
+#define old_first st->old_first
+#define line_hash st->line_hash
+
 static int log_fd = -1;
-static bool remounted;
 static const char *tag = "share";
 
 static void broken(const char *what, const char *name)
@@ -49,41 +70,32 @@ static void mount_it(void)
     }
 }
 
-static void open_log(void)
-{
-    log_fd = open(DATA "log", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (log_fd < 0)
-        broken("opening", "log");
-}
-
 static bool lost(void) { return errno == EPROTO || errno == EIO || errno == EINVAL || errno == ENOTCONN; }
 
-static void remount(void)
+/* The other process ends this one. */
+static _Noreturn void give_up(void)
 {
-    bool had_log = log_fd >= 0;
-    if (had_log)
-        close(log_fd);
-    log_fd = -1;
-    while (umount2("/d", MNT_FORCE) != 0 && errno == EBUSY)
-        usleep(100000);
-    mount_it();
-    if (had_log)
-        open_log();
-    remounted = true;
-    say("remounted at step %llu", (unsigned long long)step);
+    st->paused = true;
+    for (;;)
+        pause();
 }
 
-/* Makes a call until it does not fail for the lack of a server. */
 #define CALL(call) ({ \
-    __typeof__(call) result_; \
-    while ((result_ = (call)) < 0 && lost()) \
-        remount(); \
+    __typeof__(call) result_ = (call); \
+    if (result_ < 0 && lost()) \
+        give_up(); \
     result_; })
 
 static void expect(long result, const char *what, const char *name)
 {
     if (result < 0)
         broken(what, name);
+}
+
+static void open_log(void)
+{
+    log_fd = CALL(open(DATA "log", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
+    expect(log_fd, "opening", "log");
 }
 
 static const char *name_of(char kind, uint64_t n)
@@ -104,67 +116,85 @@ static void write_file(const char *name, const char *text, int length)
 {
     int fd = CALL(open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     expect(fd, "making", name);
-    /* A server that is gone knows no open file: then the file is made again. */
-    while (write(fd, text, length) != length) {
-        if (!lost())
-            broken("writing", name);
-        close(fd);
-        remount();
-        fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        expect(fd, "making", name);
-    }
+    if (CALL(write(fd, text, length)) != length)
+        broken("writing", name);
     close(fd);
 }
 
 static int read_file(const char *name, char *text, int size)
 {
-    for (;;) {
-        int fd = CALL(open(name, O_RDONLY | O_CLOEXEC)), n, length = 0;
-        expect(fd, "opening", name);
-        while ((n = read(fd, text + length, size - length)) > 0)
-            length += n;
-        int error = errno;
-        close(fd);
-        if (n == 0)
-            return length;
-        errno = error;
-        if (!lost())
-            broken("reading", name);
-        remount();
+    int fd = CALL(open(name, O_RDONLY | O_CLOEXEC)), n, length = 0;
+    expect(fd, "opening", name);
+    while ((n = CALL(read(fd, text + length, size - length))) > 0)
+        length += n;
+    expect(n, "reading", name);
+    close(fd);
+    return length;
+}
+
+/* One part of a step: one call that changes the directory, or some that can be made again. */
+static void take_part(int part, const char *line, int length)
+{
+    switch (part) {
+    case 0:
+        if (step - log_first == LINES) {
+            expect(CALL(rename(DATA "log", DATA "log.old")), "moving", "log");
+            old_first = log_first;
+            log_first = step;
+        }
+        break;
+    case 1:
+        if (step == log_first) {
+            close(log_fd);
+            open_log();
+        }
+        break;
+    case 2:
+        expect(CALL(write(log_fd, line, length)), "writing", "log");
+        break;
+    case 3:
+        write_file(DATA "new", line, length);
+        break;
+    case 4:
+        expect(CALL(rename(DATA "new", name_of('f', step % SLOTS))), "moving", "new");
+        slot_step[step % SLOTS] = step;
+        slot_hash[step % SLOTS] = hash;
+        break;
+    case 5:
+        write_file(name_of('g', step), "", 0);
+        break;
+    case 6:
+        if (step > KEPT)
+            expect(CALL(unlink(name_of('g', step - KEPT))), "removing", "g");
+        break;
+    case 7:
+        if (step % 2)
+            expect(CALL(mkdir(DATA "d", 0755)), "making", "d");
+        else
+            expect(CALL(unlink(DATA "d/x")), "removing", "d/x");
+        break;
+    case 8:
+        if (step % 2)
+            write_file(DATA "d/x", line, length);
+        else
+            expect(CALL(rmdir(DATA "d")), "removing", "d");
+        break;
     }
 }
 
 static void take_step(void)
 {
     char line[64];
-    step++;
-    hash = mix(hash + step);
-    line_hash[step % (2 * LINES)] = hash;
-    if (step - log_first == LINES) {
-        close(log_fd);
-        log_fd = -1;
-        expect(CALL(rename(DATA "log", DATA "log.old")), "moving", "log");
-        old_first = log_first;
-        log_first = step;
-        int fd = CALL(open(DATA "log", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
-        expect(fd, "opening", "log");
-        log_fd = fd;
+    if (st->done == PARTS) {
+        step++;
+        hash = mix(hash + step);
+        line_hash[step % (2 * LINES)] = hash;
+        st->done = 0;
     }
     int length = line_of(line, step, hash);
-    expect(CALL(write(log_fd, line, length)), "writing", "log");
-    write_file(DATA "new", line, length);
-    expect(CALL(rename(DATA "new", name_of('f', step % SLOTS))), "moving", "new");
-    slot_step[step % SLOTS] = step;
-    slot_hash[step % SLOTS] = hash;
-    write_file(name_of('g', step), "", 0);
-    if (step > KEPT)
-        expect(CALL(unlink(name_of('g', step - KEPT))), "removing", "g");
-    if (step % 2) {
-        expect(CALL(mkdir(DATA "d", 0755)), "making", "d");
-        write_file(DATA "d/x", line, length);
-    } else {
-        expect(CALL(unlink(DATA "d/x")), "removing", "d/x");
-        expect(CALL(rmdir(DATA "d")), "removing", "d");
+    while (st->done < PARTS) {
+        take_part(st->done, line, length);
+        st->done++;
     }
 }
 
@@ -207,24 +237,19 @@ static void verify(bool all)
 
     /* What there is besides. */
     unsigned expected = 1 + (old_first > 0) + (step < SLOTS ? step : SLOTS) + (step < KEPT ? step : KEPT) + step % 2, found;
-    for (;;) {
-        DIR *directory;
-        while ((directory = opendir(DATA)) == NULL && lost())
-            remount();
-        if (directory == NULL)
-            broken("opening", DATA);
-        struct dirent *entry;
-        found = 0;
-        errno = 0;
-        while ((entry = readdir(directory)) != NULL)
-            found += entry->d_name[0] != '.';
-        int error = errno;
-        closedir(directory);
-        errno = error;
-        if (!lost())
-            break;
-        remount();
-    }
+    DIR *directory = opendir(DATA);
+    struct dirent *entry;
+    if (directory == NULL && lost())
+        give_up();
+    if (directory == NULL)
+        broken("opening", DATA);
+    found = 0;
+    errno = 0;
+    while ((entry = readdir(directory)) != NULL)
+        found += entry->d_name[0] != '.';
+    if (lost())
+        give_up();
+    closedir(directory);
     if (found != expected) {
         say("BROKEN at step %llu: %u entries instead of %u", (unsigned long long)step, found, expected);
         exit(1);
@@ -232,6 +257,53 @@ static void verify(bool all)
     for (uint64_t k = step < KEPT ? 1 : step - KEPT + 1; k <= step; k++) {
         struct stat stat_of;
         expect(CALL(stat(name_of('g', k), &stat_of)), "looking at", "g");
+    }
+}
+
+static _Noreturn void work(uint64_t period)
+{
+    open_log();
+    for (;;) {
+        take_step();
+        bool all = st->remounted;
+        verify(all || step % SLOTS == 0);
+        if (all) {
+            say("verified at step %llu", (unsigned long long)step);
+            st->remounted = false;
+        }
+        say("step %llu hash %016llx ms %llu", (unsigned long long)step, (unsigned long long)hash,
+            (unsigned long long)now_ms());
+        usleep(period * 1000);
+    }
+}
+
+/* True where a process waits in the kernel for what no signal but SIGKILL ends. */
+static bool waits(pid_t pid)
+{
+    char name[32], text[256];
+    snprintf(name, sizeof name, "/proc/%d/stat", pid);
+    int fd = open(name, O_RDONLY | O_CLOEXEC), n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *behind = strrchr(text, ')');
+    return behind != NULL && behind[2] == 'D';
+}
+
+static void wait_for_restore(int kmsg, pid_t worker)
+{
+    char record[2048];
+    for (;;) {
+        struct pollfd ready = { .fd = kmsg, .events = POLLIN };
+        poll(&ready, 1, 1000);
+        /* One that found something wrong has said so. */
+        if (waitpid(worker, NULL, WNOHANG) == worker)
+            exit(1);
+        ssize_t n;
+        while ((n = read(kmsg, record, sizeof record - 1)) > 0) {
+            record[n] = 0;
+            if (strstr(record, "suspend/resume unsupported") != NULL)
+                return;
+        }
     }
 }
 
@@ -243,18 +315,27 @@ int main(void)
         tag = strdup(given);
     mkdir("/d", 0755);
     mount_it();
+    st = mmap(NULL, sizeof *st, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (st == MAP_FAILED || kmsg < 0)
+        fail("starting");
+    lseek(kmsg, 0, SEEK_END);
     log_first = 1;
-    open_log();
+    st->done = PARTS;
     for (;;) {
-        take_step();
-        bool all = remounted;
-        verify(all || step % SLOTS == 0);
-        if (all) {
-            say("verified at step %llu", (unsigned long long)step);
-            remounted = false;
-        }
-        say("step %llu hash %016llx ms %llu", (unsigned long long)step, (unsigned long long)hash,
-            (unsigned long long)now_ms());
-        usleep(period * 1000);
+        pid_t worker = fork();
+        if (worker == 0)
+            work(period);
+        wait_for_restore(kmsg, worker);
+        /* From here on a new call on the mount fails at once; one that waits already does so for ever. */
+        umount2("/d", MNT_FORCE | MNT_DETACH);
+        for (int quiet = 0; !st->paused && quiet < 10; quiet = waits(worker) ? quiet + 1 : 0)
+            usleep(100000);
+        kill(worker, SIGKILL);
+        waitpid(worker, NULL, 0);
+        mount_it();
+        st->paused = false;
+        st->remounted = true;
+        say("remounted at step %llu", (unsigned long long)step);
     }
 }
