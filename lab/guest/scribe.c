@@ -289,6 +289,19 @@ static bool waits(pid_t pid)
     return behind != NULL && behind[2] == 'D';
 }
 
+/* Until the frontend has its new rings: a request before that would wait for ever. */
+static void wait_for_rings(void)
+{
+    char state[16] = "";
+    while (strncmp(state, "Connected", 9) != 0) {
+        usleep(50000);
+        int fd = open("/sys/bus/xen/devices/9pfs-0/state", O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, state, sizeof state) <= 0)
+            state[0] = 0;
+        close(fd);
+    }
+}
+
 static void wait_for_restore(int kmsg, pid_t worker)
 {
     char record[2048];
@@ -333,6 +346,7 @@ int main(void)
             usleep(100000);
         kill(worker, SIGKILL);
         waitpid(worker, NULL, 0);
+        wait_for_rings();
         mount_it();
         st->paused = false;
         st->remounted = true;
