@@ -187,6 +187,10 @@ public sealed class DirectoryDiskTests
     {
         using DirectoryNode node = new DirectoryNode().Create();
         var random = new Random(7);
+
+        // A lowest layer that has something which the others hide.
+        Samples.Change(node.Data, random, 200);
+        node.Put(node.Checkpoint(Guid.Empty));
         using var server = new Server(node.Export);
         _ = server.Do($"exec 4>>{node.Data}/log");
         var states = new List<(Guid Checkpoint, IReadOnlyList<string> State)>();
@@ -219,6 +223,33 @@ public sealed class DirectoryDiskTests
             node.Put(states[i].Checkpoint);
             Assert.Equal(states[i].State, node.Describe());
         }
+    }
+
+    [Fact]
+    public void What_layers_hide_stays_hidden_when_they_are_merged()
+    {
+        using DirectoryNode node = new DirectoryNode().Create();
+        string data = node.Data;
+        Fill($"{data}/again", "old");
+        Fill($"{data}/file", "old");
+        Fill($"{data}/gone", "old");
+        node.Put(node.Checkpoint(Guid.Empty));
+        Directory.Delete($"{data}/again", recursive: true);
+        Directory.Delete($"{data}/file", recursive: true);
+        Directory.Delete($"{data}/gone", recursive: true);
+        Guid last = node.Checkpoint(Guid.Empty);
+        Fill($"{data}/again", "new");
+        File.WriteAllText($"{data}/file", "file");
+        last = node.Checkpoint(last);
+        File.Delete($"{data}/file");
+        Fill($"{data}/file", "new");
+        last = node.Checkpoint(last);
+        IReadOnlyList<string> state = node.Describe();
+        Assert.Equal(2, node.Directories.MergeLayers(DirectoryNode.Name, 1).Layers.Count);
+        last = node.Checkpoint(last);
+        Assert.Equal(state, node.Describe());
+        node.Put(last);
+        Assert.Equal(state, node.Describe());
     }
 
     private static void Fill(string directory, string file)
