@@ -127,10 +127,10 @@ make_payload() {
     cp "$CACHE/root/bin/busybox" "$tree/bin/busybox"
     install -m 755 "$LAB_DIR/guest/init" "$tree/init"
     local program
-    for program in stepper bank; do
+    for program in stepper bank scribe; do
         musl-gcc -static -O2 -std=gnu11 -Wall -Wextra -Werror -o "$tree/bin/$program" "$LAB_DIR/guest/$program.c"
     done
-    copy_modules "$tree" xen-blkfront xen-netfront
+    copy_modules "$tree" xen-blkfront xen-netfront 9p 9pnet_xen
     pack_initramfs "$tree" "$image/guest/initrd"
     unpack_kernel "$CACHE/vmlinuz" "$image/guest/vmlinuz"
     # For a demo on a host that is a Dom0 itself.

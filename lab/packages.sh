@@ -8,5 +8,5 @@ dom0_packages() {
     esac
     echo "linux-image-amd64 xen-hypervisor-$xen-amd64 xen-utils-$xen xenstore-utils libxen-dev" \
         "kmod udev iproute2 bridge-utils ethtool tcpdump iperf3 dmsetup thin-provisioning-tools openssh-server" \
-        "rsync busybox-static procps psmisc strace python3 liblz4-1 lz4"
+        "rsync busybox-static procps psmisc strace python3 liblz4-1 lz4 attr qemu-system-xen"
 }

@@ -87,7 +87,7 @@ conformance() {
         dotnet /opt/xtl/tests/XenTwoLevelCkpt.Xen.Dom0.dll -noColor -namespace- "$DISK_TESTS" "$@" "${filter[@]}"
 }
 
-# disks: dm-thin volumes, and a guest on one. They make what they need.
+# disks: dm-thin volumes and directories, and guests on them. They make what they need.
 disks() {
     local guest
     for guest in $(lab guest 1 list); do lab guest 1 destroy "$guest"; done

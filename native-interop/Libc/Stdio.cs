@@ -10,4 +10,8 @@ internal static partial class Stdio
     /// <summary>Makes a stream of a descriptor, which it owns from then on. Returns null with errno set.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial nint fdopen(int fd, string mode);
+
+    /// <summary>Moves a file. Returns 0, or -1 with errno set.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial int rename(ref byte old, ref byte new_name);
 }

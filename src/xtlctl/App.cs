@@ -37,7 +37,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         {
             Disks = (_, _, places) => new XenDiskProvider(DeviceMapper.Open, new DiskRegistry(places.State)),
             DiskRestorer = (store, places) =>
-                new XenDiskRestorer(DeviceMapper.Open(), new DiskRegistry(places.State), store),
+                new XenDiskRestorer(DeviceMapper.Open, new DiskRegistry(places.State), store),
         }.AddTo(root);
         root.Add(DiskCommand.Make(state, output, error));
         ParseResult parsed = root.Parse(args);

@@ -5,7 +5,9 @@ namespace XenTwoLevelCkpt.Control;
 /// <summary><c>xtlctl disk list --json</c>.</summary>
 /// <param name="Pools">Thin pools.</param>
 /// <param name="Volumes">Volumes.</param>
-internal sealed record DisksJson(IReadOnlyList<PoolJson> Pools, IReadOnlyList<VolumeJson> Volumes);
+/// <param name="Directories">Directories.</param>
+internal sealed record DisksJson(
+    IReadOnlyList<PoolJson> Pools, IReadOnlyList<VolumeJson> Volumes, IReadOnlyList<DirectoryJson> Directories);
 
 /// <summary>A pool.</summary>
 /// <param name="Name">Its name.</param>
@@ -38,6 +40,22 @@ internal sealed record VolumeJson(
 /// <param name="Bytes">Its length.</param>
 /// <param name="RestoredTo">The checkpoint that the volume was restored to.</param>
 internal sealed record KeptJson(DateTimeOffset Since, long Bytes, Guid RestoredTo);
+
+/// <summary>A directory.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Path">The path for a guest's configuration.</param>
+/// <param name="State"><c>free</c>, <c>in use</c>, or <c>inactive</c>.</param>
+/// <param name="Layers">How many layers it has, the upper one included.</param>
+/// <param name="Checkpoint">The checkpoint that the next increment builds upon, or null.</param>
+/// <param name="Kept">What it was before restores.</param>
+internal sealed record DirectoryJson(
+    string Name, string Path, string State, int Layers, Guid? Checkpoint, IReadOnlyList<KeptDirectoryJson> Kept);
+
+/// <summary>What a directory was before a restore.</summary>
+/// <param name="Since">When it was put aside.</param>
+/// <param name="Layers">How many layers it had, the upper one included.</param>
+/// <param name="RestoredTo">The checkpoint that the directory was restored to.</param>
+internal sealed record KeptDirectoryJson(DateTimeOffset Since, int Layers, Guid RestoredTo);
 
 /// <summary>Serialises without reflection, which costs time at start-up.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]

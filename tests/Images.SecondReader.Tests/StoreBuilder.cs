@@ -43,7 +43,7 @@ internal sealed class StoreBuilder : IDisposable
 
     private static string Digest(byte[] octets) => Convert.ToHexStringLower(SHA256.HashData(octets));
 
-    // Section 5.6.
+    // Section 5.7.
     private static string DigestOf(byte[] image)
     {
         List<byte> frame = [.. image[..160]];

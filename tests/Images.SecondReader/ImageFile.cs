@@ -43,7 +43,7 @@ public sealed class ImageFile
     /// <summary>The blobs, or the layers with the lowest first.</summary>
     public IReadOnlyList<Blob> Blobs { get; }
 
-    /// <summary>The digest of section 5.6, in lower-case hexadecimal digits.</summary>
+    /// <summary>The digest of section 5.7, in lower-case hexadecimal digits.</summary>
     public string Digest { get; }
 
     /// <summary>The disk, in the contents block device and directory.</summary>

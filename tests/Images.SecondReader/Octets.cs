@@ -67,7 +67,7 @@ internal sealed class OctetSource(Stream stream)
         return octets;
     }
 
-    // Of what section 5.6 lists, in its order.
+    // Of what section 5.7 lists, in its order.
     public void Frame(params byte[][] octets) => _frame = [.. _frame, .. octets.SelectMany(o => o)];
 
     public string Digest() => Convert.ToHexStringLower(SHA256.HashData(_frame));

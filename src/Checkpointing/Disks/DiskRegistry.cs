@@ -12,7 +12,10 @@ public sealed class DiskRegistry
     private const string FileName = "disks.json";
     private const string LockName = "disks.lock";
     private const string Format = "xtl-disks";
-    private const int Version = 1;
+    private const int Version = 2;
+
+    /// <summary>Before there were directories.</summary>
+    private const int VersionWithoutDirectories = 1;
 
     /// <summary>Ten seconds in all: a change takes milliseconds, and an fsync on a busy disk some seconds.</summary>
     private const int LockAttempts = 200;
@@ -63,11 +66,15 @@ public sealed class DiskRegistry
 
         try
         {
-            Document? document = JsonSerializer.Deserialize<Document>(bytes, Json);
-            return document is { Format: Format, Version: Version, Disks: { } disks }
-                ? disks
-                : throw new DiskException(
-                    $"{Path} is not of this version. It was written by a later release, which can be used instead.");
+            using JsonDocument document = JsonDocument.Parse(bytes);
+            return VersionOf(document.RootElement) switch
+            {
+                Version => Deserialize<Document>(document).Disks,
+                VersionWithoutDirectories => Deserialize<OldDocument>(document).Disks.Now(),
+                > Version => throw new DiskException(
+                    $"{Path} is not of this version. It was written by a later release, which can be used instead."),
+                _ => throw new JsonException("It is no record of disks."),
+            };
         }
         catch (JsonException e)
         {
@@ -135,5 +142,25 @@ public sealed class DiskRegistry
         DirectorySync.Flush(_directory);
     }
 
+    // 0 where it is none.
+    private static int VersionOf(JsonElement document) =>
+        document.ValueKind == JsonValueKind.Object
+        && document.TryGetProperty("format", out JsonElement format) && format.ValueKind == JsonValueKind.String
+        && format.GetString() == Format
+        && document.TryGetProperty("version", out JsonElement version) && version.ValueKind == JsonValueKind.Number
+        && version.TryGetInt32(out int number)
+            ? number
+            : 0;
+
+    private static T Deserialize<T>(JsonDocument document) =>
+        document.Deserialize<T>(Json) ?? throw new JsonException("It is empty.");
+
     private sealed record Document(string Format, int Version, DiskState Disks);
+
+    private sealed record OldDocument(string Format, int Version, OldDisks Disks);
+
+    private sealed record OldDisks(IReadOnlyList<PoolRecord> Pools, IReadOnlyList<VolumeRecord> Volumes)
+    {
+        internal DiskState Now() => new(Pools, Volumes, []);
+    }
 }

@@ -5,10 +5,12 @@ namespace XenTwoLevelCkpt.Checkpointing.Disks;
 /// <summary>What a host knows of its disks: the contents of the registry's file.</summary>
 /// <param name="Pools">Thin pools.</param>
 /// <param name="Volumes">Volumes of the pools.</param>
-public sealed record DiskState(IReadOnlyList<PoolRecord> Pools, IReadOnlyList<VolumeRecord> Volumes)
+/// <param name="Directories">Directories on overlayfs.</param>
+public sealed record DiskState(
+    IReadOnlyList<PoolRecord> Pools, IReadOnlyList<VolumeRecord> Volumes, IReadOnlyList<DirectoryRecord> Directories)
 {
     /// <summary>Nothing.</summary>
-    public static DiskState Empty { get; } = new([], []);
+    public static DiskState Empty { get; } = new([], [], []);
 
     /// <summary>Finds a pool by its name.</summary>
     /// <param name="name">The name.</param>
@@ -21,6 +23,18 @@ public sealed record DiskState(IReadOnlyList<PoolRecord> Pools, IReadOnlyList<Vo
     /// <exception cref="DiskException">There is none.</exception>
     public VolumeRecord Volume(string name) => Volumes.FirstOrDefault(v => v.Name == name)
         ?? throw new DiskException($"There is no volume {name}. 'xtlctl disk list' lists what there is.");
+
+    /// <summary>Finds a directory by its name.</summary>
+    /// <param name="name">The name.</param>
+    /// <exception cref="DiskException">There is none.</exception>
+    public DirectoryRecord Directory(string name) => Directories.FirstOrDefault(d => d.Name == name)
+        ?? throw new DiskException($"There is no directory {name}. 'xtlctl disk list' lists what there is.");
+
+    internal DiskState With(DirectoryRecord directory) =>
+        this with { Directories = [.. Directories.Where(d => d.Name != directory.Name), directory] };
+
+    internal DiskState Without(DirectoryRecord directory) =>
+        this with { Directories = [.. Directories.Where(d => d.Name != directory.Name)] };
 
     internal DiskState With(PoolRecord pool) =>
         this with { Pools = [.. Pools.Where(p => p.Name != pool.Name), pool] };

@@ -1,4 +1,4 @@
-using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Disks.Directories;
 using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.NativeInterop.Devices;
@@ -6,8 +6,8 @@ using XenTwoLevelCkpt.XlStream;
 
 namespace XenTwoLevelCkpt.Checkpointing.Disks;
 
-/// <summary>Finds the disks of Xen's domains by their configuration: those on volumes of this host are part of
-/// checkpoints.</summary>
+/// <summary>Finds the disks of Xen's domains by their configuration: those on volumes and in directories of
+/// this host are part of checkpoints.</summary>
 /// <param name="openMapper">Opens device-mapper; called once, for the first domain that has a disk on a volume.</param>
 /// <param name="registry">The host's record of its disks.</param>
 public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry registry) : IDiskProvider
@@ -41,6 +41,11 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
             disks.Add(new ThinDisk(mapper, registry, volume.Name, disk.Vdev));
         }
 
+        foreach ((XenShare share, DirectoryRecord directory) in CoverShares(configuration, registry.Read(), memoryOnly))
+        {
+            disks.Add(new DirectoryDisk(registry, directory.Name, share.Tag));
+        }
+
         return disks;
     }
 
@@ -66,10 +71,36 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
             }
         }
 
-        // What a guest writes into a directory of Dom0 lies beside its disks, and no snapshot of a volume has it.
-        if (!memoryOnly && Shares(configuration).FirstOrDefault() is { } share)
+        return covered;
+    }
+
+    /// <summary>Finds the directories behind what a domain mounts by 9pfs.</summary>
+    /// <param name="configuration">The domain's configuration.</param>
+    /// <param name="state">The host's disks.</param>
+    /// <param name="memoryOnly">Leaves out what is on none.</param>
+    /// <exception cref="DiskNotCoveredException">One is on none.</exception>
+    internal static IReadOnlyList<(XenShare Share, DirectoryRecord Directory)> CoverShares(
+        DomainConfiguration configuration, DiskState state, bool memoryOnly)
+    {
+        var covered = new List<(XenShare Share, DirectoryRecord Directory)>();
+        IReadOnlyList<XenShare> shares = XenShare.Of(configuration);
+        foreach (XenShare share in shares)
         {
-            throw new DiskNotCoveredException(configuration.Name, share);
+            DirectoryRecord? directory = state.Directories.FirstOrDefault(d => d.Path == share.Path);
+            string obstacle = share.Obstacle(state);
+            if (obstacle.Length == 0 && shares.Count(s => s.Tag == share.Tag || s.Path == share.Path) > 1)
+            {
+                obstacle = ", of which there are two";
+            }
+
+            if (directory is not null && obstacle.Length == 0)
+            {
+                covered.Add((share, directory));
+            }
+            else if (!memoryOnly)
+            {
+                throw new DiskNotCoveredException(configuration.Name, $"{share.Tag} (9pfs, {share.Path}{obstacle})");
+            }
         }
 
         return covered;
@@ -88,21 +119,6 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
             throw new HypervisorException(
                 $"The configuration of domain {configuration.Name} makes no sense: {e.Message}", e);
         }
-    }
-
-    // libxl's p9s: directories that a guest mounts by 9pfs. The configuration was parsed strictly before.
-    private static List<string> Shares(DomainConfiguration configuration)
-    {
-        using var document = JsonDocument.Parse(configuration.Toolstack);
-        return document.RootElement.TryGetProperty("p9s", out JsonElement shares)
-            && shares.ValueKind == JsonValueKind.Array
-                ? [.. shares.EnumerateArray().Select(s => $"{Text(s, "tag")} (9pfs, {Text(s, "path")})")]
-                : [];
-
-        static string Text(JsonElement share, string name) =>
-            share.ValueKind == JsonValueKind.Object && share.TryGetProperty(name, out JsonElement value)
-                ? value.ToString()
-                : "?";
     }
 
     /// <summary>The name of the volume that a path is the device of, whether this host has it or not; or null.</summary>

@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Checkpointing.Disks.Directories;
 using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;
@@ -10,29 +11,41 @@ using XenTwoLevelCkpt.XlStream;
 
 namespace XenTwoLevelCkpt.Checkpointing.Disks;
 
-/// <summary>Puts the volumes of Xen's domains to the state that a checkpoint has of them.</summary>
-/// <param name="mapper">Device-mapper; stays the caller's.</param>
+/// <summary>Puts the volumes and directories of Xen's domains to the state that a checkpoint has of them.</summary>
+/// <param name="openMapper">Opens device-mapper; called once, for the first volume.</param>
 /// <param name="registry">The host's record of its disks.</param>
 /// <param name="store">Where the images are.</param>
 /// <remarks>Thread-safe for different domains. The first checkpoint after a restore has full images of disks: what
 /// increments had built upon belongs to the state that was put aside.</remarks>
-public sealed class XenDiskRestorer(DeviceMapper mapper, DiskRegistry registry, ICheckpointStore store) : IDiskRestorer
+public sealed class XenDiskRestorer(Func<DeviceMapper> openMapper, DiskRegistry registry, ICheckpointStore store)
+    : IDiskRestorer
 {
-    private readonly Dictionary<Guid, List<string>> _put = [];
-    private readonly ThinVolumes _volumes = new(mapper, registry);
+    private readonly Dictionary<Guid, List<Action>> _put = [];
+    private readonly OverlayDirectories _directories = new(registry);
+    private readonly Lazy<ThinVolumes> _volumes = new(() => new ThinVolumes(openMapper(), registry));
+
+    /// <summary>Creates a restorer over an open device-mapper.</summary>
+    /// <param name="mapper">Device-mapper; stays the caller's.</param>
+    /// <param name="registry">The host's record of its disks.</param>
+    /// <param name="store">Where the images are.</param>
+    public XenDiskRestorer(DeviceMapper mapper, DiskRegistry registry, ICheckpointStore store)
+        : this(() => mapper, registry, store)
+    {
+    }
 
     /// <inheritdoc/>
     public void Put(CheckpointManifest checkpoint, ManifestDomain domain)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
         ArgumentNullException.ThrowIfNull(domain);
-        var done = new List<string>();
+        var done = new List<Action>();
         lock (_put)
         {
             _put[domain.Uuid] = done;
         }
 
-        List<ManifestPart> parts = [.. domain.Parts.Where(p => p.Content == ImageContent.BlockDevice)];
+        List<ManifestPart> parts = [
+            .. domain.Parts.Where(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory)];
         if (parts.Count == 0)
         {
             return;
@@ -43,11 +56,18 @@ public sealed class XenDiskRestorer(DeviceMapper mapper, DiskRegistry registry, 
         {
             foreach (ManifestPart part in parts)
             {
-                using Chain chain = Chain.Open(
-                    store, checkpoint.Id, domain.Uuid, ImageContent.BlockDevice, part.Name);
+                using Chain chain = Chain.Open(store, checkpoint.Id, domain.Uuid, part.Content, part.Name);
+                if (part.Content == ImageContent.Directory)
+                {
+                    string directory = DirectoryFor(state.Configuration, domain, part.Name);
+                    _directories.Put(directory, chain, checkpoint.Id);
+                    done.Add(() => _directories.TakeBack(directory));
+                    continue;
+                }
+
                 string volume = VolumeFor(state.Configuration, domain, part.Name);
-                _volumes.Put(volume, chain, checkpoint.Id);
-                done.Add(volume);
+                _volumes.Value.Put(volume, chain, checkpoint.Id);
+                done.Add(() => _volumes.Value.TakeBack(volume));
             }
         }
         catch (Exception e) when (e is IOException or ImageException or ChainBrokenException)
@@ -73,7 +93,7 @@ public sealed class XenDiskRestorer(DeviceMapper mapper, DiskRegistry registry, 
     public void Undo(ManifestDomain domain)
     {
         ArgumentNullException.ThrowIfNull(domain);
-        List<string>? done;
+        List<Action>? done;
         lock (_put)
         {
             _ = _put.Remove(domain.Uuid, out done);
@@ -81,8 +101,25 @@ public sealed class XenDiskRestorer(DeviceMapper mapper, DiskRegistry registry, 
 
         for (int i = (done?.Count ?? 0) - 1; i >= 0; i--)
         {
-            _volumes.TakeBack(done![i]);
+            done![i]();
         }
+    }
+
+    // Another host's directory is made where the domain's configuration looks for it.
+    private string DirectoryFor(DomainConfiguration configuration, ManifestDomain domain, string tag)
+    {
+        const string Tail = $"/{DirectoryRecord.ExportPath}";
+        if (XenShare.Of(configuration).FirstOrDefault(s => s.Tag == tag)?.Path is not { } path
+            || !path.EndsWith(Tail, StringComparison.Ordinal))
+        {
+            throw new DiskException(
+                $"The checkpoint has directory {tag} of domain {domain.Name}, and the domain's configuration names no "
+                + "directory of this software for it.");
+        }
+
+        string root = path[..^Tail.Length];
+        return (registry.Read().Directories.FirstOrDefault(d => d.Root == root)
+            ?? _directories.Create(Path.GetFileName(root), root)).Name;
     }
 
     private static string VolumeFor(DomainConfiguration configuration, ManifestDomain domain, string vdev)

@@ -45,6 +45,20 @@ public sealed partial class ImageWriter
         AddStream(Header.CheckpointId.ToString("D"), content);
     }
 
+    /// <summary>Adds a layer of a directory that another checkpoint sealed, which did not come into the store.</summary>
+    /// <param name="sealedBy">That checkpoint.</param>
+    /// <param name="content">Read to its end.</param>
+    /// <exception cref="ImageWriteException">The image could not be written.</exception>
+    public void AddLayer(Guid sealedBy, Stream content)
+    {
+        if (Header.Content != ImageContent.Directory)
+        {
+            throw new InvalidOperationException($"An image of {Header.Content} has no layers.");
+        }
+
+        AddStream(sealedBy.ToString("D"), content);
+    }
+
     /// <summary>Adds the next bytes of a blob.</summary>
     internal void AddBlobPart(string name, ReadOnlySpan<byte> content, bool last)
     {

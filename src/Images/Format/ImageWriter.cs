@@ -6,7 +6,7 @@ namespace XenTwoLevelCkpt.Images.Format;
 /// <summary>What a finished image's file must be.</summary>
 /// <param name="Trailer">The image's last record.</param>
 /// <param name="Length">Bytes of the file.</param>
-/// <param name="Digest">SHA-256 of the image's frame (docs/checkpoint-format.md, section 6), in lower-case hexadecimal.</param>
+/// <param name="Digest">SHA-256 of the image's frame (docs/checkpoint-format.md, section 5.7), in lower-case hexadecimal.</param>
 public sealed record ImageSummary(ImageTrailer Trailer, long Length, string Digest);
 
 /// <summary>Writes an image: appends only, with a bounded number of buffers and no allocation per unit.</summary>

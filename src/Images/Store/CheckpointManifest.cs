@@ -50,7 +50,7 @@ public sealed record ManifestDomain(Guid Uuid, string Name, IReadOnlyList<Manife
 /// </param>
 /// <param name="File">The file's name in the checkpoint's folder.</param>
 /// <param name="Length">Bytes of the file.</param>
-/// <param name="Digest">SHA-256 of the image's frame (docs/checkpoint-format.md, section 6), in lower-case hexadecimal.</param>
+/// <param name="Digest">SHA-256 of the image's frame (docs/checkpoint-format.md, section 5.7), in lower-case hexadecimal.</param>
 public sealed record ManifestPart(
     ImageContent Content, string Name, Guid ParentId, string File, long Length, string Digest)
 {

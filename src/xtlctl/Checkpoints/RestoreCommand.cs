@@ -160,7 +160,7 @@ internal sealed class RestoreCommand(
     }
 
     private static bool HasDisks(CheckpointManifest manifest) =>
-        manifest.Domains.Any(d => d.Parts.Any(p => p.Content == ImageContent.BlockDevice));
+        manifest.Domains.Any(d => d.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory));
 
     private static ManifestDomain FindDomain(CheckpointManifest manifest, string text) =>
         manifest.Domains.FirstOrDefault(d => d.Name == text || $"{d.Uuid}" == text)

@@ -20,13 +20,35 @@ public sealed class DiskRegistryTests : IDisposable
         var volume = new VolumeRecord(
             "v", "p", 3, 1 << 26, new SealedRecord(checkpoint, 4), 5, 6,
             [new KeptRecord(7, 1 << 26, new DateTimeOffset(2026, 3, 4, 5, 6, 7, TimeSpan.Zero), checkpoint)]);
-        DiskState written = registry.Update(s => s.With(Pool with { Unwanted = [9] }).With(volume));
+        var directory = new DirectoryRecord(
+            "d", "/dirs/d", 9, [new LayerRecord(1, checkpoint), new LayerRecord(2, checkpoint)], 3,
+            new SealedLayers(checkpoint, 2), new PendingLayer(checkpoint, 4), [5],
+            [new KeptLayers([new LayerRecord(6, checkpoint)], 7, DateTimeOffset.UnixEpoch, checkpoint)], [8]);
+        DiskState written = registry.Update(s => s.With(Pool with { Unwanted = [9] }).With(volume).With(directory));
         DiskState read = new DiskRegistry(_folder).Read();
         Assert.Equivalent(written, read, strict: true);
         Assert.Equal(["/dev/mapper/xtl-v"], read.Volumes.Select(v => v.Path));
         Assert.Equal([3, 4, 5, 6, 7], read.Volumes[0].ThinIds);
         Assert.Equal(
             UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(registry.Path));
+    }
+
+    [Fact]
+    public void A_record_from_before_there_were_directories_is_read_and_kept()
+    {
+        var registry = new DiskRegistry(_folder);
+        File.WriteAllText(registry.Path, """
+            {"format":"xtl-disks","version":1,"disks":{
+              "pools":[{"name":"p","data":"/dev/a","metadata":"/dev/b","blockSectors":128,"lastThinId":1,"unwanted":[]}],
+              "volumes":[{"name":"v","pool":"p","thinId":1,"length":4096,"sealed":null,"pending":null,"restoring":null,
+                "kept":[]}]}}
+            """);
+        Assert.Equal("v", Assert.Single(registry.Read().Volumes).Name);
+        Assert.Empty(registry.Read().Directories);
+        _ = registry.Update(s => s.With(Pool with { LastThinId = 7 }));
+        Assert.Equal("v", Assert.Single(registry.Read().Volumes).Name);
+        Assert.Equal(7, Assert.Single(registry.Read().Pools).LastThinId);
+        Assert.Contains("\"version\": 2", File.ReadAllText(registry.Path), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -64,6 +86,10 @@ public sealed class DiskRegistryTests : IDisposable
     [InlineData("{}")]
     [InlineData("null")]
     [InlineData("{\"format\":\"xtl-disks\",\"version\":2,\"disks\":{\"pools\":[],\"volumes\":[]}}")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":3,\"disks\":{\"pools\":[],\"volumes\":[],\"directories\":[]}}")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":1,\"disks\":{\"pools\":[],\"volumes\":[],\"directories\":[]}}")]
+    [InlineData("{\"format\":\"xtl-disks\",\"version\":\"2\",\"disks\":null}")]
+    [InlineData("[]")]
     [InlineData("{\"format\":\"other\",\"version\":1,\"disks\":{\"pools\":[],\"volumes\":[]}}")]
     [InlineData("{\"format\":\"xtl-disks\",\"version\":1,\"disks\":{\"pools\":[]}}")]
     [InlineData("{\"format\":\"xtl-disks\",\"version\":1,\"disks\":{\"pools\":[],\"volumes\":[],\"more\":1}}")]

@@ -6,11 +6,12 @@ namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks;
 
 public sealed class XenDiskProviderTests
 {
-    private const string Ours = "/dev/mapper/xtl-v";
+    private const string Ours = "/dev/mapper/xtl-v", Exported = "/dirs/d/mnt/export";
 
     private static readonly DiskState State = DiskState.Empty
         .With(DiskRegistryTests.Pool)
-        .With(new VolumeRecord("v", "p", 1, 1 << 26, null, null, null, []));
+        .With(new VolumeRecord("v", "p", 1, 1 << 26, null, null, null, []))
+        .With(new DirectoryRecord("d", "/dirs/d", 2, [new LayerRecord(1, Guid.NewGuid())], 2, null, null, [], [], []));
 
     [Fact]
     public void A_writable_disk_on_a_volume_is_covered_and_a_read_only_one_is_not_looked_at()
@@ -50,18 +51,32 @@ public sealed class XenDiskProviderTests
     }
 
     [Fact]
-    public void A_shared_directory_is_refused_by_its_name()
+    public void A_share_in_a_directory_of_this_host_is_covered()
     {
-        DomainConfiguration shared = With(Disk("xvda", Ours));
-        shared = shared with
-        {
-            Toolstack = shared.Toolstack.Replace(
-                "\"disks\"", "\"p9s\":[{\"tag\":\"home\",\"path\":\"/srv/home\"}],\"disks\"", StringComparison.Ordinal),
-        };
+        (XenShare share, DirectoryRecord directory) = Assert.Single(XenDiskProvider.CoverShares(
+            Sharing(Share("home", $"{Exported}/")), State, memoryOnly: false));
+        Assert.Equal("home", share.Tag);
+        Assert.Equal("d", directory.Name);
+    }
+
+    [Theory]
+    [InlineData("home", "/srv/home", "", "home (9pfs, /srv/home)")]
+    [InlineData("home", "/dirs/d", "", "home (9pfs, /dirs/d, which is inside directory d: its path is /dirs/d/mnt/export)")]
+    [InlineData("home", Exported + "/data", "", "inside directory d")]
+    [InlineData("home", "/dirs/different", "", "home (9pfs, /dirs/different)")]
+    [InlineData("a.b", Exported, "", "whose tag is not")]
+    [InlineData("home", Exported, ",\"backend_domid\":3", "driver domain")]
+    [InlineData("home", Exported, ",\"backend_domname\":\"store\"", "driver domain")]
+    [InlineData("other", Exported, "", "there are two")]
+    public void A_share_that_is_not_covered_is_refused_by_its_name(string tag, string path, string more, string named)
+    {
+        string[] shares = named.Contains("two", StringComparison.Ordinal)
+            ? [Share("home", Exported), Share(tag, path, more)]
+            : [Share(tag, path, more)];
         DiskNotCoveredException e = Assert.Throws<DiskNotCoveredException>(
-            () => XenDiskProvider.Cover(shared, State, memoryOnly: false));
-        Assert.Contains("home (9pfs, /srv/home)", e.Message, StringComparison.Ordinal);
-        _ = Assert.Single(XenDiskProvider.Cover(shared, State, memoryOnly: true));
+            () => XenDiskProvider.CoverShares(Sharing(shares), State, memoryOnly: false));
+        Assert.Contains(named, e.Message, StringComparison.Ordinal);
+        Assert.Empty(XenDiskProvider.CoverShares(Sharing(shares), State, memoryOnly: true));
     }
 
     [Fact]
@@ -75,6 +90,19 @@ public sealed class XenDiskProviderTests
         HypervisorException e = Assert.Throws<HypervisorException>(
             () => XenDiskProvider.Cover(broken, State, memoryOnly: true));
         Assert.Contains("domain guest", e.Message, StringComparison.Ordinal);
+    }
+
+    private static string Share(string tag, string path, string more = "") =>
+        $$"""{"tag":"{{tag}}","path":"{{path}}","security_model":"none"{{more}}}""";
+
+    private static DomainConfiguration Sharing(params string[] shares)
+    {
+        DomainConfiguration plain = With();
+        return plain with
+        {
+            Toolstack = plain.Toolstack.Replace(
+                "\"disks\"", $"\"p9s\":[{string.Join(',', shares)}],\"disks\"", StringComparison.Ordinal),
+        };
     }
 
     private static string Disk(

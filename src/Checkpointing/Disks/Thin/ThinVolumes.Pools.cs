@@ -26,7 +26,7 @@ public sealed partial class ThinVolumes
     /// <exception cref="DiskException">Something is there that would be lost, or the pool cannot be made.</exception>
     public PoolRecord CreatePool(string name, string data, string metadata, long? size = null, int blockSize = MinBlockSize)
     {
-        CheckName(name);
+        DiskNames.Check(name);
         if (blockSize < MinBlockSize || blockSize > MaxBlockSize || blockSize % MinBlockSize != 0)
         {
             throw new DiskException("A pool's block is a multiple of 64 KiB, up to 1 GiB.");

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
 using XenTwoLevelCkpt.NativeInterop.Devices;
 
@@ -21,7 +20,7 @@ public sealed partial class ThinVolumes(DeviceMapper mapper, DiskRegistry regist
     /// <exception cref="DiskException">The name is taken, the length not possible, or the pool not active.</exception>
     public VolumeRecord Create(string name, string? pool, long length)
     {
-        CheckName(name);
+        DiskNames.Check(name);
         if (length <= 0 || length % VolumeData.UnitSize != 0 || length > VolumeData.MaxLength)
         {
             throw new DiskException(
@@ -31,9 +30,9 @@ public sealed partial class ThinVolumes(DeviceMapper mapper, DiskRegistry regist
 
         DiskState state = registry.Update(s =>
         {
-            if (s.Volumes.Any(v => v.Name == name))
+            if (s.Volumes.Any(v => v.Name == name) || s.Directories.Any(d => d.Name == name))
             {
-                throw new DiskException($"There is a volume {name} already.");
+                throw new DiskException($"There is a volume or directory {name} already.");
             }
 
             PoolRecord record = pool is not null ? s.Pool(pool) : OnlyPool(s);
@@ -208,15 +207,6 @@ public sealed partial class ThinVolumes(DeviceMapper mapper, DiskRegistry regist
         }
     }
 
-    private static void CheckName(string name)
-    {
-        if (!Names().IsMatch(name))
-        {
-            throw new DiskException(
-                $"'{name}' is no name: 1 to 64 letters, digits, '_', '.' and '-', beginning with a letter or digit.");
-        }
-    }
-
     private static PoolRecord OnlyPool(DiskState state) => state.Pools switch
     {
         [{ } one] => one,
@@ -249,7 +239,4 @@ public sealed partial class ThinVolumes(DeviceMapper mapper, DiskRegistry regist
         _ = registry.Update(s => s.Discarding(volume.Pool, s.Volume(volume.Name).ThinIds).Without(volume));
         pool.Purge();
     }
-
-    [GeneratedRegex("^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
-    private static partial Regex Names();
 }
