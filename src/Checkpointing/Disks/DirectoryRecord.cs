@@ -30,7 +30,8 @@ public sealed record LayerRecord(int Id, Guid SealedBy);
 /// <summary>What a checkpoint in the store has of a directory.</summary>
 /// <param name="Checkpoint">The checkpoint's identity.</param>
 /// <param name="Layer">The highest layer that is in it.</param>
-public sealed record SealedLayers(Guid Checkpoint, int Layer);
+/// <param name="Increments">Increments since the full image.</param>
+public sealed record SealedLayers(Guid Checkpoint, int Layer, int Increments);
 
 /// <summary>The layer that becomes the upper one when a checkpoint seals the present one.</summary>
 /// <param name="Checkpoint">The checkpoint's identity.</param>

@@ -22,7 +22,7 @@ public sealed class DiskRegistryTests : IDisposable
             [new KeptRecord(7, 1 << 26, new DateTimeOffset(2026, 3, 4, 5, 6, 7, TimeSpan.Zero), checkpoint)]);
         var directory = new DirectoryRecord(
             "d", "/dirs/d", 9, [new LayerRecord(1, checkpoint), new LayerRecord(2, checkpoint)], 3,
-            new SealedLayers(checkpoint, 2), new PendingLayer(checkpoint, 4), [5],
+            new SealedLayers(checkpoint, 2, 3), new PendingLayer(checkpoint, 4), [5],
             [new KeptLayers([new LayerRecord(6, checkpoint)], 7, DateTimeOffset.UnixEpoch, checkpoint)], [8]);
         DiskState written = registry.Update(s => s.With(Pool with { Unwanted = [9] }).With(volume).With(directory));
         DiskState read = new DiskRegistry(_folder).Read();

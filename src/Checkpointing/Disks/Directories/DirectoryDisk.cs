@@ -19,6 +19,10 @@ public sealed class DirectoryDisk : ICheckpointedDisk
     /// <summary>Bytes copied with the guest suspended, where the file system cannot share them.</summary>
     internal const long MaxCopied = 256 << 20;
 
+    /// <summary>Increments after which an image is full again. One that is folded has all layers since the last full one,
+    /// and would grow without end.</summary>
+    internal const int MaxIncrements = 64;
+
     /// <summary>How long the guest's server may take to finish what the guest had asked for. A guest does not suspend
     /// itself before its programs stand still, so there is nothing left as a rule.</summary>
     private static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(2);
@@ -33,6 +37,7 @@ public sealed class DirectoryDisk : ICheckpointedDisk
     private string _options = "";
     private bool _shares;
     private bool _prepared, _replaced;
+    private int _increments;
     private RawTime _sealedAt;
 
     /// <summary>Opens a directory.</summary>
@@ -146,6 +151,7 @@ public sealed class DirectoryDisk : ICheckpointedDisk
 
         Commit();
         DirectoryRecord record = Record;
+        _increments = since == Guid.Empty ? 0 : (record.Sealed?.Increments ?? 0) + 1;
         if (since == Guid.Empty)
         {
             _places.ReadTogether(record.Layers, tree => Add(writer, _checkpoint, tree, _sealedAt));
@@ -172,14 +178,18 @@ public sealed class DirectoryDisk : ICheckpointedDisk
     }
 
     /// <inheritdoc/>
-    public bool CanBuildUpon(Guid checkpoint) => Record.Sealed?.Checkpoint == checkpoint;
+    public bool CanBuildUpon(Guid checkpoint) =>
+        Record.Sealed is { } older && older.Checkpoint == checkpoint && older.Increments < MaxIncrements;
 
     /// <inheritdoc/>
     public void Keep()
     {
         try
         {
-            _ = _registry.Update(s => s.With(s.Directory(_directory) with { Sealed = new SealedLayers(_checkpoint, _upper) }));
+            _ = _registry.Update(s => s.With(s.Directory(_directory) with
+            {
+                Sealed = new SealedLayers(_checkpoint, _upper, _increments),
+            }));
             Fault?.Invoke(DirectoryStep.Kept);
             _directories.Purge(_directory);
         }

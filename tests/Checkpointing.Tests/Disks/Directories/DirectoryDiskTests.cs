@@ -79,6 +79,23 @@ public sealed class DirectoryDiskTests
     }
 
     [Fact]
+    public void After_many_increments_an_image_is_full_again()
+    {
+        using DirectoryNode node = new DirectoryNode().Create();
+        Guid last = Guid.Empty;
+        var kinds = new List<ImageKind>();
+        for (int k = 0; k < DirectoryDisk.MaxIncrements + 3; k++)
+        {
+            File.WriteAllText($"{node.Data}/k", $"{k}");
+            last = node.Checkpoint(last);
+            kinds.Add(node.Image(last).Kind);
+        }
+
+        Assert.Equal([0, DirectoryDisk.MaxIncrements + 1], kinds.Index().Where(k => k.Item == ImageKind.Full).Select(k => k.Index));
+        Assert.Equal(["d .", "f k"], node.Image(last).Layers.SelectMany(l => l));
+    }
+
+    [Fact]
     public void Files_that_are_open_are_sealed_as_they_are_and_written_on()
     {
         using DirectoryNode node = new DirectoryNode().Create();
