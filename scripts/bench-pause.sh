@@ -69,24 +69,28 @@ print("%.3f" % (sorted(times)[4] * 1000))' "$1"
 
 # measure MODE: one line: gap ms, window ms, residual pages, suspension and resumption ms, memcpy ms; - where there is none.
 measure() {
-    local before rest='- - -' copy='-'
+    local before gap='' rest='- - -' copy='-'
     before=$(log_lines)
     case $1 in
         nothing) sleep 10 ;;
         cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --allowed-pause 20ms --suspend-timeout 1m --json | increments) ;;
         no-cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --cache-entries 0 --suspend-timeout 1m --json | increments) ;;
         xl-save) dom0 xl save -c load /var/tmp/bench.xl &>/dev/null ;;
-        remus) remus || return ;;
+        remus) gap=$(remus "$before") || return ;;
     esac
     if [[ $rest != '- - -' ]]; then copy=$(memcpy_ms "$(cut -d' ' -f2 <<<"$rest")"); fi
-    echo "$(worst_gap "$before") $rest $copy"
+    echo "${gap:-$(worst_gap "$before")} $rest $copy"
     dom0 rm -rf /var/lib/xtl-bench/store /var/tmp/bench.xl
 }
 
-# remus: some checkpoints a second apart into nowhere (-b), without network and disk buffering. It runs until it is told to end.
+# remus LINES: some checkpoints a second apart into nowhere (-b), without network and disk buffering, until it is told to
+# end; prints the largest gap since then.
 remus() {
     local rc=0
     dom0 timeout -s INT 10 xl remus -F -b -n -d -i 1000 load localhost &>"$REPO/artifacts/bench/remus.log" || rc=$?
+    worst_gap "$1"
+    # An 'xl remus' that is ended leaves the dirty log on; an 'xl save' takes it over and switches it off.
+    dom0 xl save -c load /dev/null &>/dev/null
     # timeout's own code: it ran until then.
     ((rc == 124)) && dom0 xl list load &>/dev/null
 }
