@@ -23,11 +23,13 @@ rounds=${1:-5}
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || usage_error "ROUNDS is a number"
 ((EUID == 0)) || die "the lab makes network namespaces and device nodes: run './dev bench pause' as root"
 need build lab
-export XTL_LAB=bench
+# A processor for Dom0 and one for the guest: on one for both, the guest would stand still for Dom0's work, too.
+export XTL_LAB=bench XTL_LAB_CPUS=2
 trap 'XTL_LAB=bench "$REPO/dev" lab down' EXIT
 "$REPO/dev" lab up
 "$REPO/dev" lab push
 dom0() { "$REPO/dev" lab exec 1 -- "$@"; }
+dom0 xl vcpu-pin Domain-0 all 0
 
 PLACES=(--store /var/lib/xtl-bench/store --state /var/lib/xtl-bench/state)
 
@@ -107,6 +109,7 @@ for load in wide hot; do
         hot) parameters=(stepper.pages=256 stepper.write=128) ;;
     esac
     "$REPO/dev" lab guest 1 create load --memory 128 "${parameters[@]}" stepper.period=100 stepper.gaps=1 >/dev/null
+    dom0 xl vcpu-pin load all 1
     declare -A gaps=() windows=() residuals=() suspensions=() copies=()
     modes=(nothing cache no-cache xl-save remus)
     for ((round = 1; round <= rounds; round++)); do
