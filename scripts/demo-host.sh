@@ -138,7 +138,7 @@ ours export --xl "$WORK/demo-pv.xl" 2 "${GUESTS[2]}"
 for verifier in /usr/lib/xen-*/bin/verify-stream-v2; do
     [[ -x $verifier ]] || continue
     for file in "$WORK"/demo.xl "$WORK"/demo-pv.xl; do
-        PYTHONPATH=${verifier%/bin/*}/lib/python "$verifier" -f xl "$file" >/dev/null || die "Xen's verify-stream-v2 finds ${file##*/} wrong"
+        PYTHONPATH=${verifier%/bin/*}/lib/python "$verifier" -f xl -i "$file" >/dev/null || die "Xen's verify-stream-v2 finds ${file##*/} wrong"
         echo "Xen's verify-stream-v2 finds ${file##*/} right"
     done
 done

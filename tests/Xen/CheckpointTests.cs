@@ -53,7 +53,7 @@ public sealed class CheckpointTests : IAsyncLifetime
         _lab.Exec(1, Xtlctl("export", "--xl", file, Id(taken[1]), Name));
         _lab.Exec(
             1, "sh", "-c",
-            $"cd /usr/lib/xen-4.*/bin && PYTHONPATH=../lib/python ./verify-stream-v2 -f xl {file}");
+            $"cd /usr/lib/xen-4.*/bin && PYTHONPATH=../lib/python ./verify-stream-v2 -f xl -i {file}");
         _lab.Exec(1, "xl", "destroy", Name);
         int lines = _lab.Log(1, Name).Length;
         _lab.Exec(1, "xl", "restore", file);
