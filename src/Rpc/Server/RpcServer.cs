@@ -189,10 +189,7 @@ public sealed class RpcServer
     {
         // Without a message, headers and trailers are one block ("Trailers-Only").
         bool alone = status is not null && !http.Response.HasStarted;
-        if (alone)
-        {
-            context?.ApplyHeaders();
-        }
+        context?.ApplyHeaders();
 
         IHeaderDictionary? target = alone
             ? http.Response.Headers
