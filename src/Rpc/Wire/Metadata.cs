@@ -47,7 +47,8 @@ public readonly record struct MetadataEntry(string Name, string Text, ReadOnlyMe
     }
 }
 
-/// <summary>What a call carries beside its messages: HTTP/2 headers and trailers. A name may occur several times.</summary>
+/// <summary>What a call carries beside its messages: HTTP/2 headers and trailers. A name may occur several times;
+/// text of one name may arrive as one entry, with commas between the values.</summary>
 public sealed class Metadata
 {
     private static readonly SearchValues<char> NameCharacters =
