@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using Google.Protobuf;
 
 namespace XenTwoLevelCkpt.Rpc.Client;
@@ -49,6 +50,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         Take((await _answer.ConfigureAwait(false)).Headers);
 
     /// <summary>The next response, or null behind the last one, where the status is OK.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     internal async ValueTask<TResponse?> ReadAsync(CancellationToken cancellationToken)
     {
         if (_ended)
@@ -63,7 +65,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         try
         {
             _reader ??= await OpenAsync(answer).ConfigureAwait(false);
-            message = await ReadLinkedAsync(cancellationToken).ConfigureAwait(false);
+            message = await ReadWithinAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (!IsMisuse(e))
         {
@@ -213,17 +215,15 @@ internal sealed class ClientCall<TResponse> : IDisposable
         return new PipeMessageReader<TResponse>(_pipe, _limits.MaxReceiveLength, encoding, StatusCode.Internal);
     }
 
-    private ValueTask<TResponse?> ReadLinkedAsync(CancellationToken cancellationToken)
-    {
-        return !cancellationToken.CanBeCanceled || cancellationToken == _options.CancellationToken
+    private ValueTask<TResponse?> ReadWithinAsync(CancellationToken cancellationToken) =>
+        !cancellationToken.CanBeCanceled || cancellationToken == _options.CancellationToken
             ? _reader!.ReadAsync(_life.Token)
-            : LinkedAsync();
+            : ReadLinkedAsync(cancellationToken);
 
-        async ValueTask<TResponse?> LinkedAsync()
-        {
-            using var both = CancellationTokenSource.CreateLinkedTokenSource(_life.Token, cancellationToken);
-            return await _reader!.ReadAsync(both.Token).ConfigureAwait(false);
-        }
+    private async ValueTask<TResponse?> ReadLinkedAsync(CancellationToken cancellationToken)
+    {
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(_life.Token, cancellationToken);
+        return await _reader!.ReadAsync(both.Token).ConfigureAwait(false);
     }
 
     private static StatusException? AloneStatus(HttpResponseMessage answer) =>

@@ -35,17 +35,22 @@ internal static class HttpFailure
     {
         for (Exception? at = e; at is not null; at = at.InnerException)
         {
-            if (at is HttpProtocolException protocol && OfReset(protocol.ErrorCode) is { } code)
+            if (at is HttpProtocolException protocol && IsReset(protocol) && OfReset(protocol.ErrorCode) is { } code)
             {
                 return new StatusException(code, $"The server reset the stream: {protocol.Message}", inner: e);
             }
         }
 
-        // No connection came about, or it broke.
+        // No connection came about, it broke, or it was ended: by the server, or because it did not answer a ping.
         return e is OperationCanceledException
             ? new StatusException(StatusCode.Cancelled, "The stream was given up.", inner: e)
             : new StatusException(StatusCode.Unavailable, (e.InnerException ?? e).Message, inner: e);
     }
+
+    // What befell the stream and what befell its connection are exceptions of one type, with one set of codes, and differ
+    // in their text alone. .NET has it in English only.
+    private static bool IsReset(HttpProtocolException e) =>
+        e.Message.Contains("reset the stream", StringComparison.Ordinal);
 
     // HTTP/2's error codes (RFC 9113, section 7).
     private static StatusCode? OfReset(long code) => code switch

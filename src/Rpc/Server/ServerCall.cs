@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Google.Protobuf;
 using Microsoft.AspNetCore.Http;
 
@@ -30,7 +31,7 @@ internal sealed class ServerMessageReader<T>(PipeMessageReader<T> reader, Cancel
     /// <inheritdoc/>
     public ValueTask<T?> ReadAsync(CancellationToken cancellationToken = default) =>
         !cancellationToken.CanBeCanceled || cancellationToken == call
-            ? reader.ReadAsync(call)
+            ? ReadFromClientAsync(call)
             : ReadLinkedAsync(cancellationToken);
 
     /// <summary>Reads the one request of a call whose requests are no stream.</summary>
@@ -38,17 +39,31 @@ internal sealed class ServerMessageReader<T>(PipeMessageReader<T> reader, Cancel
     /// cardinality violation").</exception>
     internal async Task<T> ReadOnlyOneAsync()
     {
-        T only = await reader.ReadAsync(call).ConfigureAwait(false)
+        T only = await ReadFromClientAsync(call).ConfigureAwait(false)
             ?? throw new StatusException(StatusCode.Unimplemented, "The method takes one request, and there is none.");
-        return await reader.ReadAsync(call).ConfigureAwait(false) is null
+        return await ReadFromClientAsync(call).ConfigureAwait(false) is null
             ? only
             : throw new StatusException(StatusCode.Unimplemented, "The method takes one request, and there are more.");
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<T?> ReadFromClientAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (IOException e)
+        {
+            // The stream was reset or its connection broke. Kestrel may say so here before it cancels the call.
+            throw new OperationCanceledException("The client is gone.", e);
+        }
     }
 
     private async ValueTask<T?> ReadLinkedAsync(CancellationToken cancellationToken)
     {
         using var both = CancellationTokenSource.CreateLinkedTokenSource(call, cancellationToken);
-        return await reader.ReadAsync(both.Token).ConfigureAwait(false);
+        return await ReadFromClientAsync(both.Token).ConfigureAwait(false);
     }
 }
 
@@ -83,8 +98,7 @@ internal sealed class ServerMessageWriter<T>(PipeMessageWriter<T> writer, CallCo
         return ValueTask.CompletedTask;
     }
 
-    [System.Runtime.CompilerServices.AsyncMethodBuilder(
-        typeof(System.Runtime.CompilerServices.PoolingAsyncValueTaskMethodBuilder))]
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private static async ValueTask AwaitedAsync(ValueTask<bool> write) => Check(await write.ConfigureAwait(false));
 
     private static void Check(bool taken)
