@@ -205,6 +205,55 @@ public class RawTests
         http.Features.Get<IHttpResetFeature>()!.Reset(code);
     });
 
+    [Fact]
+    public async Task A_stream_that_is_refused_fails_and_does_not_hang()
+    {
+        int requests = 0;
+        await using TestHost host = await TestHost.StartRawAsync(http =>
+        {
+            _ = Interlocked.Increment(ref requests);
+            http.Features.Get<IHttpResetFeature>()!.Reset(7);
+            return Task.CompletedTask;
+        });
+        using RpcChannel channel = host.Open();
+        Assert.Equal(
+            StatusCode.Unavailable, (await StatusTests.FailsAsync(() => channel.UnaryAsync(EchoMethods.Once, new Note()))).Code);
+        Assert.True(requests > 1, "HttpClient does not repeat refused requests any more");
+        using BidirectionalCall<Note, Note> call = channel.Bidirectional(EchoMethods.Each);
+        Assert.Equal(StatusCode.Unavailable, (await StatusTests.FailsAsync(async () =>
+        {
+            while (true)
+            {
+                await call.WriteAsync(new Note());
+            }
+        })).Code);
+        Assert.Equal(StatusCode.Unavailable, (await StatusTests.FailsAsync(async () => await call.ReadAsync())).Code);
+    }
+
+    [Theory]
+    [InlineData(7, StatusCode.Unavailable)]
+    [InlineData(8, StatusCode.Cancelled)]
+    [InlineData(11, StatusCode.ResourceExhausted)]
+    [InlineData(2, StatusCode.Internal)]
+    public async Task A_stream_that_is_reset_before_it_is_answered_tells_why(int code, StatusCode expected)
+    {
+        await using TestHost host = await TestHost.StartRawAsync(async http =>
+        {
+            _ = await http.Request.Body.ReadAtLeastAsync(new byte[5], 5);
+            http.Features.Get<IHttpResetFeature>()!.Reset(code);
+        });
+        using RpcChannel channel = host.Open();
+        using BidirectionalCall<Note, Note> call = channel.Bidirectional(EchoMethods.Each);
+        Assert.Equal(expected, (await StatusTests.FailsAsync(async () =>
+        {
+            while (true)
+            {
+                await call.WriteAsync(new Note());
+            }
+        })).Code);
+        Assert.Equal(expected, (await StatusTests.FailsAsync(async () => await call.ReadAsync())).Code);
+    }
+
     private static async Task ServesAsync(StatusCode expected, RequestDelegate answer)
     {
         await using TestHost host = await TestHost.StartRawAsync(answer);

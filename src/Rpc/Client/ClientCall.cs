@@ -21,7 +21,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
     private bool _disposed;
 
     internal ClientCall(
-        HttpMessageInvoker http, HttpRequestMessage request, RpcChannelOptions limits, CallOptions options, Action? abandon)
+        HttpMessageInvoker http, HttpRequestMessage request, RpcChannelOptions limits, CallOptions options, IRequestStream? requests)
     {
         _request = request;
         _limits = limits;
@@ -29,14 +29,20 @@ internal sealed class ClientCall<TResponse> : IDisposable
         _life = CancellationTokenSource.CreateLinkedTokenSource(options.CancellationToken);
         _expires = long.MaxValue;
         SetHeaders();
-        if (options.Timeout is { } timeout && GrpcTimeout.IsFinite(timeout))
+        if (options.Timeout is { } timeout && timeout <= TimeSpan.Zero)
         {
-            timeout = timeout < TimeSpan.Zero ? TimeSpan.Zero : timeout;
-            _expires = Environment.TickCount64 + (long)timeout.TotalMilliseconds;
-            _life.CancelAfter(timeout);
+            // At once: a timer would give the call a chance.
+            _expires = Environment.TickCount64;
+            _life.Cancel();
+        }
+        else if (options.Timeout is { } later && GrpcTimeout.IsFinite(later))
+        {
+            _expires = Environment.TickCount64 + (long)later.TotalMilliseconds;
+            _life.CancelAfter(later);
         }
 
-        _answer = AnswerAsync(http, abandon);
+        requests?.SetLife(_life.Token);
+        _answer = AnswerAsync(http, requests);
     }
 
     /// <summary>Cancelled when the call is over for this side.</summary>
@@ -181,7 +187,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         }
     }
 
-    private async Task<HttpResponseMessage> AnswerAsync(HttpMessageInvoker http, Action? abandon)
+    private async Task<HttpResponseMessage> AnswerAsync(HttpMessageInvoker http, IRequestStream? requests)
     {
         HttpResponseMessage answer;
         try
@@ -191,13 +197,13 @@ internal sealed class ClientCall<TResponse> : IDisposable
         catch (Exception e) when (e is not StatusException)
         {
             Exception judged = Judge(e, default);
-            abandon?.Invoke();
+            requests?.Abandon();
             throw judged;
         }
 
         if (HttpFailure.Of(answer) is { } failure)
         {
-            abandon?.Invoke();
+            requests?.Abandon();
             answer.Dispose();
             throw failure;
         }

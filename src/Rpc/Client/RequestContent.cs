@@ -44,8 +44,18 @@ internal sealed class SingleContent<T> : HttpContent
     }
 }
 
+/// <summary>What a call knows of its stream of requests.</summary>
+internal interface IRequestStream
+{
+    /// <summary>Says which token is cancelled when this side gives the call up.</summary>
+    void SetLife(CancellationToken life);
+
+    /// <summary>The call is over, and nobody may write any more.</summary>
+    void Abandon();
+}
+
 /// <summary>A stream of requests: hands HTTP/2's stream to the writer until the last message is sent.</summary>
-internal sealed class StreamedContent<T> : HttpContent
+internal sealed class StreamedContent<T> : HttpContent, IRequestStream
     where T : class, IMessage<T>, new()
 {
     private readonly int _maxLength;
@@ -53,6 +63,8 @@ internal sealed class StreamedContent<T> : HttpContent
         new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private readonly TaskCompletionSource _complete = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private CancellationToken _life;
+    private bool _sent;
 
     internal StreamedContent(RpcChannelOptions options)
     {
@@ -66,8 +78,11 @@ internal sealed class StreamedContent<T> : HttpContent
     /// <summary>No more messages follow.</summary>
     internal void Complete() => _complete.TrySetResult();
 
-    /// <summary>The call is over, and nobody may write any more.</summary>
-    internal void Abandon()
+    /// <inheritdoc/>
+    public void SetLife(CancellationToken life) => _life = life;
+
+    /// <inheritdoc/>
+    public void Abandon()
     {
         _ = _writer.TrySetCanceled();
         _ = _complete.TrySetCanceled();
@@ -79,11 +94,26 @@ internal sealed class StreamedContent<T> : HttpContent
     protected override async Task SerializeToStreamAsync(
         Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
+        // HttpClient repeats a request that a server refused to look at. What was written by then would be missing.
+        if (_sent)
+        {
+            throw new IOException("The server refused the stream, and a stream of requests is not sent twice.");
+        }
+
+        _sent = true;
+
         // HTTP/2's headers leave with the first flush: the server shall see the call before the first message.
         await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
         var pipe = PipeWriter.Create(stream, new StreamPipeWriterOptions(leaveOpen: true));
         _ = _writer.TrySetResult(new PipeMessageWriter<T>(pipe, _maxLength));
-        await _complete.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await _complete.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!_complete.Task.IsCanceled && !_life.IsCancellationRequested)
+        {
+            // The server reset the stream. HttpClient would tell this exception instead of the server's reason.
+        }
     }
 
     protected override bool TryComputeLength(out long length)

@@ -113,7 +113,7 @@ public sealed class RpcChannel : IDisposable
         CheckKind(method, MethodKind.ClientStreaming);
         var requests = new StreamedContent<TRequest>(Options);
         return new ClientStreamingCall<TRequest, TResponse>(
-            Start(method, requests, options, requests.Abandon), requests);
+            Start(method, requests, options, requests), requests);
     }
 
     /// <summary>Calls a method with a stream in both directions.</summary>
@@ -129,7 +129,7 @@ public sealed class RpcChannel : IDisposable
         CheckKind(method, MethodKind.Bidirectional);
         var requests = new StreamedContent<TRequest>(Options);
         return new BidirectionalCall<TRequest, TResponse>(
-            Start(method, requests, options, requests.Abandon), requests);
+            Start(method, requests, options, requests), requests);
     }
 
     /// <summary>Closes all connections; calls that are open end.</summary>
@@ -146,7 +146,7 @@ public sealed class RpcChannel : IDisposable
     }
 
     private ClientCall<TResponse> Start<TRequest, TResponse>(
-        Method<TRequest, TResponse> method, HttpContent content, CallOptions options, Action? abandon = null)
+        Method<TRequest, TResponse> method, HttpContent content, CallOptions options, IRequestStream? requests = null)
         where TRequest : class, IMessage<TRequest>, new()
         where TResponse : class, IMessage<TResponse>, new()
     {
@@ -156,6 +156,6 @@ public sealed class RpcChannel : IDisposable
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,
             Content = content,
         };
-        return new ClientCall<TResponse>(_http, request, Options, options, abandon);
+        return new ClientCall<TResponse>(_http, request, Options, options, requests);
     }
 }

@@ -134,7 +134,15 @@ public sealed class RpcServer
         CancellationToken aborted = http.RequestAborted;
         using CancellationTokenSource? expiry =
             timeout is null ? null : CancellationTokenSource.CreateLinkedTokenSource(aborted);
-        expiry?.CancelAfter(timeout!.Value);
+        if (timeout == TimeSpan.Zero)
+        {
+            await expiry!.CancelAsync().ConfigureAwait(false);
+        }
+        else
+        {
+            expiry?.CancelAfter(timeout!.Value);
+        }
+
         var context = new CallContext(
             http, timeout is null ? null : DateTimeOffset.UtcNow + timeout, expiry?.Token ?? aborted, _options.Stopping);
         StatusException? status = null;
