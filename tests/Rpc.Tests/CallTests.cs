@@ -98,6 +98,25 @@ public class CallTests
         Assert.Null(await call.ReadAsync());
     }
 
+    [Fact]
+    public async Task A_stream_may_rest()
+    {
+        await using TestHost host = await TestHost.StartAsync(new EchoService());
+        using RpcChannel channel = host.Open();
+        using BidirectionalCall<Note, Note> call = channel.Bidirectional(EchoMethods.Each);
+        for (int i = 0; i < 2; i++)
+        {
+            await call.WriteAsync(new Note { Number = i });
+            Assert.Equal(i, (await call.ReadAsync())!.Number);
+
+            // Kestrel's own patience with a request is 5 s.
+            await Task.Delay(TimeSpan.FromSeconds(8));
+        }
+
+        call.CompleteRequests();
+        Assert.Null(await call.ReadAsync());
+    }
+
     [Theory]
     [InlineData(1 << 20)]
     [InlineData((4 << 20) - 64)]

@@ -158,6 +158,27 @@ public class DeadlineTests
     }
 
     [Fact]
+    public async Task A_call_that_is_disposed_before_its_answer_stops_the_handler()
+    {
+        var begun = new TaskCompletionSource();
+        var stopped = new TaskCompletionSource();
+        await using TestHost host = await TestHost.StartAsync(new EchoService
+        {
+            Repeat = (_, _, call) =>
+            {
+                begun.SetResult();
+                return WaitForEndAsync(stopped, call.CancellationToken);
+            },
+        });
+        using RpcChannel channel = host.Open();
+        ServerStreamingCall<Note> call = channel.ServerStreaming(EchoMethods.Repeat, new Note());
+        await begun.Task.WaitAsync(TestHost.Patience);
+        call.Dispose();
+        await stopped.Task.WaitAsync(TestHost.Patience);
+        _ = await Assert.ThrowsAsync<ObjectDisposedException>(async () => await call.ReadAsync());
+    }
+
+    [Fact]
     public async Task A_read_that_is_given_up_gives_the_call_up()
     {
         var stopped = new TaskCompletionSource();

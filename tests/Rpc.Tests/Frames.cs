@@ -42,7 +42,7 @@ internal static class Frames
         }
 
         await pipe.Writer.CompleteAsync();
-        await reading;
+        await reading.WaitAsync(TestHost.Patience);
         return notes;
     }
 

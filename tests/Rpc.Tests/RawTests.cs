@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using XenTwoLevelCkpt.Rpc.Client;
 using Xunit;
 
@@ -228,6 +229,31 @@ public class RawTests
             }
         })).Code);
         Assert.Equal(StatusCode.Unavailable, (await StatusTests.FailsAsync(async () => await call.ReadAsync())).Code);
+    }
+
+    [Fact]
+    public async Task A_stream_of_requests_is_not_sent_twice()
+    {
+        int requests = 0;
+        await using TestHost host = await TestHost.StartRawAsync(async http =>
+        {
+            if (Interlocked.Increment(ref requests) == 1)
+            {
+                http.Features.Get<IHttpResetFeature>()!.Reset(7);
+                return;
+            }
+
+            // Takes what comes, and would wait for ever for the first message, which the other stream had.
+            http.Features.Get<IHttpMinRequestBodyDataRateFeature>()!.MinDataRate = null;
+            http.Response.ContentType = "application/grpc";
+            await http.Response.StartAsync();
+            await http.Request.Body.CopyToAsync(Stream.Null, http.RequestAborted);
+        });
+        using RpcChannel channel = host.Open();
+        using BidirectionalCall<Note, Note> call = channel.Bidirectional(EchoMethods.Each);
+        Assert.Equal(
+            StatusCode.Unavailable, (await StatusTests.FailsAsync(async () => await call.ReadAsync())).Code);
+        _ = host.TakeErrors();
     }
 
     [Theory]
