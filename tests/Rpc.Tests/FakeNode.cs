@@ -51,14 +51,41 @@ internal sealed class FakeNode : NodeControlService
     {
         Domains =
         {
-            new Domain { Id = 0, Uuid = new Guid().ToString(), Kind = DomainKind.Control, State = "r-----", MemoryPages = 1 << 18, MaxMemoryPages = ulong.MaxValue, Vcpus = 2, CpuTime = Duration.FromTimeSpan(TimeSpan.FromSeconds(12.5)) },
-            new Domain { Id = 7, Uuid = Guest, Name = "größe", Kind = DomainKind.Pvh, State = "---s--", ShutdownReason = "suspend", MemoryPages = 65536, MaxMemoryPages = 65792, Vcpus = 1, CpuTime = Duration.FromTimeSpan(TimeSpan.FromTicks(1)) },
+            new Domain
+            {
+                Id = 0,
+                Uuid = new Guid().ToString(),
+                Kind = DomainKind.Control,
+                State = "r-----",
+                MemoryPages = 1 << 18,
+                MaxMemoryPages = ulong.MaxValue,
+                Vcpus = 2,
+                CpuTime = Duration.FromTimeSpan(TimeSpan.FromSeconds(12.5)),
+            },
+            new Domain
+            {
+                Id = 7,
+                Uuid = Guest,
+                Name = "größe",
+                Kind = DomainKind.Pvh,
+                State = "---s--",
+                ShutdownReason = "suspend",
+                MemoryPages = 65536,
+                MaxMemoryPages = 65792,
+                Vcpus = 1,
+                CpuTime = Duration.FromTimeSpan(TimeSpan.FromTicks(1)),
+            },
         },
     };
 
     private static Phases Phases { get; } = new()
     {
-        Suspend = Span(1), Registers = Span(2), Memory = Span(3), Disks = Span(4), Channels = Span(5), Resume = Span(6),
+        Suspend = Span(1),
+        Registers = Span(2),
+        Memory = Span(3),
+        Disks = Span(4),
+        Channels = Span(5),
+        Resume = Span(6),
     };
 
     private static CheckpointReport Report { get; } = new()
@@ -73,7 +100,20 @@ internal sealed class FakeNode : NodeControlService
         Cause = CheckpointCause.Forced,
         Domains =
         {
-            new DomainReport { Uuid = Guest, Name = "größe", Phases = Phases, FullBecause = "it is the first one", Pages = 65536, Residual = 100, Evicted = 200, InVain = 3, Fed = 65236, Unpopulated = 4, Samples = 9 },
+            new DomainReport
+            {
+                Uuid = Guest,
+                Name = "größe",
+                Phases = Phases,
+                FullBecause = "it is the first one",
+                Pages = 65536,
+                Residual = 100,
+                Evicted = 200,
+                InVain = 3,
+                Fed = 65236,
+                Unpopulated = 4,
+                Samples = 9,
+            },
         },
     };
 
@@ -119,7 +159,10 @@ internal sealed class FakeNode : NodeControlService
     private static IReadOnlyList<IMessage> Restore { get; } =
     [
         new RestoreUpdate { Fraction = 0.5 },
-        new RestoreUpdate { Result = new RestoreResult { CheckpointId = Id, Domains = { new RestoredDomain { Uuid = Guest, Name = "größe", Id = 8 } } } },
+        new RestoreUpdate
+        {
+            Result = new RestoreResult { CheckpointId = Id, Domains = { new RestoredDomain { Uuid = Guest, Name = "größe", Id = 8 } } },
+        },
     ];
 
     private static RecoverResponse Recovered { get; } = new()
@@ -136,7 +179,12 @@ internal sealed class FakeNode : NodeControlService
         new Event { Sequence = 1, At = At, State = NodeState.Checkpointing },
         new Event { Sequence = 2, At = At, CheckpointProgress = new CheckpointProgress { Stage = CheckpointStage.Suspending } },
         new Event { Sequence = 3, At = At, CheckpointTaken = Report },
-        new Event { Sequence = 4, At = At, CheckpointFailed = new Failure { Reason = "SUSPEND_TIMEOUT", Message = "guest 'größe' did not suspend" } },
+        new Event
+        {
+            Sequence = 4,
+            At = At,
+            CheckpointFailed = new Failure { Reason = "SUSPEND_TIMEOUT", Message = "guest 'größe' did not suspend" },
+        },
         new Event { Sequence = 5, At = At, DurableSn = 42 },
         new Event { Sequence = 6, At = At, PeerChanged = new Peer { Name = "beta" } },
         new Event { Sequence = 7, At = At, Recovered = Recovered },

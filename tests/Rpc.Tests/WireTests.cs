@@ -47,7 +47,8 @@ public class WireTests
 
     [Fact]
     public void What_is_written_is_never_shorter_and_at_most_eight_digits() => Check.One(Quiet, Prop.ForAll(
-        (from bits in Gen.Choose(1, 61) from seed in Gen.Choose(0, int.MaxValue)
+        (from bits in Gen.Choose(1, 61)
+         from seed in Gen.Choose(0, int.MaxValue)
          select new Random(seed).NextInt64(1L << bits)).ToArbitrary(),
         ticks =>
         {

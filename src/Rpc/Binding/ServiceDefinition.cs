@@ -134,7 +134,8 @@ public sealed class ServiceBuilder(ServiceDescriptor descriptor)
             || found?.InputType.FullName != new TRequest().Descriptor.FullName
             || found.OutputType.FullName != new TResponse().Descriptor.FullName)
         {
-            throw new ArgumentException($"{descriptor.FullName} has no method {method.Path} of this kind and these types.", nameof(method));
+            throw new ArgumentException(
+                $"{descriptor.FullName} has no method {method.Path} of this kind and these types.", nameof(method));
         }
 
         if (_handlers.Exists(h => h.Name == method.Name))

@@ -21,7 +21,8 @@ internal sealed class ClientCall<TResponse> : IDisposable
     private bool _disposed;
 
     internal ClientCall(
-        HttpMessageInvoker http, HttpRequestMessage request, RpcChannelOptions limits, CallOptions options, IRequestStream? requests)
+        HttpMessageInvoker http, HttpRequestMessage request, RpcChannelOptions limits, CallOptions options,
+        IRequestStream? requests)
     {
         _request = request;
         _limits = limits;
@@ -234,7 +235,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
 
     private static StatusException? AloneStatus(HttpResponseMessage answer) =>
         answer.Headers.NonValidated.Contains(StatusWire.Code)
-            ? StatusWire.Read(Take(answer.Headers), First(answer.Headers, StatusWire.Code), First(answer.Headers, StatusWire.Message))
+            ? ReadStatus(answer)
             : null;
 
     private static StatusException? ReadStatus(HttpResponseMessage answer)

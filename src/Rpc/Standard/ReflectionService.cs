@@ -23,7 +23,8 @@ public sealed class ReflectionService
     /// <param name="services">The other services of the server.</param>
     public ReflectionService(params IEnumerable<ServiceDefinition> services)
     {
-        foreach (ServiceDescriptor service in services.Select(s => s.Descriptor).Append(ReflectionReflection.Descriptor.Services[0]))
+        ServiceDescriptor own = ReflectionReflection.Descriptor.Services[0];
+        foreach (ServiceDescriptor service in services.Select(s => s.Descriptor).Append(own))
         {
             _ = _services.Add(service.FullName);
             AddFile(service.File);
