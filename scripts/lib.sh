@@ -44,7 +44,8 @@ progress() {
 }
 
 # The Debian packages that each kind of work needs.
-PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck)
+PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck python3-grpcio python3-protobuf
+    protobuf-compiler libprotobuf-dev)
 PACKAGES_LAB=(qemu-system-x86 qemu-utils debootstrap e2fsprogs cpio gzip xz-utils kmod musl-tools busybox-static
     openssh-client rsync iproute2 util-linux socat procps)
 

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace XenTwoLevelCkpt.Channels;
 
 /// <summary>
-/// The Ethernet frames of a batch, one behind the other: a frame's length as a 32-bit number, little-endian, and the
+/// The Ethernet frames of a batch, one behind the other: a frame's length as a 32-bit number, big-endian, and the
 /// frame from its destination address to the end of its payload, without check sequence. Nothing is allocated.
 /// </summary>
 public static class FrameBatch
@@ -14,8 +14,9 @@ public static class FrameBatch
     /// <summary>The least bytes of a frame: its header (IEEE 802.3, clause 3.2). Guests' cards do not pad.</summary>
     public const int MinFrame = 14;
 
-    /// <summary>The most bytes of a frame: a segment of 64 KiB that no card has cut yet, with its headers.</summary>
-    public const int MaxFrame = (64 << 10) + 64;
+    /// <summary>The most bytes of a frame, 69,632: a segment of 64 KiB that no card has cut yet, and 4 KiB for headers.
+    /// </summary>
+    public const int MaxFrame = 68 << 10;
 
     /// <summary>The most bytes of a batch: what a sender gathers while the batch before is under way; longer ones gain
     /// nothing and make whoever waits behind them wait longer.</summary>
@@ -40,7 +41,7 @@ public static class FrameBatch
             return false;
         }
 
-        BinaryPrimitives.WriteUInt32LittleEndian(room, (uint)frame.Length);
+        BinaryPrimitives.WriteUInt32BigEndian(room, (uint)frame.Length);
         frame.CopyTo(room[Prefix..]);
         used += Prefix + frame.Length;
         return true;
@@ -63,7 +64,7 @@ public static class FrameBatch
             int at = batch.Length - rest.Length;
             uint length = rest.Length < Prefix
                 ? throw new ChannelException($"A batch ends inside the length of a frame, at byte {at}.")
-                : BinaryPrimitives.ReadUInt32LittleEndian(rest);
+                : BinaryPrimitives.ReadUInt32BigEndian(rest);
             if (length is < MinFrame or > MaxFrame)
             {
                 throw new ChannelException(
@@ -106,7 +107,7 @@ public static class FrameBatch
                 return false;
             }
 
-            int end = Prefix + (int)BinaryPrimitives.ReadUInt32LittleEndian(_rest);
+            int end = Prefix + (int)BinaryPrimitives.ReadUInt32BigEndian(_rest);
             Current = _rest[Prefix..end];
             _rest = _rest[end..];
             return true;

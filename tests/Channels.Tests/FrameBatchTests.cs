@@ -64,7 +64,7 @@ public sealed class FrameBatchTests
     public void A_frame_of_an_impossible_length_is_refused(int length)
     {
         byte[] batch = new byte[FrameBatch.MaxLength];
-        BinaryPrimitives.WriteInt32LittleEndian(batch, length);
+        BinaryPrimitives.WriteInt32BigEndian(batch, length);
         Assert.Throws<ChannelException>(() => FrameBatch.Check(batch));
         if (length is >= 0 and < 1 << 20)
         {
@@ -87,7 +87,7 @@ public sealed class FrameBatchTests
             random.NextBytes(batch);
             for (int i = 0; i + 4 <= batch.Length && random.Next(4) != 0; i += 4 + random.Next(14, 60))
             {
-                BinaryPrimitives.WriteInt32LittleEndian(batch.AsSpan(i), random.Next(70));
+                BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(i), random.Next(70));
             }
 
             int frames;
