@@ -18,9 +18,9 @@ public static class FrameBatch
     /// </summary>
     public const int MaxFrame = 68 << 10;
 
-    /// <summary>The most bytes of a batch: what a sender gathers while the batch before is under way; longer ones gain
-    /// nothing and make whoever waits behind them wait longer.</summary>
-    public const int MaxLength = 256 << 10;
+    /// <summary>The most bytes of a batch (proto/xtlckpt/v1/node_channel.proto). Longer ones gain nothing, and make whoever
+    /// waits behind them wait longer.</summary>
+    public const int MaxLength = 1 << 20;
 
     /// <summary>Adds a frame to a batch that is being filled.</summary>
     /// <param name="batch">The batch's buffer.</param>
