@@ -1,7 +1,5 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Security.Cryptography;
-using System.Text.RegularExpressions;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Disks.Directories;
 using XenTwoLevelCkpt.Checkpointing.Node;
@@ -16,11 +14,11 @@ namespace XenTwoLevelCkpt.Dom0Tests.Disks;
 
 /// <summary>A guest that writes into a directory over Xen's 9pfs without a pause (lab/guest/scribe.c): it ends with BROKEN
 /// where its memory and the directory are not of one moment.</summary>
-public sealed partial class GuestDirectoryTests : IDisposable
+public sealed class GuestDirectoryTests : IDisposable
 {
     private readonly string _name = $"d{RandomNumberGenerator.GetInt32(1_000_000_000)}";
     private readonly string _folder;
-    private readonly string _log;
+    private readonly GuestConsole _console;
     private readonly DiskRegistry _registry;
     private readonly DirectoryStore _store;
     private readonly OverlayDirectories _directories;
@@ -29,7 +27,7 @@ public sealed partial class GuestDirectoryTests : IDisposable
     {
         // Not in /tmp, which is memory.
         _folder = $"/var/tmp/xtl-{_name}";
-        _log = $"/var/log/xen/console/guest-{_name}.log";
+        _console = new GuestConsole(_name);
         _ = Directory.CreateDirectory(_folder);
         _registry = new DiskRegistry($"{_folder}/state");
         _store = DirectoryStore.Open($"{_folder}/store");
@@ -58,7 +56,7 @@ public sealed partial class GuestDirectoryTests : IDisposable
         Guid uuid = Create(directory.Path);
         try
         {
-            await StepsAsync(4);
+            await _console.StepsAsync(4);
             var reports = new List<CheckpointReport>();
             await using (NodeCheckpointer checkpointer = Checkpointer(hypervisor, uuid))
             {
@@ -67,11 +65,11 @@ public sealed partial class GuestDirectoryTests : IDisposable
                     reports.Add(await checkpointer.CheckpointAsync(i, cancellationToken: Token));
 
                     // Resumed in place, the mount lives on, and the open file with it.
-                    await StepsAsync(Last() + 2);
+                    await _console.StepsAsync(_console.LastStep + 2);
                 }
             }
 
-            Assert.DoesNotContain("remounted", Text(0), StringComparison.Ordinal);
+            Assert.DoesNotContain("remounted", _console.Text(0), StringComparison.Ordinal);
             Assert.Equal(
                 [ImageKind.Full, ImageKind.Increment, ImageKind.Increment, ImageKind.Increment],
                 reports.Select(r => _store.Checkpoints.Single(m => m.Id == r.Id).Find(uuid, ImageContent.Directory, "share")!.Kind));
@@ -83,15 +81,15 @@ public sealed partial class GuestDirectoryTests : IDisposable
             {
                 Run("xl", "destroy", _name);
                 CheckpointManifest manifest = _store.Checkpoints.Single(m => m.Id == reports[i].Id);
-                long before = new FileInfo(_log).Length;
+                long before = _console.Length;
                 using (IDomain restored = Assert.Single(new Restorer(_store).Restore(
                     hypervisor, manifest, disks: new XenDiskRestorer(NoMapper, _registry, _store), cancellationToken: Token)))
                 {
-                    await WaitAsync(() => Text(before).Contains("verified at step", StringComparison.Ordinal), before);
-                    await StepsAsync(2, before);
+                    await _console.WaitAsync(() => _console.Text(before).Contains("verified at step", StringComparison.Ordinal), before);
+                    await _console.StepsAsync(2, before);
                 }
 
-                Assert.Contains("remounted at step", Text(before), StringComparison.Ordinal);
+                Assert.Contains("remounted at step", _console.Text(before), StringComparison.Ordinal);
             }
 
             Assert.Equal(4, _registry.Read().Directory(_name).Kept.Count);
@@ -112,7 +110,7 @@ public sealed partial class GuestDirectoryTests : IDisposable
         Guid uuid = Create(directory.Path, $", \"tag=other,path={other},security_model=none\"");
         try
         {
-            await StepsAsync(1);
+            await _console.StepsAsync(1);
             await using (NodeCheckpointer checkpointer = Checkpointer(hypervisor, uuid))
             {
                 CheckpointFailedException e = await Assert.ThrowsAsync<CheckpointFailedException>(
@@ -120,7 +118,7 @@ public sealed partial class GuestDirectoryTests : IDisposable
                 Assert.Contains($"other (9pfs, {other})", e.Message, StringComparison.Ordinal);
             }
 
-            await StepsAsync(Last() + 1);
+            await _console.StepsAsync(_console.LastStep + 1);
             await using (NodeCheckpointer checkpointer = Checkpointer(hypervisor, uuid, memoryOnly: true))
             {
                 CheckpointReport report = await checkpointer.CheckpointAsync(1, cancellationToken: Token);
@@ -128,7 +126,7 @@ public sealed partial class GuestDirectoryTests : IDisposable
                     .Where(p => p.Content == ImageContent.Directory).Select(p => p.Name));
             }
 
-            await StepsAsync(Last() + 1);
+            await _console.StepsAsync(_console.LastStep + 1);
         }
         finally
         {
@@ -178,51 +176,4 @@ public sealed partial class GuestDirectoryTests : IDisposable
         process.WaitForExit();
         Assert.True(process.ExitCode == 0, $"{program} {string.Join(' ', arguments)}: exit code {process.ExitCode}");
     }
-
-    // Waits for a step, counted over what the guest printed from an offset on where one is given.
-    private async Task StepsAsync(long steps, long from = 0)
-    {
-        await WaitAsync(() => from == 0 ? Last() >= steps : Steps(from).Count >= steps, from);
-
-        Assert.DoesNotContain("BROKEN", Text(0), StringComparison.Ordinal);
-    }
-
-    private async Task WaitAsync(Func<bool> condition, long from)
-    {
-        long start = Stopwatch.GetTimestamp();
-        while (!condition())
-        {
-            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromMinutes(4))
-            {
-                throw new TimeoutException($"The guest did not come as far as it should: {Text(from)}");
-            }
-
-            await Task.Delay(200, Token);
-        }
-    }
-
-    private long Last() =>
-        Steps(0) is [.., { } last] ? long.Parse(last.Groups[1].Value, CultureInfo.InvariantCulture) : 0;
-
-    private MatchCollection Steps(long from)
-    {
-        string text = Text(from);
-        Assert.DoesNotContain("BROKEN", text, StringComparison.Ordinal);
-        return StepLine().Matches(text);
-    }
-
-    private string Text(long from)
-    {
-        if (!File.Exists(_log))
-        {
-            return "";
-        }
-
-        using FileStream file = new(_log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-        file.Seek(Math.Min(from, file.Length), SeekOrigin.Begin);
-        return new StreamReader(file).ReadToEnd();
-    }
-
-    [GeneratedRegex(@"^step (\d+) hash [0-9a-f]{16} ms \d+\r?$", RegexOptions.Multiline)]
-    private static partial Regex StepLine();
 }

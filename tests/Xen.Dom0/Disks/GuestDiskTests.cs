@@ -1,6 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
-using System.Text.RegularExpressions;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;
@@ -13,7 +10,7 @@ namespace XenTwoLevelCkpt.Dom0Tests.Disks;
 
 /// <summary>A stepper whose disk is a volume: it ends with BROKEN where its memory and its disk are not of one moment.
 /// </summary>
-public sealed partial class GuestDiskTests
+public sealed class GuestDiskTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -22,11 +19,12 @@ public sealed partial class GuestDiskTests
     {
         using var node = new ThinNode(16 << 20);
         using XenHypervisor hypervisor = XenHypervisor.Open();
-        string guest = $"g{node.Volume.Name}", log = $"/var/log/xen/console/guest-{guest}.log";
+        string guest = $"g{node.Volume.Name}";
+        var console = new GuestConsole(guest);
         Guid uuid = Create(guest, node.Volume.Path);
         try
         {
-            await StepsAsync(log, 5);
+            await console.StepsAsync(5);
             var provider = new XenDiskProvider(node.Mapper, node.Registry);
             CheckpointReport first, second;
             await using (var checkpointer = new NodeCheckpointer(
@@ -38,9 +36,9 @@ public sealed partial class GuestDiskTests
                 }))
             {
                 first = await checkpointer.CheckpointAsync(1, cancellationToken: Token);
-                await StepsAsync(log, Last(log) + 5);
+                await console.StepsAsync(console.LastStep + 5);
                 second = await checkpointer.CheckpointAsync(2, cancellationToken: Token);
-                await StepsAsync(log, Last(log) + 5);
+                await console.StepsAsync(console.LastStep + 5);
             }
 
             TestContext.Current.TestOutputHelper!.WriteLine(
@@ -54,14 +52,14 @@ public sealed partial class GuestDiskTests
             {
                 ThinNode.Run("xl", "destroy", guest);
                 CheckpointManifest manifest = node.Store.Checkpoints.Single(m => m.Id == report.Id);
-                long before = new FileInfo(log).Length;
+                long before = console.Length;
                 IDomain restored = Assert.Single(new Restorer(node.Store).Restore(
                     hypervisor, manifest, disks: new XenDiskRestorer(node.Mapper, node.Registry, node.Store),
                     cancellationToken: Token));
                 restored.Dispose();
 
                 // Each step verifies a part, and all 256 blocks of the disk come in turn.
-                await StepsAsync(log, 300, before);
+                await console.StepsAsync(300, before);
             }
 
             Assert.Equal(2, node.Volume.Kept.Count);
@@ -141,46 +139,4 @@ public sealed partial class GuestDiskTests
         using XenHypervisor hypervisor = XenHypervisor.Open();
         return hypervisor.FindDomain(name).Uuid;
     }
-
-    // Waits for a step, counted over what the guest printed from an offset on where one is given.
-    private static async Task StepsAsync(string log, long steps, long from = 0)
-    {
-        long start = Stopwatch.GetTimestamp();
-        while (from == 0 ? Last(log) < steps : Steps(log, from).Count < steps)
-        {
-            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromMinutes(4))
-            {
-                throw new TimeoutException($"The guest did not come to step {steps}: {Text(log, from)}");
-            }
-
-            await Task.Delay(200, Token);
-        }
-
-        Assert.DoesNotContain("BROKEN", Text(log, 0), StringComparison.Ordinal);
-    }
-
-    private static long Last(string log) =>
-        Steps(log, 0) is [.., { } last] ? long.Parse(last.Groups[1].Value, CultureInfo.InvariantCulture) : 0;
-
-    private static MatchCollection Steps(string log, long from)
-    {
-        string text = Text(log, from);
-        Assert.DoesNotContain("BROKEN", text, StringComparison.Ordinal);
-        return StepLine().Matches(text);
-    }
-
-    private static string Text(string log, long from)
-    {
-        if (!File.Exists(log))
-        {
-            return "";
-        }
-
-        using FileStream file = new(log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-        file.Seek(Math.Min(from, file.Length), SeekOrigin.Begin);
-        return new StreamReader(file).ReadToEnd();
-    }
-
-    [GeneratedRegex(@"^step (\d+) hash [0-9a-f]{16} pages \d+ ms \d+\r?$", RegexOptions.Multiline)]
-    private static partial Regex StepLine();
 }

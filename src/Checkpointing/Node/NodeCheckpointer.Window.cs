@@ -1,0 +1,192 @@
+using System.Diagnostics;
+using System.Runtime.ExceptionServices;
+using XenTwoLevelCkpt.Hypervisor;
+
+namespace XenTwoLevelCkpt.Checkpointing.Node;
+
+/// <content>The suspend window: from the requests to suspend until all domains run again.</content>
+public sealed partial class NodeCheckpointer
+{
+    private TimeSpan[] _memoryTimes = [];
+    private TimeSpan[] _registerTimes = [];
+    private TimeSpan[] _diskTimes = [];
+    private TimeSpan[] _channelTimes = [];
+
+    private async Task<(PhaseTimes Phases, TimeSpan Pause, DateTimeOffset Captured)> StopAndCollectAsync(
+        IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
+    {
+        progress?.Report(new CheckpointProgress(CheckpointStage.Suspending, 0));
+        PrepareWindow();
+        _intent.SetSuspended(_captures.Select(c => c.Uuid));
+        bool quiet = false;
+        long start = 0;
+        IReadOnlyList<Exception?> failures = [];
+        Exception? resumeFailure = null;
+        TimeSpan suspended = default, collected = default, resumed = default;
+        DateTimeOffset captured = default;
+        try
+        {
+            Fault?.Invoke(NodeStep.IntentWritten);
+            quiet = QuietWindow.TryBegin();
+            start = Stopwatch.GetTimestamp();
+            await SuspendAllAsync(cancellationToken).ConfigureAwait(false);
+            suspended = Stopwatch.GetElapsedTime(start);
+            captured = DateTimeOffset.UtcNow;
+            Fault?.Invoke(NodeStep.Suspended);
+            failures = _crew.Run();
+            Fault?.Invoke(NodeStep.Collected);
+            collected = Stopwatch.GetElapsedTime(start);
+        }
+        finally
+        {
+            resumeFailure = ResumeAll();
+            resumed = Stopwatch.GetElapsedTime(start);
+            if (quiet)
+            {
+                QuietWindow.End();
+            }
+        }
+
+        if (resumeFailure is not null)
+        {
+            throw new HypervisorException($"A domain could not be resumed: {resumeFailure.Message}", resumeFailure);
+        }
+
+        _intent.SetSuspended([]);
+        ThrowFirst(failures);
+        for (int i = 0; i < _captures.Count; i++)
+        {
+            _captures[i].SetPhases(_memoryTimes[i], _registerTimes[i], _diskTimes[i], _channelTimes[i]);
+        }
+
+        return (new PhaseTimes(
+            suspended, _registerTimes.Max(), _memoryTimes.Max(), _diskTimes.Max(), _channelTimes.Max(),
+            resumed - collected),
+            resumed, captured);
+    }
+
+    // A domain's items of work are as many as there are domains apart; its memory is the first.
+    private void ThrowFirst(IReadOnlyList<Exception?> failures)
+    {
+        for (int i = 0; i < _captures.Count; i++)
+        {
+            if (failures[i] is { } failure && _captures[i].Memory.IsIncomplete)
+            {
+                Break(_captures[i], failure);
+            }
+        }
+
+        for (int i = 0; i < failures.Count; i++)
+        {
+            if (failures[i] is { } failure)
+            {
+                throw Known(_captures[i % _captures.Count], failure);
+            }
+        }
+    }
+
+    private static Exception Known(DomainCapture capture, Exception failure) => failure switch
+    {
+        HypervisorException or IOException => failure,
+        _ => new HypervisorException($"Domain {capture.Name} could not be captured: {failure.Message}", failure),
+    };
+
+    private void PrepareWindow()
+    {
+        int count = _captures.Count;
+        _staging.Clear();
+        _memoryTimes = new TimeSpan[count];
+        _registerTimes = new TimeSpan[count];
+        _diskTimes = new TimeSpan[count];
+        _channelTimes = new TimeSpan[count];
+
+        // Memory first: it takes longest.
+        _crew.Prepare(
+            item =>
+            {
+                if (item < count)
+                {
+                    Fault?.Invoke(NodeStep.CollectingMemory);
+                    _memoryTimes[item] = _captures[item].CollectMemory(
+                        _staging, _compareInWindow || _options.CacheEntries == 0);
+                }
+                else
+                {
+                    Fault?.Invoke(NodeStep.CollectingState);
+                    DomainCapture capture = _captures[item - count];
+                    _registerTimes[item - count] = capture.CollectRegisters();
+                    _diskTimes[item - count] = capture.SealDisks();
+                    _channelTimes[item - count] = capture.CollectChannels(_channels);
+                }
+            },
+            2 * count);
+    }
+
+    // All at once, with one deadline. Where one fails, the others are not waited for.
+    private async Task SuspendAllAsync(CancellationToken cancellationToken)
+    {
+        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task[] suspensions = [.. _captures.Select(c => SuspendAsync(c, giveUp))];
+        Task all = Task.WhenAll(suspensions);
+        await all.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (all.IsCompletedSuccessfully)
+        {
+            return;
+        }
+
+        // The reason, not the cancellations that follow from it.
+        Exception? reason = suspensions
+            .SelectMany(t => t.Exception?.InnerExceptions ?? Enumerable.Empty<Exception>())
+            .FirstOrDefault(e => e is not OperationCanceledException);
+        if (reason is not null)
+        {
+            ExceptionDispatchInfo.Throw(reason);
+        }
+
+        await all.ConfigureAwait(false);
+    }
+
+    private async Task SuspendAsync(DomainCapture capture, CancellationTokenSource giveUp)
+    {
+        try
+        {
+            await capture.SuspendAsync(_options.SuspendTimeout, giveUp.Token).ConfigureAwait(false);
+        }
+        catch
+        {
+            await giveUp.CancelAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    // Every domain is tried, whatever happens to another.
+    private Exception? ResumeAll()
+    {
+        Exception? failure = null;
+        foreach (DomainCapture capture in _captures)
+        {
+            if (!capture.Suspended)
+            {
+                continue;
+            }
+
+            try
+            {
+                capture.Resume();
+            }
+            catch (DomainNotFoundException)
+            {
+                capture.Suspended = false;
+            }
+            catch (HypervisorException e)
+            {
+                failure ??= e;
+            }
+        }
+
+        return failure;
+    }
+
+    // Domains that a failed attempt could not resume.
+    private Exception? ResumeLeft() => _captures.Exists(c => c.Suspended) ? ResumeAll() : null;
+}
