@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long a guest stands still for a checkpoint, as the guest itself sees it, and what the time is spent on.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/bench-lab.sh"
 
 pause_usage() {
     cat <<'EOT'
@@ -12,26 +12,18 @@ cache of no entries (all dirty pages are copied while the guest is suspended), '
 checkpointing, 'xl remus', into nowhere. All of it for a guest that writes all of its buffer between two checkpoints
 (wide), and for one that writes a small part of it again and again (hot).
 
-The pause is the largest gap that the guest sees in its own time-stamp counter. The window is what the checkpoint adds to
+The pause is the largest gap that the guest sees in its own time-stamp counter; of checkpoints, that of three increments,
+and beside it that of the first, full one, which a process takes with code that has never run. The window is what the checkpoint adds to
 the guest's own suspension and resumption (T_a, T_m, T_d, T_c side by side), against a memcpy of as many pages in the same
 Dom0. Prints medians and ratios; JSON in artifacts/bench/pause.json.
 EOT
 }
 
 case ${1:-} in -h | --help) pause_usage; exit 0 ;; esac
-rounds=${1:-5}
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || usage_error "ROUNDS is a number"
-((EUID == 0)) || die "the lab makes network namespaces and device nodes: run './dev bench pause' as root"
-need build lab
 # A processor for Dom0 and one for the guest: on one for both, the guest would stand still for Dom0's work, too.
-export XTL_LAB=bench XTL_LAB_CPUS=2
-trap 'XTL_LAB=bench "$REPO/dev" lab down' EXIT
-"$REPO/dev" lab up
-"$REPO/dev" lab push
-dom0() { "$REPO/dev" lab exec 1 -- "$@"; }
+export XTL_LAB_CPUS=2
+begin_bench pause "$@"
 dom0 xl vcpu-pin Domain-0 all 0
-
-PLACES=(--store /var/lib/xtl-bench/store --state /var/lib/xtl-bench/state)
 
 log_lines() { "$REPO/dev" lab guest 1 log load | wc -l; }
 # worst_gap LINES: the largest gap in milliseconds that the guest told after its first LINES lines.
@@ -69,19 +61,35 @@ for _ in range(9):
 print("%.3f" % (sorted(times)[4] * 1000))' "$1"
 }
 
-# measure MODE: one line: gap ms, window ms, residual pages, suspension and resumption ms, memcpy ms; - where there is none.
+mark=$REPO/artifacts/bench/pause.mark
+# watch OPTION...: takes four checkpoints; prints their reports, and notes in the mark what the guest had printed when the
+# first was taken.
+watch() {
+    dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --suspend-timeout 1m --json "$@" | {
+        IFS= read -r first
+        log_lines >"$mark"
+        printf '%s\n' "$first"
+        cat
+    }
+}
+
+# measure MODE: one line: gap ms, gap with the first checkpoint, window ms, residual pages, suspension and resumption ms,
+# memcpy ms; - where there is none.
 measure() {
-    local before gap='' rest='- - -' copy='-'
+    local before gap='' whole='-' rest='- - -' copy='-'
     before=$(log_lines)
     case $1 in
         nothing) sleep 10 ;;
-        cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --allowed-pause 20ms --suspend-timeout 1m --json | increments) ;;
-        no-cache) rest=$(dom0 xtlctl watch "${PLACES[@]}" --every 5s --count 4 --cache-entries 0 --suspend-timeout 1m --json | increments) ;;
+        cache) rest=$(watch --allowed-pause 20ms | increments) || return ;;
+        no-cache) rest=$(watch --cache-entries 0 | increments) || return ;;
         xl-save) dom0 xl save -c load /var/tmp/bench.xl &>/dev/null ;;
         remus) gap=$(remus "$before") || return ;;
     esac
-    if [[ $rest != '- - -' ]]; then copy=$(memcpy_ms "$(cut -d' ' -f2 <<<"$rest")"); fi
-    echo "${gap:-$(worst_gap "$before")} $rest $copy"
+    if [[ $rest != '- - -' ]]; then
+        copy=$(memcpy_ms "$(cut -d' ' -f2 <<<"$rest")")
+        gap=$(worst_gap "$(<"$mark")") whole=$(worst_gap "$before")
+    fi
+    echo "${gap:-$(worst_gap "$before")} $whole $rest $copy"
     dom0 rm -rf /var/lib/xtl-bench/store /var/tmp/bench.xl
 }
 
@@ -97,11 +105,6 @@ remus() {
     ((rc == 124)) && dom0 xl list load &>/dev/null
 }
 
-median() { tr ' ' '\n' <<<"$1" | grep -E '^[0-9.]+$' | sort -n | awk '{ a[NR] = $1 } END { if (NR) print a[int((NR + 1) / 2)]; else print "-" }'; }
-ratio() { if [[ $1 == - || $2 == - ]]; then echo -; else awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; fi; }
-
-mkdir -p "$REPO/artifacts/bench"
-json=$REPO/artifacts/bench/pause.json
 rows=()
 for load in wide hot; do
     case $load in
@@ -110,20 +113,21 @@ for load in wide hot; do
     esac
     "$REPO/dev" lab guest 1 create load --memory 128 "${parameters[@]}" stepper.period=100 stepper.gaps=1 >/dev/null
     dom0 xl vcpu-pin load all 1
-    declare -A gaps=() windows=() residuals=() suspensions=() copies=()
+    declare -A gaps=() wholes=() windows=() residuals=() suspensions=() copies=()
     modes=(nothing cache no-cache xl-save remus)
     for ((round = 1; round <= rounds; round++)); do
         for mode in "${modes[@]}"; do
             [[ ${gaps[$mode]:-} != failed ]] || continue
             if ! line=$(measure "$mode"); then
+                [[ $mode == remus ]] || die "$mode failed"
                 gaps[$mode]=failed
                 echo "round $round, $load, $mode: does not run here: $(tail -n 3 "$REPO/artifacts/bench/remus.log" | tr '\n' ' ')"
                 dom0 xl list load &>/dev/null || die "the guest did not survive it"
                 continue
             fi
-            read -r gap window residual suspension copy <<<"$line"
-            echo "round $round, $load, $mode: gap $gap ms, window $window ms for $residual pages, suspension and resumption $suspension ms"
-            gaps[$mode]+="$gap " windows[$mode]+="$window " residuals[$mode]+="$residual "
+            read -r gap whole window residual suspension copy <<<"$line"
+            echo "round $round, $load, $mode: gap $gap ms (with the first: $whole), window $window ms for $residual pages, suspension and resumption $suspension ms"
+            gaps[$mode]+="$gap " wholes[$mode]+="$whole " windows[$mode]+="$window " residuals[$mode]+="$residual "
             suspensions[$mode]+="$suspension " copies[$mode]+="$copy "
         done
     done
@@ -132,12 +136,12 @@ for load in wide hot; do
         gap=$(median "${gaps[$mode]/failed/}") window=$(median "${windows[$mode]:-}") copy=$(median "${copies[$mode]:-}")
         bound=-
         [[ $copy == - ]] || bound=$(awk -v c="$copy" 'BEGIN { printf "%.1f", 1.5 * c + 5 }')
-        rows+=("$load $mode $gap $(ratio "$gap" "$base") $(median "${suspensions[$mode]:-}") $(median "${residuals[$mode]:-}") $window $copy $bound")
+        rows+=("$load $mode $gap $(ratio "$gap" "$base") $(median "${wholes[$mode]:-}") $(median "${suspensions[$mode]:-}") $(median "${residuals[$mode]:-}") $window $copy $bound")
     done
     "$REPO/dev" lab guest 1 destroy load
 done
 
-columns=(load mode gapMs againstCache suspendResumeMs residualPages windowMs memcpyMs boundMs)
+columns=(load mode gapMs againstCache withFirstMs suspendResumeMs residualPages windowMs memcpyMs boundMs)
 printf '%s\n' "${columns[*]}" "${rows[@]}" | awk '{ for (i = 1; i <= NF; i++) printf "%-16s", $i; print "" }'
 printf '%s\n' "${rows[@]}" | awk -v names="${columns[*]}" '
     BEGIN { n = split(names, name, " "); printf "[" }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long a guest takes to come back, by this software and by 'xl restore' alone.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/bench-lab.sh"
 
 restore_usage() {
     cat <<'EOT'
@@ -14,17 +14,7 @@ EOT
 }
 
 case ${1:-} in -h | --help) restore_usage; exit 0 ;; esac
-rounds=${1:-5}
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || usage_error "ROUNDS is a number"
-((EUID == 0)) || die "the lab makes network namespaces and device nodes: run './dev bench restore' as root"
-need build lab
-export XTL_LAB=bench
-trap 'XTL_LAB=bench "$REPO/dev" lab down' EXIT
-"$REPO/dev" lab up
-"$REPO/dev" lab push
-dom0() { "$REPO/dev" lab exec 1 -- "$@"; }
-
-PLACES=(--store /var/lib/xtl-bench/store --state /var/lib/xtl-bench/state)
+begin_bench restore "$@"
 "$REPO/dev" lab guest 1 create load --memory 128 stepper.pages=4096 stepper.write=64 stepper.period=500 >/dev/null
 dom0 xtlctl watch "${PLACES[@]}" --every 3s --count 5 >/dev/null
 dom0 xl save -c load /var/tmp/bench.xl &>/dev/null
@@ -69,15 +59,12 @@ for ((round = 1; round <= rounds; round++)); do
     done
 done
 
-median() { tr ' ' '\n' <<<"$1" | grep . | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 base=$(median "${times[xl]}")
-mkdir -p "$REPO/artifacts/bench"
-json=$REPO/artifacts/bench/restore.json
 printf '%-10s %10s %14s\n' mode 'median s' 'against xl'
 {
     echo '['
     for mode in "${modes[@]}"; do
-        m=$(median "${times[$mode]}") against=$(awk -v a="$(median "${times[$mode]}")" -v b="$base" 'BEGIN { printf "%.2f", a / b }')
+        m=$(median "${times[$mode]}") against=$(ratio "$(median "${times[$mode]}")" "$base")
         printf '%-10s %10s %14s\n' "$mode" "$m" "$against" >&2
         printf '%s  {"mode": "%s", "medianSeconds": %s, "againstXl": %s}' "${sep:-}" "$mode" "$m" "$against"
         sep=$',\n'
