@@ -1,0 +1,111 @@
+namespace XenTwoLevelCkpt.Channels;
+
+/// <summary>Why a checkpoint is taken.</summary>
+public enum CheckpointCause
+{
+    /// <summary>Somebody asked for it.</summary>
+    Requested,
+
+    /// <summary>The node's timer.</summary>
+    Basic,
+
+    /// <summary>A batch with a higher index waits for it.</summary>
+    Forced,
+
+    /// <summary>A recovery raises the index.</summary>
+    Recovery,
+}
+
+/// <summary>What the messages between nodes ask of the node's checkpoints. Implemented by the daemon.</summary>
+public interface INodeCheckpoints
+{
+    /// <summary>A checkpoint has to be taken now. Returns at once; the end is told by exactly one of
+    /// <see cref="INodeMessages.CheckpointDone"/> and <see cref="INodeMessages.CheckpointFailed"/>, never from inside this
+    /// call. There is no second one before that.</summary>
+    /// <param name="label">The label, set before anything is saved.</param>
+    /// <param name="cause">Why.</param>
+    void Begin(long label, CheckpointCause cause);
+}
+
+/// <summary>A link to another node as it is seen from this one.</summary>
+/// <param name="Name">The other node's name.</param>
+/// <param name="Connected">True while a stream is open.</param>
+/// <param name="Index">The index that it last told.</param>
+/// <param name="DurableIndex">The durable index that it last told.</param>
+/// <param name="Incarnation">The incarnation that it last told.</param>
+/// <param name="LastHeard">When it was last heard of; null where it never was.</param>
+/// <param name="Unacknowledged">Batches that are sent and not acknowledged.</param>
+/// <param name="Problem">What is wrong with the link, as a sentence; null where nothing is.</param>
+public sealed record PeerStatus(
+    string Name, bool Connected, long Index, long DurableIndex, int Incarnation, DateTimeOffset? LastHeard,
+    int Unacknowledged, string? Problem);
+
+/// <summary>
+/// The messages between this node and its peers, as the node's checkpoints see them: the communication-induced module of the
+/// two-level scheme (section 4.2 of the paper) and the channels below it.
+/// </summary>
+/// <remarks>
+/// <para>The order of a checkpoint: <see cref="INodeCheckpoints.Begin"/>; then, with all domains suspended,
+/// <see cref="Suspended"/>; the domains resume; <see cref="TakeState"/>; last <see cref="CheckpointDone"/> or
+/// <see cref="CheckpointFailed"/>. Nothing is delivered from the beginning to the end. What guests send from
+/// <see cref="Suspended"/> on is of the time after the checkpoint: it waits for the end, and leaves with the new index, or
+/// with the old one where there is no checkpoint.</para>
+/// <para>Thread-safe.</para>
+/// </remarks>
+public interface INodeMessages : IAsyncDisposable
+{
+    /// <summary>The node's index: that of its last checkpoint.</summary>
+    long Index { get; }
+
+    /// <summary>The node's incarnation: how often the cluster has recovered.</summary>
+    int Incarnation { get; }
+
+    /// <summary>The greatest index whose checkpoint is durable; told to the peers.</summary>
+    long DurableIndex { get; set; }
+
+    /// <summary>The links, in the order of the peers' names; empty on a node on its own.</summary>
+    IReadOnlyList<PeerStatus> Peers { get; }
+
+    /// <summary>Begins to connect, and to carry frames.</summary>
+    void Start();
+
+    /// <summary>The timer for basic checkpoints has fired, or somebody asks for a checkpoint.</summary>
+    /// <param name="cause">Why.</param>
+    /// <returns>True where a checkpoint begins; false where the protocol skips this one, or one is being taken.</returns>
+    bool Tick(CheckpointCause cause);
+
+    /// <summary>Asks again about the batches that wait, some time after a checkpoint failed.</summary>
+    void Retry();
+
+    /// <summary>All domains are suspended: what they sent before leaves with the old index. Short; called once in each
+    /// attempt to take a checkpoint, and the last call counts.</summary>
+    void Suspended();
+
+    /// <summary>The node's channel state (com) as it was at <see cref="Suspended"/>: for the checkpoint's image.</summary>
+    ReadOnlyMemory<byte> TakeState();
+
+    /// <summary>The checkpoint is saved: its label is the index now, and what waits goes on.</summary>
+    void CheckpointDone();
+
+    /// <summary>The checkpoint is not saved. A batch that forced it goes on waiting.</summary>
+    void CheckpointFailed();
+
+    /// <summary>Stops all frames for a recovery, until <see cref="RollBack"/> or <see cref="Survive"/>. A checkpoint that
+    /// is being taken has to be ended first.</summary>
+    void Quiesce();
+
+    /// <summary>The node's domains have been put back to a checkpoint, and do not run yet: begins the incarnation with the
+    /// channels of that checkpoint. What crosses the line is delivered again from the channel log.</summary>
+    /// <param name="state">What <see cref="TakeState"/> gave for that checkpoint; empty for the initial state.</param>
+    /// <param name="line">k.</param>
+    /// <param name="incarnation">The incarnation that begins.</param>
+    /// <returns>Batches that are delivered again.</returns>
+    long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
+
+    /// <summary>The node goes on in a new incarnation, with a checkpoint first where its index is below the line
+    /// (<see cref="INodeCheckpoints.Begin"/> is called).</summary>
+    /// <param name="line">k.</param>
+    /// <param name="incarnation">The incarnation that begins.</param>
+    /// <returns>True where a checkpoint begins.</returns>
+    bool Survive(long line, int incarnation);
+}
