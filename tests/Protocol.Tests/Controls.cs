@@ -29,12 +29,112 @@ internal readonly struct BothAtOnce : IFault
         state.ClosesCycle(message) && state.OutrunsReceiver(message);
 }
 
+/// <summary>One more thing that has to hold of k before something that was sent to it forces a checkpoint.</summary>
+internal interface ITerm
+{
+    static abstract bool Holds(in Hmnr state, HmnrPiggyback message, int k);
+}
+
+/// <summary>The fully informed condition with a term added to its first part.</summary>
+internal readonly struct With<TTerm> : IFault
+    where TTerm : ITerm
+{
+    public static bool Forces(in Hmnr state, HmnrPiggyback message)
+    {
+        if (state.ClosesCycle(message))
+        {
+            return true;
+        }
+
+        for (int k = 0; message.Clock > state.Index && k < message.Checkpoints.Length; k++)
+        {
+            if (state.Known(k).SentTo && message.Greater[k] && TTerm.Holds(state, message, k))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}
+
+/// <summary>A checkpoint was taken on the way that m knows of from k.</summary>
+internal readonly struct MessageTaken : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) => message.Taken[k];
+}
+
+/// <summary>None was taken on the way that m knows of.</summary>
+internal readonly struct MessageNotTaken : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) => !message.Taken[k];
+}
+
+/// <summary>A checkpoint was taken on the way that the receiver knows of from k.</summary>
+internal readonly struct OwnTaken : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) => state.Known(k).Taken;
+}
+
+/// <summary>None was taken on the way that the receiver knows of.</summary>
+internal readonly struct OwnNotTaken : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) => !state.Known(k).Taken;
+}
+
+/// <summary>The receiver's clock was ahead of k's.</summary>
+internal readonly struct OwnGreater : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) => state.Known(k).Greater;
+}
+
+/// <summary>The receiver's clock was not ahead of k's.</summary>
+internal readonly struct OwnNotGreater : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) => !state.Known(k).Greater;
+}
+
+/// <summary>m knows of a later checkpoint of k.</summary>
+internal readonly struct NewerCheckpoint : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) =>
+        message.Checkpoints[k] > state.Known(k).Checkpoint;
+}
+
+/// <summary>m knows of as late a checkpoint of k.</summary>
+internal readonly struct NotOlderCheckpoint : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) =>
+        message.Checkpoints[k] >= state.Known(k).Checkpoint;
+}
+
+/// <summary>m knows of the same checkpoint of k.</summary>
+internal readonly struct SameCheckpoint : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) =>
+        message.Checkpoints[k] == state.Known(k).Checkpoint;
+}
+
+/// <summary>m knows of no later checkpoint of k.</summary>
+internal readonly struct NotNewerCheckpoint : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) =>
+        message.Checkpoints[k] <= state.Known(k).Checkpoint;
+}
+
+/// <summary>m knows of an earlier checkpoint of k only.</summary>
+internal readonly struct OlderCheckpoint : ITerm
+{
+    public static bool Holds(in Hmnr state, HmnrPiggyback message, int k) =>
+        message.Checkpoints[k] < state.Known(k).Checkpoint;
+}
+
 /// <summary>
 /// The negative control in the place of FINE (Luo, Manivannan, ICONS 2008 and JPDC 69(2) 2009). Of FINE this is known here
 /// from the abstracts of its papers and of arXiv 1702.06167, which proves it wrong: it has the control structures of the
 /// fully informed protocol and a condition that forces less often, and lets useless checkpoints happen. Its condition is
-/// in none of them, so this is not FINE by its letter: <typeparamref name="TFault"/> gives three conditions, each true
-/// only where that of hmnr is, and not always then. It passes itself off as hmnr, whose promises the checker has to find broken.
+/// in none of them, so this is not FINE by its letter: <typeparamref name="TFault"/> gives conditions over the same
+/// structures, each true only where that of hmnr is, and not always then. It passes itself off as hmnr, whose promises the checker has to find broken.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
 internal struct FineLike<TFault> : IProtocol<FineLike<TFault>, HmnrPiggyback>

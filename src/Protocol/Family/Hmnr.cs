@@ -147,6 +147,11 @@ public struct Hmnr : IProtocol<Hmnr, HmnrPiggyback>
         return false;
     }
 
+    /// <summary>What is known of node k: whether something was sent to it in this interval, whether the clock here is
+    /// greater than its clock, its last checkpoint known, and whether one was taken on the causal way from that.</summary>
+    internal readonly (bool SentTo, bool Greater, int Checkpoint, bool Taken) Known(int k) =>
+        (_sentTo[k], _greater[k], _checkpoints[k], _taken[k]);
+
     /// <summary>m is delivered.</summary>
     internal void Merge(HmnrPiggyback message)
     {
