@@ -39,9 +39,13 @@ internal interface IMemoryCapture : IDisposable
     /// <returns>The number of pages copied.</returns>
     int Feed(int maxPages);
 
-    /// <summary>The last step before the domain is suspended.</summary>
+    /// <summary>What takes long of what comes right before the suspension.</summary>
     /// <param name="cancellationToken">Gives up.</param>
     void Approach(CancellationToken cancellationToken);
+
+    /// <summary>The last look before the domain is suspended: what the guest writes after it is copied while it stands
+    /// still, so nothing that takes long comes in between.</summary>
+    void LookLast();
 
     /// <summary>Copies what no image has yet into the staging area. The domain is suspended.</summary>
     /// <param name="staging">Receives the pages.</param>

@@ -177,11 +177,13 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         return changed;
     }
 
-    /// <summary>Compares page types, and looks at the log for the last time before the suspension.</summary>
-    /// <param name="cancellationToken">Not asked: it takes a look or two.</param>
-    public void Approach(CancellationToken cancellationToken)
+    /// <summary>Compares page types.</summary>
+    /// <param name="cancellationToken">Not asked: it is one walk over the physical map.</param>
+    public void Approach(CancellationToken cancellationToken) => _ = CompareTypes();
+
+    /// <summary>Looks at the log for the last time before the suspension, and maps what the cache holds.</summary>
+    public void LookLast()
     {
-        _ = CompareTypes();
         _ = Sample();
         _domain.PrepareCapture(CachedRuns());
     }

@@ -52,6 +52,9 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
         _save.WaitUntilReady(cancellationToken);
     }
 
+    // The library looks itself.
+    public void LookLast() => domain.PrepareCapture([]);
+
     public void Collect(StagingArea staging, bool compareTypes)
     {
         _pages.Stage();

@@ -33,7 +33,7 @@ public sealed partial class NodeCheckpointer
         try
         {
             return await Task.Run(
-                () => AttemptAsync(index, label, progress, cancellationToken), CancellationToken.None)
+                () => Attempt(index, label, progress, cancellationToken), CancellationToken.None)
                 .ConfigureAwait(false);
         }
         catch (Exception e) when (e is HypervisorException or IOException or InvalidDataException)
@@ -46,14 +46,14 @@ public sealed partial class NodeCheckpointer
         }
     }
 
-    private async Task<CheckpointReport> AttemptAsync(
+    private CheckpointReport Attempt(
         ulong index, string label, IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         for (int attempt = 1; ; attempt++)
         {
             try
             {
-                return await TakeAsync(index, label, progress, cancellationToken).ConfigureAwait(false);
+                return Take(index, label, progress, cancellationToken);
             }
             catch (StagingFullException e) when (attempt < Attempts)
             {
@@ -76,7 +76,7 @@ public sealed partial class NodeCheckpointer
         }
     }
 
-    private async Task<CheckpointReport> TakeAsync(
+    private CheckpointReport Take(
         ulong index, string label, IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         if (ResumeLeft() is { } failure)
@@ -100,9 +100,10 @@ public sealed partial class NodeCheckpointer
         try
         {
             CopyInAdvance(progress, cancellationToken);
-            Fault?.Invoke(NodeStep.PagesCopied);
             _captures.ForEach(c => c.Prepare(draft.Id));
-            (phases, pause, captured) = await StopAndCollectAsync(progress, cancellationToken).ConfigureAwait(false);
+            LookLast(cancellationToken);
+            Fault?.Invoke(NodeStep.PagesCopied);
+            (phases, pause, captured) = StopAndCollect(progress, cancellationToken);
         }
         catch
         {
@@ -114,7 +115,7 @@ public sealed partial class NodeCheckpointer
         return Finish(draft, new CheckpointClosing(index, captured, label), phases, pause, progress);
     }
 
-    // The first checkpoint of a domain copies its whole memory here. The last look comes right before the suspension.
+    // The first checkpoint of a domain copies its whole memory here.
     private void CopyInAdvance(IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         if (_captures.Sum(c => c.Memory.FeedLeft) is > 0 and long all)
@@ -136,15 +137,22 @@ public sealed partial class NodeCheckpointer
                 SetLimits();
             }
         }
+    }
 
-        foreach (DomainCapture capture in _captures)
+    // In two rounds, so that the last look at one domain does not grow old while another one's types are compared.
+    private void LookLast(CancellationToken cancellationToken)
+    {
+        foreach (Action<IMemoryCapture> step in new Action<IMemoryCapture>[] { m => m.Approach(cancellationToken), m => m.LookLast() })
         {
-            cancellationToken.ThrowIfCancellationRequested();
-
-            // Without a cache everything stays in the log.
-            if (_options.CacheEntries != 0 || capture.Memory.Cache is null)
+            foreach (DomainCapture capture in _captures)
             {
-                Copy(capture, m => m.Approach(cancellationToken));
+                cancellationToken.ThrowIfCancellationRequested();
+
+                // Without a cache everything stays in the log.
+                if (_options.CacheEntries != 0 || capture.Memory.Cache is null)
+                {
+                    Copy(capture, step);
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ public sealed partial class NodeCheckpointer
     private TimeSpan[] _diskTimes = [];
     private TimeSpan[] _channelTimes = [];
 
-    private async Task<(PhaseTimes Phases, TimeSpan Pause, DateTimeOffset Captured)> StopAndCollectAsync(
+    private (PhaseTimes Phases, TimeSpan Pause, DateTimeOffset Captured) StopAndCollect(
         IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         progress?.Report(new CheckpointProgress(CheckpointStage.Suspending, 0));
@@ -29,7 +29,7 @@ public sealed partial class NodeCheckpointer
             Fault?.Invoke(NodeStep.IntentWritten);
             quiet = QuietWindow.TryBegin();
             start = Stopwatch.GetTimestamp();
-            await SuspendAllAsync(cancellationToken).ConfigureAwait(false);
+            SuspendAll(cancellationToken);
             suspended = Stopwatch.GetElapsedTime(start);
             captured = DateTimeOffset.UtcNow;
             Fault?.Invoke(NodeStep.Suspended);
@@ -122,16 +122,20 @@ public sealed partial class NodeCheckpointer
             2 * count);
     }
 
-    // All at once, with one deadline. Where one fails, the others are not waited for.
-    private async Task SuspendAllAsync(CancellationToken cancellationToken)
+    // All at once, with one deadline. Where one fails, the others are not waited for. This thread waits for them, and goes
+    // on with the window: handing that to another one would cost the guests the time of a switch.
+    private void SuspendAll(CancellationToken cancellationToken)
     {
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Task[] suspensions = [.. _captures.Select(c => SuspendAsync(c, giveUp))];
-        Task all = Task.WhenAll(suspensions);
-        await all.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (all.IsCompletedSuccessfully)
+        try
         {
+            Task.WaitAll(suspensions, CancellationToken.None);
             return;
+        }
+        catch (AggregateException)
+        {
+            // Which of them is the reason is found below.
         }
 
         // The reason, not the cancellations that follow from it.
@@ -143,7 +147,7 @@ public sealed partial class NodeCheckpointer
             ExceptionDispatchInfo.Throw(reason);
         }
 
-        await all.ConfigureAwait(false);
+        throw new OperationCanceledException(cancellationToken);
     }
 
     private async Task SuspendAsync(DomainCapture capture, CancellationTokenSource giveUp)

@@ -58,7 +58,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         _batch = new CopyBatch(_rate);
 
         // Copying saturates memory bandwidth with a few threads; more only take CPU time from the guests' backends.
-        _crew = new WindowCrew(Math.Clamp(Environment.ProcessorCount, 2, 8));
+        _crew = new WindowCrew(Math.Clamp(Environment.ProcessorCount, 2, 8) - 1);
     }
 
     /// <summary>Says what happened beside checkpoints: domains that came, went, or have to be saved in full again.

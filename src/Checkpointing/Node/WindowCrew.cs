@@ -7,14 +7,12 @@ internal sealed class WindowCrew : IDisposable
     private readonly Thread[] _threads;
     private readonly SemaphoreSlim _start = new(0);
     private readonly SemaphoreSlim _done = new(0);
-    private Action<int>? _work;
-    private Exception?[] _failures = [];
-    private int _count;
-    private int _next;
+    private Round? _prepared;
+    private volatile Round? _running;
     private volatile bool _ended;
 
     /// <summary>Starts the threads.</summary>
-    /// <param name="threads">How many.</param>
+    /// <param name="threads">How many, beside the caller of <see cref="Run"/>.</param>
     internal WindowCrew(int threads)
     {
         _threads = [.. Enumerable.Range(0, threads).Select(i => new Thread(Serve)
@@ -28,23 +26,20 @@ internal sealed class WindowCrew : IDisposable
     /// <summary>Makes ready for a number of items, so that <see cref="Run"/> allocates nothing.</summary>
     internal void Prepare(Action<int> work, int count)
     {
-        _work = work;
-        _count = count;
-        _failures = new Exception?[count];
+        _prepared = new Round(work, count, _done);
     }
 
-    /// <summary>Does all items, each once, in the order of their numbers as far as there are threads.</summary>
+    /// <summary>Does all items, each once, in the order of their numbers as far as there are threads. The caller takes
+    /// part: on a host with one free processor it has done everything before another thread has woken.</summary>
     /// <returns>What went wrong with each, or null.</returns>
     internal IReadOnlyList<Exception?> Run()
     {
-        _next = 0;
-        _start.Release(_threads.Length);
-        for (int i = 0; i < _threads.Length; i++)
-        {
-            _done.Wait();
-        }
-
-        return _failures;
+        Round round = _prepared!;
+        _running = round;
+        _ = _start.Release(_threads.Length);
+        round.Serve();
+        _done.Wait();
+        return round.Failures;
     }
 
     /// <inheritdoc/>
@@ -67,22 +62,40 @@ internal sealed class WindowCrew : IDisposable
                 return;
             }
 
+            _running!.Serve();
+        }
+    }
+
+    // One use of the crew. A thread that wakes late finds nothing left to do in it, and does not see the next one before
+    // that runs.
+    private sealed class Round(Action<int> work, int count, SemaphoreSlim done)
+    {
+        private int _left = count;
+        private int _next;
+
+        internal Exception?[] Failures { get; } = new Exception?[count];
+
+        internal void Serve()
+        {
             int item;
-            while ((item = Interlocked.Increment(ref _next) - 1) < _count)
+            while ((item = Interlocked.Increment(ref _next) - 1) < Failures.Length)
             {
                 try
                 {
-                    _work!(item);
+                    work(item);
                 }
 #pragma warning disable CA1031 // Whatever happens in the window, the domains are resumed first; the caller has it then.
                 catch (Exception e)
 #pragma warning restore CA1031
                 {
-                    _failures[item] = e;
+                    Failures[item] = e;
+                }
+
+                if (Interlocked.Decrement(ref _left) == 0)
+                {
+                    _ = done.Release();
                 }
             }
-
-            _done.Release();
         }
     }
 }

@@ -15,13 +15,14 @@ internal sealed partial class XenDomain
     public void PrepareCapture(ReadOnlySpan<PfnRun> pages)
     {
         EndCapture();
-        if (!CanCopyPages)
-        {
-            return;
-        }
-
         try
         {
+            _hypervisor.Downs.Open();
+            if (!CanCopyPages)
+            {
+                return;
+            }
+
             Dictionary<uint, ulong> parameters = ReadParameters();
             var pfns = new SortedSet<long>();
             foreach (uint ring in RingParameters)

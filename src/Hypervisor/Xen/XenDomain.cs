@@ -180,10 +180,7 @@ internal sealed partial class XenDomain : IDomain
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(timeout, TimeSpan.Zero);
-
-        // The wait for xenstore watches blocks a thread. Not cancelled before it starts: the request decides.
-        return Task.Run(
-            () => new XenSuspendRequest(_xen, _store, this, timeout).Run(cancellationToken), CancellationToken.None);
+        return new XenSuspendRequest(_xen, _store, _hypervisor.Downs, this, timeout).RunAsync(cancellationToken);
     }
 
     /// <inheritdoc/>

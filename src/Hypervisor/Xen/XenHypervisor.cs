@@ -19,10 +19,14 @@ public sealed class XenHypervisor : IHypervisor
         _memory = memory;
         _store = store;
         Info = new HypervisorInfo("Xen", xen.HypervisorVersion.ToString());
+        Downs = new XenShutdownWatch(xen);
     }
 
     /// <inheritdoc/>
     public HypervisorInfo Info { get; }
+
+    /// <summary>Tells when domains go down.</summary>
+    internal XenShutdownWatch Downs { get; }
 
     /// <summary>Connects to the hypervisor and xenstored.</summary>
     /// <returns>A connection that the caller disposes.</returns>
@@ -91,6 +95,7 @@ public sealed class XenHypervisor : IHypervisor
     /// <inheritdoc/>
     public void Dispose()
     {
+        Downs.Dispose();
         _store.Dispose();
         _memory.Dispose();
         _xen.Dispose();

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Diagnostics.CodeAnalysis;
 using XenTwoLevelCkpt.NativeInterop.Xen;
 
 namespace XenTwoLevelCkpt.Hypervisor.Xen;
@@ -9,15 +8,14 @@ namespace XenTwoLevelCkpt.Hypervisor.Xen;
 /// docs/misc/xenstore-paths; the toolstack's own procedure is libxl's).
 /// </summary>
 /// <param name="xen">The hypervisor.</param>
-/// <param name="store">The store, for requests; waits use a connection of their own.</param>
+/// <param name="store">The store.</param>
+/// <param name="downs">Tells when the domain is suspended.</param>
 /// <param name="domain">The domain.</param>
 /// <param name="timeout">How long the guest has in all.</param>
-internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDomain domain, TimeSpan timeout)
+internal sealed class XenSuspendRequest(
+    XenInterface xen, XenStore store, XenShutdownWatch downs, XenDomain domain, TimeSpan timeout)
 {
     private const string Request = "suspend";
-
-    /// <summary>The longest sleep without looking at the domain: a lost watch event costs at most this.</summary>
-    private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(1);
 
     private readonly string _node = $"{store.GetDomainPath((uint)domain.Id)}/control/shutdown";
     private readonly long _start = Stopwatch.GetTimestamp();
@@ -30,7 +28,7 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
     /// <param name="cancellationToken">Gives up early.</param>
     /// <exception cref="SuspendFailedException">The guest did not suspend; it runs on.</exception>
     /// <exception cref="OperationCanceledException">The attempt was given up; the guest runs on.</exception>
-    internal void Run(CancellationToken cancellationToken)
+    internal async Task RunAsync(CancellationToken cancellationToken)
     {
         try
         {
@@ -43,23 +41,16 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
             }
 
             RequireRunning();
-            using XenStore watcher = XenStore.Open();
-            watcher.Watch(_node, "control");
-            watcher.Watch("@releaseDomain", "release");
             store.Write(_node, Request);
-            if (WaitUntil(() => store.Read(_node) != Request || IsDown(), watcher, cancellationToken))
+            if (await downs.WaitAsync(Domid, Left, cancellationToken).ConfigureAwait(false))
             {
-                if (WaitUntil(IsDown, watcher, cancellationToken))
-                {
-                    RequireSuspended();
-                    return;
-                }
-
-                Abandon(
-                    $"it acknowledged the request and did not suspend within {timeout.TotalSeconds:0.###} s.",
-                    cancellationToken);
+                RequireSuspended();
+                return;
             }
-            else if (Withdraw())
+
+            // The guest acknowledges by changing the node. Whether it did is of interest only now: nothing is asked of
+            // xenstored while the guest talks to it.
+            if (Withdraw())
             {
                 throw Failed(
                     SuspendStage.Acknowledge,
@@ -67,11 +58,14 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
                     + "Xen's PV drivers, or one that hangs or still boots, does not.",
                     cancellationToken);
             }
-            else
-            {
-                Abandon(
-                    $"it acknowledged the request only after {timeout.TotalSeconds:0.###} s.", cancellationToken);
-            }
+
+            // A request that was acknowledged cannot be taken back: the guest may suspend at any moment, and is then
+            // resumed. The watch over it outlives this call.
+            XenResumption.Of(domain.Uuid).WatchFor(Domid, domain.Uuid);
+            throw Failed(
+                SuspendStage.Suspend,
+                $"it acknowledged the request and did not suspend within {timeout.TotalSeconds:0.###} s.",
+                cancellationToken);
         }
         catch (XenException e)
         {
@@ -108,8 +102,6 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
         }
     }
 
-    private bool IsDown() => !xen.TryGetDomain(Domid, out XcDomainInfo info) || info.IsShutdown || info.IsDying;
-
     private void RequireSuspended()
     {
         if (!xen.TryGetDomain(Domid, out XcDomainInfo info) || info.IsDying)
@@ -123,30 +115,6 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
                 domain.Label, SuspendStage.Suspend,
                 $"it shut down instead ({(ShutdownReason)info.ShutdownReason}).");
         }
-    }
-
-    /// <summary>Waits for a condition; false when time is up or the attempt is given up.</summary>
-    private bool WaitUntil(Func<bool> condition, XenStore watcher, CancellationToken cancellationToken)
-    {
-        while (!condition())
-        {
-            TimeSpan left = Left;
-            if (left <= TimeSpan.Zero || cancellationToken.IsCancellationRequested)
-            {
-                return false;
-            }
-
-            try
-            {
-                watcher.WaitForWatch(left < PollInterval ? left : PollInterval, out _, cancellationToken);
-            }
-            catch (OperationCanceledException)
-            {
-                return condition();
-            }
-        }
-
-        return true;
     }
 
     /// <summary>Takes the request back.</summary>
@@ -167,15 +135,6 @@ internal sealed class XenSuspendRequest(XenInterface xen, XenStore store, XenDom
                 return true;
             }
         }
-    }
-
-    /// <summary>A request that was acknowledged cannot be taken back: the guest may suspend at any moment, and is then
-    /// resumed. The watch over it outlives this call.</summary>
-    [DoesNotReturn]
-    private void Abandon(string reason, CancellationToken cancellationToken)
-    {
-        XenResumption.Of(domain.Uuid).WatchFor(Domid, domain.Uuid);
-        throw Failed(SuspendStage.Suspend, reason, cancellationToken);
     }
 
     private Exception Failed(SuspendStage stage, string reason, CancellationToken cancellationToken) =>
