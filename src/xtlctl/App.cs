@@ -2,11 +2,13 @@ using System.CommandLine;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Control.Checkpoints;
+using XenTwoLevelCkpt.Control.Clusters;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.NativeInterop.Devices;
+using XenTwoLevelCkpt.Protocol.Checking;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -40,6 +42,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
                 new XenDiskRestorer(DeviceMapper.Open, new DiskRegistry(places.State), store),
         }.AddTo(root);
         root.Add(DiskCommand.Make(state, output, error));
+        root.Add(ClusterCommand.Make());
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -70,15 +73,15 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
             return ExitCodes.Interrupted;
         }
         catch (Exception e) when (e is CheckpointNotFoundException or CheckpointFailedException or IOException
-            or ImageException or InvalidDataException or ChainBrokenException or ArgumentException
+            or ImageException or InvalidDataException or ChainBrokenException or TraceException or ArgumentException
             or UnauthorizedAccessException)
         {
             await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
             return e switch
             {
-                CheckpointNotFoundException or DirectoryNotFoundException => ExitCodes.NotFound,
+                CheckpointNotFoundException or DirectoryNotFoundException or FileNotFoundException => ExitCodes.NotFound,
                 StoreLockedException or StateLockedException => ExitCodes.Busy,
-                ImageException or InvalidDataException or ChainBrokenException => ExitCodes.Damaged,
+                ImageException or InvalidDataException or ChainBrokenException or TraceException => ExitCodes.Damaged,
                 CheckpointFailedException { InnerException: DirtyLogBusyException } => ExitCodes.Busy,
                 _ => ExitCodes.Failure,
             };

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using XenTwoLevelCkpt.Cluster.Timelines;
+using XenTwoLevelCkpt.Protocol.Checking;
+
+namespace XenTwoLevelCkpt.Control.Clusters;
+
+/// <summary><c>xtlctl cluster timeline</c>: a run as a picture, from the traces of its nodes.</summary>
+internal static class TimelineCommand
+{
+    /// <summary>Makes the command.</summary>
+    internal static Command Make()
+    {
+        var files = new Argument<string[]>("TRACE")
+        {
+            Description = "The trace of the whole run, or those of its nodes.",
+            Arity = ArgumentArity.OneOrMore,
+        };
+        var target = new Option<string>("--out") { Description = "The picture.", HelpName = "FILE.svg", Required = true };
+        var names = new Option<string[]>("--names")
+        {
+            Description = "The nodes' names, in the order of their numbers.",
+            HelpName = "NAME",
+            AllowMultipleArgumentsPerToken = true,
+        };
+        var command = new Command(
+            "timeline",
+            "Draw a run as a space-time diagram: basic and forced checkpoints, the messages that forced one, failures, "
+            + "rollbacks, and the recovery line.")
+        {
+            files, target, names,
+        };
+        command.SetAction(result =>
+        {
+            Draw(result.GetRequiredValue(files), result.GetRequiredValue(target), result.GetValue(names) ?? []);
+            return ExitCodes.Ok;
+        });
+        return command;
+    }
+
+    private static void Draw(string[] files, string target, string[] names)
+    {
+        using Stream trace = files.Length == 1 ? File.OpenRead(files[0]) : Merge(files);
+        Timeline timeline = TimelineReader.Read(() =>
+        {
+            trace.Position = 0;
+            return TraceReader.Open(trace);
+        });
+        if (names.Length > 0 && names.Length != timeline.Nodes)
+        {
+            throw new ArgumentException($"The trace has {timeline.Nodes} nodes, and {names.Length} names are given.", nameof(names));
+        }
+
+        // Nothing is left of a picture that could not be finished, and one that was there stays.
+        string unfinished = $"{target}.tmp";
+        try
+        {
+            using (FileStream output = File.Create(unfinished))
+            {
+                new TimelineSvg(timeline, names.Length > 0 ? names : null).Write(output);
+            }
+
+            File.Move(unfinished, target, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(unfinished);
+            throw;
+        }
+    }
+
+    private static FileStream Merge(string[] files)
+    {
+        var inputs = new List<FileStream>();
+        var merged = new FileStream(
+            Path.GetTempFileName(), FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
+        try
+        {
+            TraceReader Open(string path)
+            {
+                inputs.Add(File.OpenRead(path));
+                try
+                {
+                    return TraceReader.Open(inputs[^1]);
+                }
+                catch (TraceException e)
+                {
+                    throw new TraceException($"{path}: {e.Message}", e);
+                }
+            }
+
+            using TraceWriter writer = TraceWriter.Create(
+                merged, TraceMerger.HeaderOf([.. files.Select(file => Open(file).Header)]));
+            TraceMerger.Merge([.. files.Select(file => new Func<TraceReader>(() => Open(file)))], writer);
+            writer.Complete();
+            return merged;
+        }
+        catch
+        {
+            merged.Dispose();
+            throw;
+        }
+        finally
+        {
+            inputs.ForEach(input => input.Dispose());
+        }
+    }
+}
