@@ -100,6 +100,7 @@ public sealed partial class NodeCheckpointer
         try
         {
             CopyInAdvance(progress, cancellationToken);
+            Rehearse();
             _captures.ForEach(c => c.Prepare(draft.Id));
             LookLast(cancellationToken);
             Fault?.Invoke(NodeStep.PagesCopied);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.ExceptionServices;
+using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Hypervisor;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
@@ -11,6 +12,7 @@ public sealed partial class NodeCheckpointer
     private TimeSpan[] _registerTimes = [];
     private TimeSpan[] _diskTimes = [];
     private TimeSpan[] _channelTimes = [];
+    private bool _rehearsed;
 
     private (PhaseTimes Phases, TimeSpan Pause, DateTimeOffset Captured) StopAndCollect(
         IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
@@ -63,6 +65,36 @@ public sealed partial class NodeCheckpointer
             suspended, _registerTimes.Max(), _memoryTimes.Max(), _diskTimes.Max(), _channelTimes.Max(),
             resumed - collected),
             resumed, captured);
+    }
+
+    // When a process takes its first checkpoint, what runs in the window has never run: it would be bound and compiled while
+    // the guests stand still. So it runs once before, with the guests running. What it finds goes back to where it was.
+    private void Rehearse()
+    {
+        DomainCapture[] captures = [.. _captures.Where(c => c.Memory.Cache is not null)];
+        if (_rehearsed || captures.Length == 0 || _options.CacheEntries == 0)
+        {
+            return;
+        }
+
+        _rehearsed = true;
+        _staging.Clear();
+        foreach (DomainCapture capture in captures)
+        {
+            Copy(capture, m => m.LookLast());
+        }
+
+        _crew.Prepare(item => _ = captures[item].CollectMemory(_staging, compareTypes: false), captures.Length);
+        IReadOnlyList<Exception?> failures = _crew.Run();
+        Rollback();
+        for (int i = 0; i < captures.Length; i++)
+        {
+            // Too many dirty pages are the window's own affair.
+            if (failures[i] is { } failure and not StagingFullException)
+            {
+                throw Known(captures[i], failure);
+            }
+        }
     }
 
     // A domain's items of work are as many as there are domains apart; its memory is the first.

@@ -41,8 +41,12 @@ internal sealed partial class XenDomain
                 }
             }
 
+            // Read once already: the first call of a process takes longer.
+            byte[] context = new byte[_xen.GetHvmContextLength(Domid)];
+            _ = _xen.GetHvmContext(Domid, context);
+            _ = _xen.GetTscInfo(Domid);
             _prepared = new Preparation(
-                parameters, new byte[_xen.GetHvmContextLength(Domid)],
+                parameters, context,
                 pfns.Count == 0 ? null : new PreparedPages(_memory, Domid, [.. pfns]));
         }
         catch (XenException e)
