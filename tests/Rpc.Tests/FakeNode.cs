@@ -27,6 +27,7 @@ internal sealed class FakeNode : NodeControlService
         "Verify" => Verify,
         "Restore" => Restore,
         "Recover" => [Recovered],
+        "CollectGarbage" => [Collected],
         "WatchEvents" => Events,
         _ => throw new ArgumentException("There is no such method.", nameof(method)),
     };
@@ -44,6 +45,7 @@ internal sealed class FakeNode : NodeControlService
         Started = At,
         Protocol = "bcs",
         Domains = 2,
+        Recovery = new RecoveryRecord { Line = 40, Incarnation = 3, LostNode = "gamma", Done = true },
         Peers = { new Peer { Name = "beta", Connected = true, Sn = 40, DurableSn = 39, Incarnation = 3, LastHeard = At, Unacknowledged = 7 } },
     };
 
@@ -174,6 +176,8 @@ internal sealed class FakeNode : NodeControlService
         ReplayedBatches = 3,
     };
 
+    private static CollectGarbageResponse Collected { get; } = new() { Epochs = { 1, 2 }, Bytes = 1 << 30, Batches = 5 };
+
     private static IReadOnlyList<IMessage> Events { get; } =
     [
         new Event { Sequence = 1, At = At, State = NodeState.Checkpointing },
@@ -231,6 +235,9 @@ internal sealed class FakeNode : NodeControlService
 
         return Recovered;
     }
+
+    protected override Task<CollectGarbageResponse> CollectGarbageAsync(CollectGarbageRequest request, CallContext call) =>
+        Task.FromResult(Collected);
 
     protected override async Task WatchEventsAsync(WatchEventsRequest request, IMessageWriter<Event> responses, CallContext call)
     {

@@ -28,6 +28,7 @@ public class NodeTests
             ["Verify"] = await AllAsync(client.Verify(new VerifyRequest())),
             ["Restore"] = await AllAsync(client.Restore(new RestoreRequest())),
             ["Recover"] = [await client.RecoverAsync(new RecoverRequest { Line = 42 })],
+            ["CollectGarbage"] = [await client.CollectGarbageAsync(new CollectGarbageRequest { Line = 42 })],
         };
         using ServerStreamingCall<Event> watch = client.WatchEvents(new WatchEventsRequest());
         List<IMessage> events = [];

@@ -56,6 +56,13 @@ public sealed class NodeControlClient(RpcChannel channel)
     public Task<RecoverResponse> RecoverAsync(RecoverRequest request, CallOptions options = default) =>
         channel.UnaryAsync(NodeControlMethods.Recover, request, options);
 
+    /// <summary>Removes what no recovery can need.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="options">Of this call.</param>
+    public Task<CollectGarbageResponse> CollectGarbageAsync(
+        CollectGarbageRequest request, CallOptions options = default) =>
+        channel.UnaryAsync(NodeControlMethods.CollectGarbage, request, options);
+
     /// <summary>What happens.</summary>
     /// <param name="request">The request.</param>
     /// <param name="options">Of this call.</param>

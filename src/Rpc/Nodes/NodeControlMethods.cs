@@ -38,6 +38,10 @@ public static class NodeControlMethods
     /// <summary>The node's part of a recovery.</summary>
     public static Method<RecoverRequest, RecoverResponse> Recover { get; } = new(MethodKind.Unary, Service, "Recover");
 
+    /// <summary>Removes what no recovery can need.</summary>
+    public static Method<CollectGarbageRequest, CollectGarbageResponse> CollectGarbage { get; } =
+        new(MethodKind.Unary, Service, "CollectGarbage");
+
     /// <summary>What happens.</summary>
     public static Method<WatchEventsRequest, Event> WatchEvents { get; } =
         new(MethodKind.ServerStreaming, Service, "WatchEvents");

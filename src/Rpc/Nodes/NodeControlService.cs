@@ -16,6 +16,7 @@ public abstract class NodeControlService
         .ServerStreaming(NodeControlMethods.Verify, VerifyAsync)
         .ServerStreaming(NodeControlMethods.Restore, RestoreAsync)
         .Unary(NodeControlMethods.Recover, RecoverAsync)
+        .Unary(NodeControlMethods.CollectGarbage, CollectGarbageAsync)
         .ServerStreaming(NodeControlMethods.WatchEvents, WatchEventsAsync)
         .Build();
 
@@ -64,6 +65,11 @@ public abstract class NodeControlService
     /// <param name="request">The request.</param>
     /// <param name="call">The call.</param>
     protected abstract Task<RecoverResponse> RecoverAsync(RecoverRequest request, CallContext call);
+
+    /// <summary>Removes what no recovery can need.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="call">The call.</param>
+    protected abstract Task<CollectGarbageResponse> CollectGarbageAsync(CollectGarbageRequest request, CallContext call);
 
     /// <summary>What happens. Ends when <see cref="CallContext.Stopping"/> is cancelled.</summary>
     /// <param name="request">The request.</param>

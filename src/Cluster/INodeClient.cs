@@ -1,0 +1,90 @@
+using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Rpc.Client;
+using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Cluster;
+
+/// <summary>A node of a cluster, as far as whoever leads the cluster asks it. Calls fail with
+/// <see cref="StatusException"/>, as node_control.proto says.</summary>
+public interface INodeClient
+{
+    /// <summary>The node's name in the cluster.</summary>
+    string Name { get; }
+
+    /// <summary>The node.</summary>
+    /// <param name="cancellationToken">Gives up.</param>
+    Task<Node> GetNodeAsync(CancellationToken cancellationToken);
+
+    /// <summary>All of its checkpoints, in the order of their epochs.</summary>
+    /// <param name="cancellationToken">Gives up.</param>
+    Task<IReadOnlyList<Checkpoint>> ListCheckpointsAsync(CancellationToken cancellationToken);
+
+    /// <summary>Its part of a recovery.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    Task<RecoverResponse> RecoverAsync(RecoverRequest request, CancellationToken cancellationToken);
+
+    /// <summary>Removes what no recovery can need.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    Task<CollectGarbageResponse> CollectGarbageAsync(CollectGarbageRequest request, CancellationToken cancellationToken);
+}
+
+/// <summary>A node that is asked over gRPC.</summary>
+public sealed class RemoteNode : INodeClient, IDisposable
+{
+    /// <summary>How long a node has to say how it is: one whose daemon hangs is one that is lost.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    private readonly RpcChannel _channel;
+    private readonly NodeControlClient _client;
+
+    /// <summary>Makes ready; connects with the first call.</summary>
+    /// <param name="member">Which node.</param>
+    public RemoteNode(ClusterMember member)
+    {
+        ArgumentNullException.ThrowIfNull(member);
+        Name = member.Name;
+        var options = new RpcChannelOptions { ConnectTimeout = Patience };
+        _channel = member.Socket is { } path
+            ? RpcChannel.ForUnixSocket(path, options)
+            : RpcChannel.ForTcp(member.Host, member.Port, options);
+        _client = new NodeControlClient(_channel);
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <inheritdoc/>
+    public Task<Node> GetNodeAsync(CancellationToken cancellationToken) =>
+        _client.GetNodeAsync(new CallOptions(Patience, CancellationToken: cancellationToken));
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<Checkpoint>> ListCheckpointsAsync(CancellationToken cancellationToken)
+    {
+        var all = new List<Checkpoint>();
+        ListCheckpointsResponse part;
+        do
+        {
+            part = await _client.ListCheckpointsAsync(
+                new ListCheckpointsRequest { AfterEpoch = all.Count == 0 ? 0 : all[^1].Epoch, Limit = 1000 },
+                new CallOptions(CancellationToken: cancellationToken)).ConfigureAwait(false);
+            all.AddRange(part.Checkpoints);
+        }
+        while (part.More);
+        return all;
+    }
+
+    /// <inheritdoc/>
+    public Task<RecoverResponse> RecoverAsync(RecoverRequest request, CancellationToken cancellationToken) =>
+        _client.RecoverAsync(request, new CallOptions(CancellationToken: cancellationToken));
+
+    /// <inheritdoc/>
+    public Task<CollectGarbageResponse> CollectGarbageAsync(
+        CollectGarbageRequest request, CancellationToken cancellationToken) =>
+        _client.CollectGarbageAsync(request, new CallOptions(CancellationToken: cancellationToken));
+
+    /// <inheritdoc/>
+    public void Dispose() => _channel.Dispose();
+}

@@ -1,0 +1,132 @@
+using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Rpc.V1;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Cluster.Tests;
+
+public sealed class RecoveryLeaderTests
+{
+    private readonly FakeNode[] _nodes = [new("a"), new("b"), new("c")];
+
+    public RecoveryLeaderTests()
+    {
+        // c has gone ahead; a lags behind.
+        (_nodes[0].Index, _nodes[0].Durable) = (3, 3);
+        (_nodes[1].Index, _nodes[1].Durable) = (5, 4);
+        (_nodes[2].Index, _nodes[2].Durable) = (6, 6);
+        _nodes[0].Heard["b"] = 2;
+        _nodes[2].Heard["b"] = 4;
+    }
+
+    private RecoveryLeader Leader => new(_nodes);
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task All_go_back_to_the_latest_line_that_all_have()
+    {
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
+        Assert.Equal((3, 1, (string?)null), (plan.Line, plan.Incarnation, plan.To));
+        Assert.All(_nodes, node => Assert.Equal(0, node.Incarnation));
+        _ = await Leader.CarryOutAsync(plan, null, Token);
+        Assert.All(_nodes, node => Assert.Equal((1, 3L), (node.Incarnation, node.Index)));
+        Assert.All(_nodes, node => Assert.Equal([3L], node.WentBackTo));
+    }
+
+    [Fact]
+    public async Task A_lost_nodes_line_is_the_durable_index_that_any_other_has_heard_of_it()
+    {
+        _nodes[1].Dead = true;
+        _nodes[2].Domains = 1;
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
+        Assert.Equal((4, "c"), (plan.Line, plan.To));
+        ClusterRecovery done = await Leader.CarryOutAsync(plan, null, Token);
+        Assert.Equal(["b"], _nodes[2].Adopted);
+        Assert.Empty(_nodes[0].Adopted);
+        Assert.Equal(
+            [("a", RecoverAction.Checkpoint), ("c", RecoverAction.RollBack)], done.Steps.Select(s => (s.Node, s.Response.Action)));
+    }
+
+    [Fact]
+    public async Task The_same_wish_again_changes_nothing()
+    {
+        _nodes[1].Dead = true;
+        await RunAsync(new RecoveryWish("b", "a", null));
+        ClusterRecovery again = await RunAsync(new RecoveryWish("b", null, null));
+        Assert.True(again.Done);
+        Assert.Equal((4, 1, "a"), (again.Line, again.Incarnation, again.To));
+        Assert.All([_nodes[0], _nodes[2]], node => Assert.Equal(1, node.Incarnation));
+        Assert.Equal(["b"], _nodes[0].Adopted);
+    }
+
+    [Fact]
+    public async Task One_that_was_cut_off_anywhere_and_is_led_again_ends_the_same()
+    {
+        foreach (int node in new[] { 0, 2 })
+        {
+            foreach (string where in new[] { "before", "recorded", "done" })
+            {
+                var nodes = new FakeNode[] { new("a") { Index = 3, Durable = 3 }, new("b") { Dead = true }, new("c") { Index = 6, Durable = 6 } };
+                nodes[0].Heard["b"] = 4;
+                nodes[node].Cut = at =>
+                {
+                    if (at == where)
+                    {
+                        nodes[node].Cut = null;
+                        throw new StatusException(StatusCode.Unavailable, "cut off");
+                    }
+                };
+                var leader = new RecoveryLeader(nodes);
+                var wish = new RecoveryWish("b", "a", null);
+                ClusterRecovery plan = await leader.PlanAsync(wish, Token);
+                await Assert.ThrowsAsync<ClusterRecoveryException>(() => leader.CarryOutAsync(plan, null, Token));
+
+                // Whoever asks next knows nothing of the first attempt, and lets the adopter be found.
+                leader = new RecoveryLeader(nodes);
+                wish = nodes[0].Record is null ? wish : wish with { To = null };
+                plan = await leader.PlanAsync(wish, Token);
+                _ = await leader.CarryOutAsync(plan, null, Token);
+                Assert.Equal((4, 1), (plan.Line, plan.Incarnation));
+                Assert.All([nodes[0], nodes[2]], n => Assert.Equal((1, 4L, true), (n.Incarnation, n.Index, n.Record!.Done)));
+                Assert.Equal(["b"], nodes[0].Adopted);
+                Assert.Empty(nodes[2].Adopted);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Another_wish_waits_until_one_that_was_interrupted_is_ended()
+    {
+        _nodes[1].Dead = true;
+        _nodes[2].Cut = at => throw new StatusException(StatusCode.Unavailable, "cut off " + at);
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish("b", "a", null), Token);
+        await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.CarryOutAsync(plan, null, Token));
+        _nodes[2].Cut = null;
+        await RefusedAsync(new RecoveryWish("b", "a", 2), "xtlctl cluster recover --lost b");
+    }
+
+    [Fact]
+    public async Task What_cannot_be_is_refused_before_anything_changes()
+    {
+        await RefusedAsync(new RecoveryWish("x", null, null), "no node 'x'");
+        await RefusedAsync(new RecoveryWish("b", null, null), "would run twice");
+        await RefusedAsync(new RecoveryWish(null, "a", null), "--to names another node");
+        await RefusedAsync(new RecoveryWish(null, null, 4), "0 to 3");
+        _nodes[1].Dead = true;
+        await RefusedAsync(new RecoveryWish(null, null, null), "name it with --lost");
+        await RefusedAsync(new RecoveryWish("b", "b", null), "--to names another node");
+        _nodes[0].Heard.Clear();
+        _nodes[2].Heard.Clear();
+        await RefusedAsync(new RecoveryWish("b", null, null), "Name the line with --at");
+        Assert.All(_nodes, node => Assert.Null(node.Record));
+    }
+
+    private async Task RefusedAsync(RecoveryWish wish, string says)
+    {
+        ClusterRecoveryException e = await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.PlanAsync(wish, Token));
+        Assert.Contains(says, e.Message, StringComparison.Ordinal);
+    }
+
+    private async Task<ClusterRecovery> RunAsync(RecoveryWish wish) =>
+        await Leader.CarryOutAsync(await Leader.PlanAsync(wish, Token), null, Token);
+}
