@@ -42,7 +42,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
                 new XenDiskRestorer(DeviceMapper.Open, new DiskRegistry(places.State), store),
         }.AddTo(root);
         root.Add(DiskCommand.Make(state, output, error));
-        root.Add(ClusterCommand.Make());
+        root.Add(ClusterCommand.Make(output, error));
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
