@@ -103,14 +103,14 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         {
             Description = "How long to sample.",
             HelpName = "5s",
-            CustomParser = Durations.Parse,
+            CustomParser = Arguments.Duration,
             DefaultValueFactory = _ => TimeSpan.FromSeconds(5),
         };
         var interval = new Option<TimeSpan>("--every")
         {
             Description = "Time between samples.",
             HelpName = "200ms",
-            CustomParser = Durations.Parse,
+            CustomParser = Arguments.Duration,
             DefaultValueFactory = _ => TimeSpan.FromMilliseconds(200),
         };
         var command = new Command(

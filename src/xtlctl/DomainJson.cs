@@ -32,7 +32,7 @@ internal sealed record DomainJson(
     internal const int PagesPerMebibyte = 256;
 
     internal static DomainJson From(DomainInfo d) => new(
-        d.Id, d.Uuid, d.Name, KindName(d), StateLetters(d),
+        d.Id, d.Uuid, d.Name, KindName(d), d.StateLetters(),
         d.ShutdownReason is { } reason ? JsonNamingPolicy.CamelCase.ConvertName($"{reason}") : null,
         d.MemoryPages / PagesPerMebibyte, d.MemoryPages, d.MaxMemoryPages, d.Vcpus,
         Math.Round(d.CpuTime.TotalSeconds, 3));
@@ -46,17 +46,6 @@ internal sealed record DomainJson(
             GuestKind.Hvm => "hvm",
             _ => $"{d.Kind}",
         };
-
-    internal static string StateLetters(DomainInfo d) => string.Create(6, d, static (letters, d) =>
-    {
-        bool shutdown = d.State.HasFlag(DomainStates.Shutdown);
-        letters[0] = d.State.HasFlag(DomainStates.Running) ? 'r' : '-';
-        letters[1] = d.State.HasFlag(DomainStates.Blocked) ? 'b' : '-';
-        letters[2] = d.State.HasFlag(DomainStates.Paused) ? 'p' : '-';
-        letters[3] = shutdown ? 's' : '-';
-        letters[4] = shutdown && d.ShutdownReason == Hypervisor.ShutdownReason.Crash ? 'c' : '-';
-        letters[5] = d.State.HasFlag(DomainStates.Dying) ? 'd' : '-';
-    });
 }
 
 /// <summary>Serialisers made at build time: reflection would cost most of the command's start-up.</summary>

@@ -26,7 +26,7 @@ internal static class DomainsCommand
         {
             table.Add(
                 $"{d.Id}", d.Name ?? "-", DomainJson.KindName(d), $"{d.MemoryPages / DomainJson.PagesPerMebibyte}",
-                $"{d.Vcpus}", DomainJson.StateLetters(d), $"{d.CpuTime.TotalSeconds:F1}", $"{d.Uuid}");
+                $"{d.Vcpus}", d.StateLetters(), $"{d.CpuTime.TotalSeconds:F1}", $"{d.Uuid}");
         }
 
         table.Write(output);

@@ -32,6 +32,7 @@ public sealed partial class NodeCheckpointer
             await SuspendAllAsync(cancellationToken).ConfigureAwait(false);
             suspended = Stopwatch.GetElapsedTime(start);
             captured = DateTimeOffset.UtcNow;
+            _channels.Suspended();
             Fault?.Invoke(NodeStep.Suspended);
             failures = _crew.Run();
             Fault?.Invoke(NodeStep.Collected);
@@ -150,7 +151,7 @@ public sealed partial class NodeCheckpointer
     {
         try
         {
-            await capture.SuspendAsync(_options.SuspendTimeout, giveUp.Token).ConfigureAwait(false);
+            await capture.SuspendAsync(_settings.SuspendTimeout ?? _options.SuspendTimeout, giveUp.Token).ConfigureAwait(false);
         }
         catch
         {

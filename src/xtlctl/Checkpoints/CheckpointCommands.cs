@@ -1,5 +1,6 @@
 using System.CommandLine;
 using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Store;
@@ -93,7 +94,7 @@ internal sealed class CheckpointCommands
     {
         Description = description,
         HelpName = "5s",
-        CustomParser = Durations.Parse,
+        CustomParser = Arguments.Duration,
         DefaultValueFactory = _ => TimeSpan.FromSeconds(seconds),
     };
 
@@ -295,7 +296,7 @@ internal sealed class CheckpointCommands
         {
             Description = "Remove checkpoints that are older than this, however few there are.",
             HelpName = "24h",
-            CustomParser = r => Durations.Parse(r),
+            CustomParser = r => Arguments.Duration(r),
         };
         var command = new Command("prune", "Remove old checkpoints; what builds upon them is folded before.")
         {
@@ -311,7 +312,7 @@ internal sealed class CheckpointCommands
     {
         var command = new Command(Guardian.Command, "Started by this program for itself.") { Hidden = true };
         command.SetAction(r => Guardian.Guard(
-            r.GetRequiredValue(_state), _openHypervisor, Console.In, _error));
+            r.GetRequiredValue(_state), _openHypervisor, Console.In, m => _error.WriteLine($"xtlctl: {m}")));
         return command;
     }
 }

@@ -20,8 +20,8 @@ internal sealed class RestoreCommand(
     {
         using IHypervisor hypervisor = openHypervisor();
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
-        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
+        CheckpointManifest manifest = store.Find(checkpoint);
+        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => manifest.FindDomain(d).Uuid)];
         IReadOnlyList<IDomain> restored = await ProgressDisplay.RunAsync("restoring", p => Task.Run(
             () => new Restorer(store).Restore(
                 hypervisor, manifest, wanted, newName, HasDisks(manifest) ? disks(store, places) : null, p,
@@ -51,8 +51,8 @@ internal sealed class RestoreCommand(
         Places places, string checkpoint, IReadOnlyList<string> domains, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
-        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
+        CheckpointManifest manifest = store.Find(checkpoint);
+        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => manifest.FindDomain(d).Uuid)];
         IDiskRestorer? restorer = HasDisks(manifest) ? disks(store, places) : null;
         if (restorer is null)
         {
@@ -78,8 +78,8 @@ internal sealed class RestoreCommand(
     internal int Export(Places places, string checkpoint, string domain, string file, string? newName)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
-        ManifestDomain found = FindDomain(manifest, domain);
+        CheckpointManifest manifest = store.Find(checkpoint);
+        ManifestDomain found = manifest.FindDomain(domain);
         var restorer = new Restorer(store);
         string temporary = file + ".tmp";
         try
@@ -121,7 +121,7 @@ internal sealed class RestoreCommand(
     internal int Fold(Places places, string? checkpoint, bool json)
     {
         using DirectoryStore store = DirectoryStore.Open(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint ?? "latest");
+        CheckpointManifest manifest = store.Find(checkpoint ?? "latest");
         int folded = 0;
         foreach (ManifestDomain domain in manifest.Domains)
         {
@@ -161,10 +161,4 @@ internal sealed class RestoreCommand(
 
     private static bool HasDisks(CheckpointManifest manifest) =>
         manifest.Domains.Any(d => d.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory));
-
-    private static ManifestDomain FindDomain(CheckpointManifest manifest, string text) =>
-        manifest.Domains.FirstOrDefault(d => d.Name == text || $"{d.Uuid}" == text)
-        ?? throw new CheckpointNotFoundException(
-            $"Checkpoint {manifest.Id} has no domain '{text}'; it has "
-            + $"{string.Join(", ", manifest.Domains.Select(d => d.Name))}.");
 }

@@ -34,7 +34,7 @@ internal sealed class ShowCommand(TextWriter output)
     internal int Show(Places places, string checkpoint, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
+        CheckpointManifest manifest = store.Find(checkpoint);
         var restorer = new Restorer(store);
         List<DomainReportJson> reports = [.. manifest.Domains
             .Select(d => restorer.ReadState(manifest.Id, d.Uuid).Report)
@@ -70,7 +70,7 @@ internal sealed class ShowCommand(TextWriter output)
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
         IReadOnlyList<Finding> findings = checkpoint is null
             ? Verifier.VerifyStore(store)
-            : [.. store.Problems, .. VerifyOne(store, Places.Find(store, checkpoint))];
+            : [.. store.Problems, .. VerifyOne(store, store.Find(checkpoint))];
         if (json)
         {
             output.WriteLine(JsonSerializer.Serialize(findings, CheckpointJsonContext.Default.IReadOnlyListFinding));

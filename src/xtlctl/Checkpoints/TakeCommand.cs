@@ -51,7 +51,7 @@ internal sealed class TakeCommand(
         using DirectoryStore store = DirectoryStore.Open(options.Places.Store);
 
         // The store has one writer, so whoever had it before has ended.
-        foreach (string line in Recovery.Run(options.Places.State, hypervisor))
+        foreach (string line in NodeRecovery.Run(options.Places.State, hypervisor))
         {
             await error.WriteLineAsync($"xtlctl: {line}").ConfigureAwait(false);
         }
@@ -64,7 +64,8 @@ internal sealed class TakeCommand(
         using Guardian guardian = Guardian.Start(options.Places.State);
         await using (node.ConfigureAwait(false))
         {
-            var tidying = new Tidying(store, options.Retention, error, cancellationToken);
+            var tidying = new Tidying(
+                store, options.Retention, m => error.WriteLine($"xtlctl: {m}"), cancellationToken);
             try
             {
                 return await LoopAsync(node, store, options, tidying, cancellationToken).ConfigureAwait(false);
@@ -117,7 +118,7 @@ internal sealed class TakeCommand(
             try
             {
                 CheckpointReport report = await ProgressDisplay.RunAsync(
-                    p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken)).ConfigureAwait(false);
+                    p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken: cancellationToken)).ConfigureAwait(false);
                 index++;
                 failed = false;
                 Print(report, options.Json);

@@ -2,21 +2,23 @@ using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 
-namespace XenTwoLevelCkpt.Control.Checkpoints;
+namespace XenTwoLevelCkpt.Checkpointing.Node;
 
 /// <summary>Folds chains and removes old checkpoints beside those that are being taken: a fold reads and writes a whole
 /// image, and no checkpoint waits for it.</summary>
 /// <param name="store">The store.</param>
 /// <param name="policy">What is kept; null to do nothing.</param>
-/// <param name="error">Learns what could not be done.</param>
+/// <param name="log">Learns what could not be done.</param>
 /// <param name="cancellationToken">Stops between two folds or removals.</param>
-internal sealed class Tidying(
-    ICheckpointStore store, RetentionPolicy? policy, TextWriter error, CancellationToken cancellationToken)
+/// <param name="keep">Says of a checkpoint that it is kept whatever the policy says; null for none.</param>
+public sealed class Tidying(
+    ICheckpointStore store, RetentionPolicy? policy, Action<string> log, CancellationToken cancellationToken,
+    Func<CheckpointManifest, bool>? keep = null)
 {
     private Task _running = Task.CompletedTask;
 
     /// <summary>Begins, unless it is still under way: then what came meanwhile is tidied the next time.</summary>
-    internal void Begin()
+    public void Begin()
     {
         if (policy is not null && _running.IsCompleted)
         {
@@ -25,7 +27,7 @@ internal sealed class Tidying(
     }
 
     /// <summary>Waits until the store is as the policy wants it.</summary>
-    internal async Task FinishAsync()
+    public async Task FinishAsync()
     {
         await _running.ConfigureAwait(false);
         if (policy is not null)
@@ -40,10 +42,10 @@ internal sealed class Tidying(
         try
         {
             RetentionResult result = Retention.Apply(
-                store, policy!, DateTimeOffset.UtcNow, cancellationToken: cancellationToken);
+                store, policy!, DateTimeOffset.UtcNow, keep, cancellationToken);
             foreach (Finding found in result.Problems)
             {
-                error.WriteLine($"xtlctl: A chain could not be folded: {found.File}, offset {found.Offset}: {found.Problem}");
+                log($"A chain could not be folded: {found.File}, offset {found.Offset}: {found.Problem}");
             }
         }
         catch (OperationCanceledException)
@@ -51,7 +53,7 @@ internal sealed class Tidying(
         }
         catch (IOException e)
         {
-            error.WriteLine($"xtlctl: Old checkpoints could not be removed or folded: {e.Message}");
+            log($"Old checkpoints could not be removed or folded: {e.Message}");
         }
     }
 }
