@@ -105,7 +105,7 @@ public sealed partial class NodeDaemon
     // Looks at all that can be wrong before anything is changed.
     private RecoveryTask Plan(V1.RecoverRequest request)
     {
-        NodeState state = _file!.State;
+        NodeRecord state = _file!.State;
         if (request.Incarnation <= (ulong)state.Incarnation || request.Incarnation > int.MaxValue)
         {
             throw StatusException.Because(

@@ -241,7 +241,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             await _messages.DisposeAsync().ConfigureAwait(false);
         }
 
-        NodeState state = _file!.State;
+        NodeRecord state = _file!.State;
         long index = Math.Max(state.Index, Line().Select(m => (long)m.Closing.Index).DefaultIfEmpty().Max());
         _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation));
 

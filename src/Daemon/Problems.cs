@@ -13,6 +13,7 @@ internal static class Problems
 {
     internal const string Busy = "BUSY";
     internal const string Checkpoint = "CHECKPOINT";
+    internal const string DirtyLogBusy = "DIRTY_LOG_BUSY";
     internal const string Disk = "DISK";
     internal const string DiskNotCovered = "DISK_NOT_COVERED";
     internal const string Domain = "DOMAIN";
@@ -46,6 +47,7 @@ internal static class Problems
             DomainNotFoundException when e is not CheckpointFailedException => (StatusCode.NotFound, Domain),
             DiskNotCoveredException => (StatusCode.FailedPrecondition, DiskNotCovered),
             SuspendFailedException => (StatusCode.Aborted, SuspendTimeoutReason),
+            DirtyLogBusyException => (StatusCode.Aborted, DirtyLogBusy),
             DiskException => (StatusCode.Aborted, Disk),
             HypervisorException or CheckpointFailedException => (StatusCode.Aborted, Hypervisor),
             ImageException or ChainBrokenException or InvalidDataException => (StatusCode.DataLoss, Image),

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.Hypervisor;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -29,7 +30,7 @@ internal sealed record DomainJson(
     int Vcpus,
     double CpuSeconds)
 {
-    internal const int PagesPerMebibyte = 256;
+    private const int PagesPerMebibyte = 256;
 
     internal static DomainJson From(DomainInfo d) => new(
         d.Id, d.Uuid, d.Name, KindName(d), d.StateLetters(),
@@ -37,7 +38,12 @@ internal sealed record DomainJson(
         d.MemoryPages / PagesPerMebibyte, d.MemoryPages, d.MaxMemoryPages, d.Vcpus,
         Math.Round(d.CpuTime.TotalSeconds, 3));
 
-    internal static string KindName(DomainInfo d) => d.Id == 0
+    internal static DomainJson From(V1.Domain d) => new(
+        (int)d.Id, Guid.Parse(d.Uuid), d.HasName ? d.Name : null, $"{d.Kind}".ToLowerInvariant(), d.State,
+        d.HasShutdownReason ? d.ShutdownReason : null, (long)d.MemoryPages / PagesPerMebibyte, (long)d.MemoryPages,
+        (long)d.MaxMemoryPages, (int)d.Vcpus, Math.Round(d.CpuTime.ToTimeSpan().TotalSeconds, 3));
+
+    private static string KindName(DomainInfo d) => d.Id == 0
         ? "control"
         : d.Kind switch
         {

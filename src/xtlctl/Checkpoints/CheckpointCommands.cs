@@ -58,9 +58,13 @@ internal sealed class CheckpointCommands
         DefaultValueFactory = _ => 64,
     };
 
+    private readonly DaemonLink _link;
+
     internal CheckpointCommands(
-        Func<IHypervisor> openHypervisor, Option<string> state, Option<bool> json, TextWriter output, TextWriter error)
+        Func<IHypervisor> openHypervisor, DaemonLink link, Option<string> state, Option<bool> json, TextWriter output,
+        TextWriter error)
     {
+        _link = link;
         _state = state;
         _openHypervisor = openHypervisor;
         _json = json;
@@ -78,6 +82,7 @@ internal sealed class CheckpointCommands
     internal void AddTo(RootCommand root)
     {
         root.Options.Add(_store);
+        _link.AddTo(root, _store, _state);
         root.Subcommands.Add(Checkpoint());
         root.Subcommands.Add(Watch());
         root.Subcommands.Add(List());
@@ -112,7 +117,9 @@ internal sealed class CheckpointCommands
             "Take a checkpoint of all domains together: their memory is copied while they run, and they are suspended "
             + "for the rest only.");
         AddTaking(command);
-        command.SetAction((r, cancellation) => Take().RunAsync(Options(r), cancellation));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: false) is { } daemon
+            ? TakeByDaemonAsync(daemon, r, cancellation)
+            : Take().RunAsync(Options(r), cancellation));
         return command;
     }
 
@@ -162,6 +169,26 @@ internal sealed class CheckpointCommands
         }
     }
 
+    // What is the daemon's to decide cannot be different for one checkpoint.
+    private async Task<int> TakeByDaemonAsync(DaemonClient daemon, ParseResult r, CancellationToken cancellation)
+    {
+        foreach (Option option in new Option[] { _cache, _pause, _bandwidth, _staging })
+        {
+            if (r.GetResult(option) is { Implicit: false })
+            {
+                daemon.Dispose();
+                await _error.WriteLineAsync(
+                    $"xtlctl: '{option.Name}' is a setting of the daemon: set it in its configuration, or stop the daemon and "
+                    + "give '--direct'.").ConfigureAwait(false);
+                return ExitCodes.Usage;
+            }
+        }
+
+        return await new DaemonCommands(daemon, _output).CheckpointAsync(
+            Options(r), r.GetResult(_timeout) is { Implicit: false } ? r.GetValue(_timeout) : null, cancellation)
+            .ConfigureAwait(false);
+    }
+
     private TakeCommand Take() => new(_openHypervisor, Disks, _output, _error);
 
     private TakeOptions Options(ParseResult r) => new()
@@ -181,7 +208,9 @@ internal sealed class CheckpointCommands
     private Command List()
     {
         var command = new Command("checkpoints", "List the checkpoints of the store.") { _json };
-        command.SetAction(r => new ShowCommand(_output).List(PlacesOf(r), r.GetValue(_json)));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, _output).ListAsync(r.GetValue(_json), cancellation)
+            : Task.FromResult(new ShowCommand(_output).List(PlacesOf(r), r.GetValue(_json))));
         return command;
     }
 
@@ -192,8 +221,10 @@ internal sealed class CheckpointCommands
         {
             checkpoint, _json,
         };
-        command.SetAction(r => new ShowCommand(_output).Show(
-            PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_json)));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, _output).ShowAsync(r.GetRequiredValue(checkpoint), r.GetValue(_json), cancellation)
+            : Task.FromResult(new ShowCommand(_output).Show(
+                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_json))));
         return command;
     }
 
@@ -205,8 +236,9 @@ internal sealed class CheckpointCommands
             Arity = ArgumentArity.ZeroOrOne,
         };
         var command = new Command("verify", "Check every byte of checkpoints. Needs no Xen.") { checkpoint, _json };
-        command.SetAction(r => new ShowCommand(_output).Verify(
-            PlacesOf(r), r.GetValue(checkpoint), r.GetValue(_json)));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, _output).VerifyAsync(r.GetValue(checkpoint), r.GetValue(_json), cancellation)
+            : Task.FromResult(new ShowCommand(_output).Verify(PlacesOf(r), r.GetValue(checkpoint), r.GetValue(_json))));
         return command;
     }
 
@@ -230,7 +262,11 @@ internal sealed class CheckpointCommands
                 r.AddError("'--as' names a domain that is restored; '--disks-only' restores none.");
             }
         });
-        command.SetAction((r, cancellation) => r.GetValue(disksOnly)
+        command.SetAction((r, cancellation) => _link.Open(r, reads: false) is { } daemon
+            ? new DaemonCommands(daemon, _output).RestoreAsync(
+                r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name), r.GetValue(disksOnly),
+                r.GetValue(_json), cancellation)
+            : r.GetValue(disksOnly)
             ? Task.FromResult(Restorer().RestoreDisks(
                 PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(_json)))
             : Restorer().RestoreAsync(

@@ -27,20 +27,9 @@ internal sealed class RestoreCommand(
                 hypervisor, manifest, wanted, newName, HasDisks(manifest) ? disks(store, places) : null, p,
                 cancellationToken),
             cancellationToken)).ConfigureAwait(false);
-        if (json)
-        {
-            await output.WriteLineAsync(JsonSerializer.Serialize(
-                [.. restored.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray)).ConfigureAwait(false);
-        }
-
+        Print(output, [.. restored.Select(d => (d.Uuid, d.GetInfo().Name ?? "", (int?)d.Id))], manifest.Id, json);
         foreach (IDomain domain in restored)
         {
-            if (!json)
-            {
-                await output.WriteLineAsync($"domain {domain.GetInfo().Name} runs, with id {domain.Id}")
-                    .ConfigureAwait(false);
-            }
-
             domain.Dispose();
         }
 
@@ -60,19 +49,27 @@ internal sealed class RestoreCommand(
         }
 
         IReadOnlyList<ManifestDomain> put = Restorer.RestoreDisks(manifest, wanted, restorer);
+        Print(output, [.. put.Select(d => (d.Uuid, d.Name, (int?)null))], manifest.Id, json);
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Prints what was restored: domains that run and have an id, or the disks of domains that are off.</summary>
+    internal static void Print(
+        TextWriter output, IReadOnlyList<(Guid Uuid, string Name, int? Id)> restored, Guid checkpoint, bool json)
+    {
         if (json)
         {
             output.WriteLine(JsonSerializer.Serialize(
-                [.. put.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray));
-            return ExitCodes.Ok;
+                [.. restored.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray));
+            return;
         }
 
-        foreach (ManifestDomain domain in put)
+        foreach ((Guid _, string name, int? id) in restored)
         {
-            output.WriteLine($"{domain.Name}: disks are those of checkpoint {manifest.Id}");
+            output.WriteLine(id is null
+                ? $"{name}: disks are those of checkpoint {checkpoint}"
+                : $"domain {name} runs, with id {id}");
         }
-
-        return ExitCodes.Ok;
     }
 
     internal int Export(Places places, string checkpoint, string domain, string file, string? newName)

@@ -121,7 +121,7 @@ internal sealed class TakeCommand(
                     p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken: cancellationToken)).ConfigureAwait(false);
                 index++;
                 failed = false;
-                Print(report, options.Json);
+                Print(output, ReportJson.From(report), options.Json);
             }
             catch (CheckpointFailedException e) when (options.Count != 1)
             {
@@ -136,18 +136,18 @@ internal sealed class TakeCommand(
         return failed ? ExitCodes.Failure : ExitCodes.Ok;
     }
 
-    private void Print(CheckpointReport report, bool json)
+    /// <summary>Prints how a checkpoint went.</summary>
+    internal static void Print(TextWriter output, ReportJson report, bool json)
     {
         if (json)
         {
-            output.WriteLine(JsonSerializer.Serialize(
-                ReportJson.From(report), CheckpointJsonContext.Default.ReportJson));
+            output.WriteLine(JsonSerializer.Serialize(report, CheckpointJsonContext.Default.ReportJson));
             return;
         }
 
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"checkpoint {report.Id} epoch {report.Epoch} index {report.Index}, pause {report.Pause.TotalMilliseconds:F1} ms"));
-        ShowCommand.PrintPhases(output, [.. report.Domains.Select(DomainReportJson.From)]);
+            $"checkpoint {report.Id} epoch {report.Epoch} index {report.Index}, pause {report.PauseMs:F1} ms"));
+        ShowCommand.PrintPhases(output, report.Domains);
     }
 }

@@ -25,7 +25,7 @@ internal sealed record LastRecovery(long Line, int Incarnation, string LostNode,
 internal sealed record DiscardedEpochs(ulong After, ulong Through);
 
 /// <summary>What a node has to know after a restart, beside its store.</summary>
-internal sealed record NodeState
+internal sealed record NodeRecord
 {
     /// <summary>The node's index when this was written; the store may have a higher one.</summary>
     public long Index { get; init; }
@@ -53,14 +53,14 @@ internal sealed class NodeStateFile
 
     private readonly string _directory;
 
-    private NodeStateFile(string directory, NodeState state)
+    private NodeStateFile(string directory, NodeRecord state)
     {
         _directory = directory;
         State = state;
     }
 
     /// <summary>The state.</summary>
-    internal NodeState State { get; private set; }
+    internal NodeRecord State { get; private set; }
 
     /// <summary>Reads the state.</summary>
     /// <param name="directory">The state directory; made where it is missing.</param>
@@ -74,14 +74,14 @@ internal sealed class NodeStateFile
         string path = Path.Combine(directory, FileName);
         if (!File.Exists(path))
         {
-            return new NodeStateFile(directory, new NodeState());
+            return new NodeStateFile(directory, new NodeRecord());
         }
 
         try
         {
             return new NodeStateFile(
                 directory,
-                JsonSerializer.Deserialize(File.ReadAllBytes(path), NodeStateJson.Default.NodeState)
+                JsonSerializer.Deserialize(File.ReadAllBytes(path), NodeStateJson.Default.NodeRecord)
                     ?? throw new InvalidDataException($"{path} is empty."));
         }
         catch (JsonException e)
@@ -94,7 +94,7 @@ internal sealed class NodeStateFile
 
     /// <summary>Replaces the state; it is on disk when this returns.</summary>
     /// <exception cref="IOException">It could not be written; the old one stands.</exception>
-    internal void Write(NodeState state)
+    internal void Write(NodeRecord state)
     {
         string path = Path.Combine(_directory, FileName), temporary = path + ".tmp";
         using (var stream = new FileStream(temporary, new FileStreamOptions
@@ -104,7 +104,7 @@ internal sealed class NodeStateFile
             UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
         }))
         {
-            JsonSerializer.Serialize(stream, state, NodeStateJson.Default.NodeState);
+            JsonSerializer.Serialize(stream, state, NodeStateJson.Default.NodeRecord);
             stream.Flush(flushToDisk: true);
         }
 
@@ -115,5 +115,5 @@ internal sealed class NodeStateFile
 }
 
 /// <summary>Serialisers made at build time.</summary>
-[JsonSerializable(typeof(NodeState))]
+[JsonSerializable(typeof(NodeRecord))]
 internal sealed partial class NodeStateJson : JsonSerializerContext;
