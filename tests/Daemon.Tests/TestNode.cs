@@ -19,7 +19,7 @@ internal sealed class TestNode : IAsyncDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("xtl-daemon-").FullName;
     private readonly ConcurrentQueue<string> _log = new();
-    private readonly RpcChannel _channel;
+    private RpcChannel _channel;
     private DaemonHost? _host;
 
     private TestNode(Func<NodeSettings, NodeSettings>? adjust)
@@ -43,7 +43,7 @@ internal sealed class TestNode : IAsyncDisposable
 
     internal ModelHypervisor Hypervisor { get; } = new();
 
-    internal NodeControlClient Client { get; }
+    internal NodeControlClient Client { get; private set; }
 
     internal RpcChannel Channel => _channel;
 
@@ -98,6 +98,11 @@ internal sealed class TestNode : IAsyncDisposable
     {
         await StopDaemonAsync();
         await StartDaemonAsync();
+
+        // The old connections may not have learnt yet that they are gone.
+        _channel.Dispose();
+        _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket);
+        Client = new NodeControlClient(_channel);
     }
 
     internal async Task<CheckpointReport> CheckpointAsync(CheckpointRequest? request = null)
