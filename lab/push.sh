@@ -13,7 +13,7 @@ the nodes named, or of all. Links in /usr/local/bin put them on PATH.
 EOF
 }
 
-PROGRAMS=(xtlctl)
+PROGRAMS=(xtlctl xtlckptd)
 OUT=$REPO/artifacts/publish
 
 publish() {

@@ -22,4 +22,22 @@ public static class HypervisorExtensions
 
         return found ?? throw new DomainNotFoundException($"'{text}'");
     }
+
+    /// <summary>A domain's state in six letters as <c>xl list</c> prints them: r, b, p, s, c, d, or - for each that is not
+    /// so.</summary>
+    /// <param name="domain">The domain.</param>
+    public static string StateLetters(this DomainInfo domain)
+    {
+        ArgumentNullException.ThrowIfNull(domain);
+        return string.Create(6, domain, static (letters, d) =>
+        {
+            bool shutdown = d.State.HasFlag(DomainStates.Shutdown);
+            letters[0] = d.State.HasFlag(DomainStates.Running) ? 'r' : '-';
+            letters[1] = d.State.HasFlag(DomainStates.Blocked) ? 'b' : '-';
+            letters[2] = d.State.HasFlag(DomainStates.Paused) ? 'p' : '-';
+            letters[3] = shutdown ? 's' : '-';
+            letters[4] = shutdown && d.ShutdownReason == ShutdownReason.Crash ? 'c' : '-';
+            letters[5] = d.State.HasFlag(DomainStates.Dying) ? 'd' : '-';
+        });
+    }
 }

@@ -9,6 +9,7 @@ using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.NativeInterop.Devices;
 using XenTwoLevelCkpt.Protocol.Checking;
+using XenTwoLevelCkpt.Rpc;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -31,11 +32,17 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
             DefaultValueFactory = _ => Places.DefaultState,
             Recursive = true,
         };
+        var link = new DaemonLink();
         var domains = new Command("domains", "List the domains of this host.") { json };
-        domains.SetAction(result => DomainsCommand.Run(openHypervisor, output, result.GetValue(json)));
+        domains.SetAction((r, cancellation) => link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, output).DomainsAsync(r.GetValue(json), cancellation)
+            : Task.FromResult(DomainsCommand.Run(openHypervisor, output, r.GetValue(json))));
 
-        var root = new RootCommand("Checkpoints of virtual machines on Xen.") { state, domains, DirtyCommand(json) };
-        new CheckpointCommands(openHypervisor, state, json, output, error)
+        var root = new RootCommand("Checkpoints of virtual machines on Xen.")
+        {
+            state, domains, DirtyCommand(json), NodeCommand(link, json), EventsCommand(link, json),
+        };
+        new CheckpointCommands(openHypervisor, link, state, json, output, error)
         {
             Disks = (_, _, places) => new XenDiskProvider(DeviceMapper.Open, new DiskRegistry(places.State)),
             DiskRestorer = (store, places) =>
@@ -86,6 +93,11 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
                 _ => ExitCodes.Failure,
             };
         }
+        catch (StatusException e)
+        {
+            await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
+            return ExitCodes.Of(e);
+        }
         catch (HypervisorException e)
         {
             await error.WriteLineAsync($"xtlctl: {e.Message}").ConfigureAwait(false);
@@ -99,6 +111,27 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         }
     }
 
+    private Command NodeCommand(DaemonLink link, Option<bool> json)
+    {
+        var command = new Command("node", "Show what this host's daemon is doing, its indexes and its links.") { json };
+        command.SetAction((r, cancellation) =>
+            new DaemonCommands(link.Require(r), output).NodeAsync(r.GetValue(json), cancellation));
+        return command;
+    }
+
+    private Command EventsCommand(DaemonLink link, Option<bool> json)
+    {
+        var after = new Option<ulong?>("--after")
+        {
+            Description = "Begin behind the event of this number, as far as the daemon keeps them; 0 for all that it keeps.",
+            HelpName = "N",
+        };
+        var command = new Command("events", "Print what happens on this host's daemon, until interrupted.") { after, json };
+        command.SetAction((r, cancellation) =>
+            new DaemonCommands(link.Require(r), output).EventsAsync(r.GetValue(after), r.GetValue(json), cancellation));
+        return command;
+    }
+
     private Command DirtyCommand(Option<bool> json)
     {
         var domain = new Argument<string>("DOMAIN") { Description = "Name, id or UUID of a domain." };
@@ -106,14 +139,14 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
         {
             Description = "How long to sample.",
             HelpName = "5s",
-            CustomParser = Durations.Parse,
+            CustomParser = Arguments.Duration,
             DefaultValueFactory = _ => TimeSpan.FromSeconds(5),
         };
         var interval = new Option<TimeSpan>("--every")
         {
             Description = "Time between samples.",
             HelpName = "200ms",
-            CustomParser = Durations.Parse,
+            CustomParser = Arguments.Duration,
             DefaultValueFactory = _ => TimeSpan.FromMilliseconds(200),
         };
         var command = new Command(

@@ -247,7 +247,7 @@ internal static class DiskCommand
     {
         Description = description,
         HelpName = "64M",
-        CustomParser = Sizes.Parse,
+        CustomParser = Arguments.Size,
     };
 
     /// <summary>The disks of a host. Device-mapper is opened when volumes are needed.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Disks.Directories;
 using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
+using XenTwoLevelCkpt.Checkpointing.Settings;
 using XenTwoLevelCkpt.NativeInterop.Devices;
 
 namespace XenTwoLevelCkpt.Control;

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.Hypervisor;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -29,15 +30,20 @@ internal sealed record DomainJson(
     int Vcpus,
     double CpuSeconds)
 {
-    internal const int PagesPerMebibyte = 256;
+    private const int PagesPerMebibyte = 256;
 
     internal static DomainJson From(DomainInfo d) => new(
-        d.Id, d.Uuid, d.Name, KindName(d), StateLetters(d),
+        d.Id, d.Uuid, d.Name, KindName(d), d.StateLetters(),
         d.ShutdownReason is { } reason ? JsonNamingPolicy.CamelCase.ConvertName($"{reason}") : null,
         d.MemoryPages / PagesPerMebibyte, d.MemoryPages, d.MaxMemoryPages, d.Vcpus,
         Math.Round(d.CpuTime.TotalSeconds, 3));
 
-    internal static string KindName(DomainInfo d) => d.Id == 0
+    internal static DomainJson From(V1.Domain d) => new(
+        (int)d.Id, Guid.Parse(d.Uuid), d.HasName ? d.Name : null, $"{d.Kind}".ToLowerInvariant(), d.State,
+        d.HasShutdownReason ? d.ShutdownReason : null, (long)d.MemoryPages / PagesPerMebibyte, (long)d.MemoryPages,
+        (long)d.MaxMemoryPages, (int)d.Vcpus, Math.Round(d.CpuTime.ToTimeSpan().TotalSeconds, 3));
+
+    private static string KindName(DomainInfo d) => d.Id == 0
         ? "control"
         : d.Kind switch
         {
@@ -46,17 +52,6 @@ internal sealed record DomainJson(
             GuestKind.Hvm => "hvm",
             _ => $"{d.Kind}",
         };
-
-    internal static string StateLetters(DomainInfo d) => string.Create(6, d, static (letters, d) =>
-    {
-        bool shutdown = d.State.HasFlag(DomainStates.Shutdown);
-        letters[0] = d.State.HasFlag(DomainStates.Running) ? 'r' : '-';
-        letters[1] = d.State.HasFlag(DomainStates.Blocked) ? 'b' : '-';
-        letters[2] = d.State.HasFlag(DomainStates.Paused) ? 'p' : '-';
-        letters[3] = shutdown ? 's' : '-';
-        letters[4] = shutdown && d.ShutdownReason == Hypervisor.ShutdownReason.Crash ? 'c' : '-';
-        letters[5] = d.State.HasFlag(DomainStates.Dying) ? 'd' : '-';
-    });
 }
 
 /// <summary>Serialisers made at build time: reflection would cost most of the command's start-up.</summary>

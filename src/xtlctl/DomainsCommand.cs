@@ -13,23 +13,29 @@ internal static class DomainsCommand
     internal static int Run(Func<IHypervisor> openHypervisor, TextWriter output, bool json)
     {
         using IHypervisor hypervisor = openHypervisor();
-        var domains = hypervisor.ListDomains();
+        Print(output, [.. hypervisor.ListDomains().Select(DomainJson.From)], json);
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Prints domains.</summary>
+    /// <param name="output">Receives the list.</param>
+    /// <param name="domains">The domains.</param>
+    /// <param name="json">JSON instead of a table.</param>
+    internal static void Print(TextWriter output, DomainJson[] domains, bool json)
+    {
         if (json)
         {
-            output.WriteLine(JsonSerializer.Serialize(
-                domains.Select(DomainJson.From).ToArray(), ControlJson.Default.DomainJsonArray));
-            return ExitCodes.Ok;
+            output.WriteLine(JsonSerializer.Serialize(domains, ControlJson.Default.DomainJsonArray));
+            return;
         }
 
         var table = new TextTable("ID", "NAME", "KIND", "MIB", "VCPUS", "STATE", "CPU s", "UUID");
-        foreach (DomainInfo d in domains)
+        foreach (DomainJson d in domains)
         {
             table.Add(
-                $"{d.Id}", d.Name ?? "-", DomainJson.KindName(d), $"{d.MemoryPages / DomainJson.PagesPerMebibyte}",
-                $"{d.Vcpus}", DomainJson.StateLetters(d), $"{d.CpuTime.TotalSeconds:F1}", $"{d.Uuid}");
+                $"{d.Id}", d.Name ?? "-", d.Kind, $"{d.MemoryMiB}", $"{d.Vcpus}", d.State, $"{d.CpuSeconds:F1}", $"{d.Uuid}");
         }
 
         table.Write(output);
-        return ExitCodes.Ok;
     }
 }

@@ -1,3 +1,5 @@
+using XenTwoLevelCkpt.Rpc;
+
 namespace XenTwoLevelCkpt.Control;
 
 /// <summary>Exit codes of <c>xtlctl</c>, those of <c>sysexits.h</c> where one fits.</summary>
@@ -26,4 +28,17 @@ internal static class ExitCodes
 
     /// <summary>128 + SIGINT: the user gave the command up.</summary>
     internal const int Interrupted = 130;
+
+    /// <summary>The code for what a daemon answered: the same as for the command without a daemon.</summary>
+    /// <param name="e">The answer.</param>
+    internal static int Of(StatusException e) => e switch
+    {
+        { Reason: "BUSY" or "DIRTY_LOG_BUSY" } => Busy,
+        { Code: StatusCode.NotFound } => NotFound,
+        { Code: StatusCode.InvalidArgument } => Usage,
+        { Code: StatusCode.DataLoss } => Damaged,
+        { Code: StatusCode.Unavailable } => Unavailable,
+        { Code: StatusCode.Cancelled } => Interrupted,
+        _ => Failure,
+    };
 }

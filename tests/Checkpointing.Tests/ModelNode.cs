@@ -15,11 +15,13 @@ namespace XenTwoLevelCkpt.Checkpointing.Tests;
 internal sealed class ModelNode : IAsyncDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("xtl-node-").FullName;
+    private readonly IChannelState? _channels;
     private readonly Dictionary<Guid, GuestState> _atSuspension = [];
     private readonly Dictionary<Guid, Dictionary<Guid, GuestState>> _recorded = [];
 
-    internal ModelNode(NodeOptions? options = null, bool disks = true)
+    internal ModelNode(NodeOptions? options = null, bool disks = true, IChannelState? channels = null)
     {
+        _channels = channels;
         Hypervisor = new ModelHypervisor();
         Store = DirectoryStore.Open(Path.Combine(_folder, "store"));
         Disks = new ModelDisks(Hypervisor, Store);
@@ -71,7 +73,7 @@ internal sealed class ModelNode : IAsyncDisposable
 
     internal async Task<CheckpointReport> CheckpointAsync(ulong index = 1)
     {
-        CheckpointReport report = await Node.CheckpointAsync(index, $"k{index}", null, TestContext.Current.CancellationToken);
+        CheckpointReport report = await Node.CheckpointAsync(index, $"k{index}", cancellationToken: TestContext.Current.CancellationToken);
         _recorded[report.Id] = new Dictionary<Guid, GuestState>(_atSuspension);
         return report;
     }
@@ -117,7 +119,7 @@ internal sealed class ModelNode : IAsyncDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    private NodeCheckpointer NewNode() => new(Hypervisor, Store, DisksUsed, Options)
+    private NodeCheckpointer NewNode() => new(Hypervisor, Store, DisksUsed, Options, _channels)
     {
         Log = m =>
         {

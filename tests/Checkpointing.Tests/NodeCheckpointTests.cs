@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Format;
@@ -310,4 +311,111 @@ public class NodeCheckpointTests
         second(step);
         first?.Invoke(step);
     };
+
+    [Fact]
+    public async Task The_nodes_channel_state_is_in_the_first_domains_com_image()
+    {
+        var channels = new RecordedChannels();
+        await using var node = new ModelNode(Small, channels: channels);
+        ModelGuest b = node.AddGuest("b");
+        node.AddGuest("a");
+        Guid first = node.Hypervisor.Guests.Min(g => g.Uuid);
+        channels.At = () => Assert.All(node.Hypervisor.Guests, g => Assert.Equal(
+            ShutdownReason.Suspend, node.Hypervisor.ListDomains().Single(d => d.Uuid == g.Uuid).ShutdownReason));
+        CheckpointReport report = await node.CheckpointAsync(1);
+        CheckpointManifest manifest = node.Store.Checkpoints.Single(m => m.Id == report.Id);
+        Assert.Equal("suspended 1"u8.ToArray(), new Restorer(node.Store).ReadNodeState(manifest).ToArray());
+        Assert.Equal(first, manifest.Domains[0].Uuid);
+
+        // An attempt that fails after the suspension has its call, too; its state goes nowhere.
+        node.Strike = (NodeStep.Collected, () => new HypervisorException("struck"));
+        await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
+        Assert.Equal(1, channels.Taken);
+        b.Step();
+        report = await node.CheckpointAsync(2);
+        manifest = node.Store.Checkpoints.Single(m => m.Id == report.Id);
+        Assert.Equal("suspended 3"u8.ToArray(), new Restorer(node.Store).ReadNodeState(manifest).ToArray());
+    }
+
+    [Fact]
+    public async Task One_checkpoint_may_be_of_some_domains()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest a = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        node.Hypervisor.Advance(5);
+        CheckpointReport some = await node.Node.CheckpointAsync(
+            2, settings: new CheckpointSettings { Domains = [a.Uuid] }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Equal(["a"], some.Domains.Select(d => d.Name));
+        Assert.Null(some.Domains[0].FullBecause);
+        node.Hypervisor.Advance(5);
+        CheckpointReport all = await node.CheckpointAsync(3);
+        Assert.Null(all.Domains.Single(d => d.Name == "a").FullBecause);
+        Assert.NotNull(all.Domains.Single(d => d.Name == "b").FullBecause);
+        node.RestoreAndCompare(all.Id);
+    }
+
+    [Fact]
+    public async Task A_node_without_domains_is_saved_where_its_index_counts()
+    {
+        await using var node = new ModelNode(Small);
+        await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(1));
+        CheckpointReport empty = await node.Node.CheckpointAsync(
+            4, settings: new CheckpointSettings { AllowEmpty = true }, cancellationToken: TestContext.Current.CancellationToken);
+        Assert.Empty(empty.Domains);
+        Assert.Equal(4UL, Assert.Single(node.Store.Checkpoints).Closing.Index);
+        node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        CheckpointReport next = await node.CheckpointAsync(5);
+        node.RestoreAndCompare(next.Id);
+    }
+
+    [Fact]
+    public async Task Domains_that_came_back_paused_are_removed_unless_they_run()
+    {
+        await using var node = new ModelNode(Small);
+        node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        CheckpointReport report = await node.CheckpointAsync(1);
+        foreach (ModelGuest guest in node.Hypervisor.Guests)
+        {
+            guest.Destroy();
+        }
+
+        CheckpointManifest manifest = node.Store.Checkpoints.Single(m => m.Id == report.Id);
+        using (PausedDomains paused = new Restorer(node.Store).RestorePaused(node.Hypervisor, manifest, disks: node.Disks))
+        {
+            Assert.True(Assert.Single(paused.Domains).GetInfo().State.HasFlag(DomainStates.Paused));
+        }
+
+        Assert.Empty(node.Hypervisor.Guests);
+        node.RestoreAndCompare(report.Id);
+    }
+
+    private sealed class RecordedChannels : IChannelState
+    {
+        private int _suspended;
+
+        internal Action? At { get; set; }
+
+        internal int Taken { get; private set; }
+
+        public void Suspended()
+        {
+            _suspended++;
+            At?.Invoke();
+        }
+
+        public ReadOnlyMemory<byte> TakeNodeState()
+        {
+            Taken++;
+            return System.Text.Encoding.UTF8.GetBytes($"suspended {_suspended}");
+        }
+
+        public void Capture(Guid domain) => Assert.True(_suspended > 0);
+
+        public void Write(Guid domain, ImageWriter writer)
+        {
+            // The node's state is all there is.
+        }
+    }
 }

@@ -85,7 +85,7 @@ public class ChainTests
         _ = Retention.Apply(store, policy, Sample.Time, cancellationToken: TestContext.Current.CancellationToken);
         Assert.True(folded > 0 && removed > 0, $"{folded} folded, {removed} removed beside the writer");
         Assert.Equal(7, store.Checkpoints.Count);
-        Assert.Empty(Verifier.VerifyStore(store, TestContext.Current.CancellationToken));
+        Assert.Empty(Verifier.VerifyStore(store, cancellationToken: TestContext.Current.CancellationToken));
         Judge.Store(folder.Path);
     }
 

@@ -176,7 +176,7 @@ internal sealed class FakeNode : NodeControlService
         ReplayedBatches = 3,
     };
 
-    private static CollectGarbageResponse Collected { get; } = new() { Epochs = { 1, 2 }, Bytes = 1 << 30, Batches = 5 };
+    private static CollectGarbageResponse Collected { get; } = new() { Epochs = { 1, 2 }, Bytes = 1 << 30 };
 
     private static IReadOnlyList<IMessage> Events { get; } =
     [

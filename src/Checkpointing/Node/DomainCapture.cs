@@ -42,6 +42,9 @@ internal sealed class DomainCapture : IDisposable
 
     internal IReadOnlyList<ICheckpointedDisk> Disks { get; }
 
+    /// <summary>True where disks that cannot be checkpointed may be missing from <see cref="Disks"/>.</summary>
+    internal bool LeavesDisksOut { get; init; }
+
     /// <summary>The checkpoint that increments build upon; empty before the first.</summary>
     internal Guid Last { get; set; }
 

@@ -6,6 +6,20 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 /// </summary>
 public interface IChannelState
 {
+    /// <summary>The name of the blob with the channel state of the node as a whole, in the image of channels (com) of the
+    /// first domain by UUID.</summary>
+    const string NodeBlob = "node-channels";
+
+    /// <summary>All domains of the node are suspended: what they sent before belongs to the time before the checkpoint.
+    /// Called once in each attempt, before anything is captured; allocates nothing, waits for nothing.</summary>
+    void Suspended()
+    {
+    }
+
+    /// <summary>The channel state of the node as it was at <see cref="Suspended"/>; empty for none. Called when the domains
+    /// run again, once in a checkpoint that reaches this point.</summary>
+    ReadOnlyMemory<byte> TakeNodeState() => default;
+
     /// <summary>Notes what is held back for a domain. The domain is suspended; allocates nothing, waits for nothing.
     /// </summary>
     /// <param name="domain">The domain's UUID.</param>

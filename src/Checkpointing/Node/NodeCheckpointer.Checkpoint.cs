@@ -15,23 +15,28 @@ public sealed partial class NodeCheckpointer
 
     private bool _compareInWindow;
 
+    // Of the checkpoint that is being taken, or was last.
+    private CheckpointSettings _settings = new();
+
     /// <summary>Takes a checkpoint of all domains together.</summary>
     /// <param name="index">The index k.</param>
     /// <param name="label">A label, or empty.</param>
     /// <param name="progress">Learns how far it is; may be null.</param>
+    /// <param name="settings">What is different for this checkpoint from <see cref="NodeOptions"/>; null for nothing.</param>
     /// <param name="cancellationToken">Gives it up before anything is suspended.</param>
     /// <returns>What was done, when the checkpoint is in the store.</returns>
     /// <exception cref="CheckpointFailedException">It did not come about. All guests run, nothing is lost.</exception>
     /// <exception cref="OperationCanceledException">It was given up.</exception>
     public async Task<CheckpointReport> CheckpointAsync(
         ulong index, string label = "", IProgress<CheckpointProgress>? progress = null,
-        CancellationToken cancellationToken = default)
+        CheckpointSettings? settings = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(label);
         ObjectDisposedException.ThrowIf(_disposed, this);
         await _gate.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
+            _settings = settings ?? new CheckpointSettings();
             return await Task.Run(
                 () => Attempt(index, label, progress, cancellationToken), CancellationToken.None)
                 .ConfigureAwait(false);
@@ -88,7 +93,9 @@ public sealed partial class NodeCheckpointer
         FindDomains();
         if (_captures.Count == 0)
         {
-            throw new CheckpointFailedException("There is no domain to checkpoint.");
+            return _settings.AllowEmpty
+                ? TakeEmpty(index, label, progress)
+                : throw new CheckpointFailedException("There is no domain to checkpoint.");
         }
 
         Fault?.Invoke(NodeStep.DomainsFound);
@@ -114,6 +121,15 @@ public sealed partial class NodeCheckpointer
 
         Fault?.Invoke(NodeStep.Resumed);
         return Finish(draft, new CheckpointClosing(index, captured, label), phases, pause, progress);
+    }
+
+    private CheckpointReport TakeEmpty(ulong index, string label, IProgress<CheckpointProgress>? progress)
+    {
+        OpenEpoch();
+        _channels.Suspended();
+        return Finish(
+            _draft!, new CheckpointClosing(index, DateTimeOffset.UtcNow, label),
+            new PhaseTimes(default, default, default, default, default, default), default, progress);
     }
 
     // The first checkpoint of a domain copies its whole memory here.
@@ -218,12 +234,14 @@ public sealed partial class NodeCheckpointer
         try
         {
             int done = 0;
+            DomainCapture? first = _captures.MinBy(c => c.Uuid);
+            ReadOnlyMemory<byte> state = _channels.TakeNodeState();
             foreach (DomainCapture capture in _captures)
             {
                 progress?.Report(new CheckpointProgress(CheckpointStage.Writing, (double)done++ / _captures.Count));
                 capture.Memory.WriteResidual(_staging);
                 Fault?.Invoke(NodeStep.ResidueWritten);
-                WriteParts(draft, capture);
+                WriteParts(draft, capture, capture == first ? state : default);
             }
 
             report = new CheckpointReport(
@@ -276,7 +294,7 @@ public sealed partial class NodeCheckpointer
         }
     }
 
-    private void WriteParts(CheckpointDraft draft, DomainCapture capture)
+    private void WriteParts(CheckpointDraft draft, DomainCapture capture, ReadOnlyMemory<byte> nodeState)
     {
         var part = new PartSpec
         {
@@ -286,7 +304,13 @@ public sealed partial class NodeCheckpointer
         };
         new SavedState(capture.Configuration, capture.Registers!, capture.Report(), capture.Memory.PvState)
             .WriteTo(draft.AddPart(part));
-        capture.WriteChannels(draft.AddPart(part with { Content = ImageContent.Channels }), _channels);
+        ImageWriter channels = draft.AddPart(part with { Content = ImageContent.Channels });
+        capture.WriteChannels(channels, _channels);
+        if (!nodeState.IsEmpty)
+        {
+            channels.AddBlob(IChannelState.NodeBlob, nodeState.Span);
+        }
+
         foreach (ICheckpointedDisk disk in capture.Disks)
         {
             Guid since = capture.Last != Guid.Empty && disk.CanBuildUpon(capture.Last) ? capture.Last : Guid.Empty;

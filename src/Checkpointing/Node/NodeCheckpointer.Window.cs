@@ -34,6 +34,7 @@ public sealed partial class NodeCheckpointer
             SuspendAll(cancellationToken);
             suspended = Stopwatch.GetElapsedTime(start);
             captured = DateTimeOffset.UtcNow;
+            _channels.Suspended();
             Fault?.Invoke(NodeStep.Suspended);
             failures = _crew.Run();
             Fault?.Invoke(NodeStep.Collected);
@@ -186,7 +187,7 @@ public sealed partial class NodeCheckpointer
     {
         try
         {
-            await capture.SuspendAsync(_options.SuspendTimeout, giveUp.Token).ConfigureAwait(false);
+            await capture.SuspendAsync(_settings.SuspendTimeout ?? _options.SuspendTimeout, giveUp.Token).ConfigureAwait(false);
         }
         catch
         {

@@ -125,9 +125,14 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
                 Log?.Invoke($"Domain {capture.Name} is gone.");
                 Drop(capture);
             }
+            else if (!IsWanted(capture.Uuid) || (capture.LeavesDisksOut && !MemoryOnly))
+            {
+                // What was saved of it for the open epoch goes with it: its next image is full.
+                Drop(capture);
+            }
         }
 
-        List<DomainInfo> found = [.. present.Where(d => d.Id != 0 && IsAlive(d) && IsWanted(d)
+        List<DomainInfo> found = [.. present.Where(d => d.Id != 0 && IsAlive(d) && IsWanted(d.Uuid)
             && !_captures.Exists(c => c.Uuid == d.Uuid))];
         if (found.Count > 0)
         {
@@ -136,7 +141,9 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         }
     }
 
-    private bool IsWanted(DomainInfo domain) => _options.Domains?.Contains(domain.Uuid) ?? true;
+    private bool MemoryOnly => _settings.MemoryOnly ?? _options.MemoryOnly;
+
+    private bool IsWanted(Guid domain) => (_settings.Domains ?? _options.Domains)?.Contains(domain) ?? true;
 
     private static bool IsAlive(DomainInfo domain) =>
         !domain.State.HasFlag(DomainStates.Dying) && domain.ShutdownReason is null or ShutdownReason.Suspend;
@@ -155,8 +162,11 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         try
         {
             DomainConfiguration configuration = domain.GetConfiguration();
-            disks = _disks.Open(domain, configuration, _options.MemoryOnly);
-            return new DomainCapture(domain, info.Name ?? $"{info.Uuid}", StartMemory(domain), configuration, disks);
+            disks = _disks.Open(domain, configuration, MemoryOnly);
+            return new DomainCapture(domain, info.Name ?? $"{info.Uuid}", StartMemory(domain), configuration, disks)
+            {
+                LeavesDisksOut = MemoryOnly,
+            };
         }
         catch
         {

@@ -42,3 +42,21 @@ public sealed record NodeOptions
     /// <summary>Where the intent record is kept: on a local file system that outlives the process.</summary>
     public required string StateDirectory { get; init; }
 }
+
+/// <summary>What is different for one checkpoint.</summary>
+public sealed record CheckpointSettings
+{
+    /// <summary>Domains to save, by UUID; null for those of <see cref="NodeOptions.Domains"/>. What the others had saved in
+    /// advance is given up, so that their next images are full.</summary>
+    public IReadOnlyCollection<Guid>? Domains { get; init; }
+
+    /// <summary>As <see cref="NodeOptions.MemoryOnly"/>; null for that.</summary>
+    public bool? MemoryOnly { get; init; }
+
+    /// <summary>As <see cref="NodeOptions.SuspendTimeout"/>; null for that.</summary>
+    public TimeSpan? SuspendTimeout { get; init; }
+
+    /// <summary>Saves a node without domains as a checkpoint without domains, instead of failing: its index counts all
+    /// the same.</summary>
+    public bool AllowEmpty { get; init; }
+}

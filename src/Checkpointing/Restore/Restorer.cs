@@ -29,6 +29,29 @@ public sealed class Restorer(ICheckpointStore store)
         string? newName = null, IDiskRestorer? disks = null, IProgress<double>? progress = null,
         CancellationToken cancellationToken = default)
     {
+        using PausedDomains paused = RestorePaused(
+            hypervisor, checkpoint, domains, newName, disks, progress, cancellationToken);
+        return paused.Run();
+    }
+
+    /// <summary>Restores domains, and leaves them paused: for what has to be done between their return and their first
+    /// instruction.</summary>
+    /// <param name="hypervisor">Where to.</param>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="domains">UUIDs of the domains wanted; null for all.</param>
+    /// <param name="newName">A name for the one domain wanted, which also gets a new UUID; null to keep both.</param>
+    /// <param name="disks">Puts the domains' disks to the checkpoint's state; null to leave them alone.</param>
+    /// <param name="progress">Learns the share of domains that are back; may be null.</param>
+    /// <param name="cancellationToken">Gives up; what was restored is removed again.</param>
+    /// <returns>The domains. Disposing it before <see cref="PausedDomains.Run"/> removes them again.</returns>
+    /// <exception cref="HypervisorException">A domain could not be restored; none of them is there.</exception>
+    /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="IOException">An image cannot be read.</exception>
+    public PausedDomains RestorePaused(
+        IHypervisor hypervisor, CheckpointManifest checkpoint, IReadOnlyCollection<Guid>? domains = null,
+        string? newName = null, IDiskRestorer? disks = null, IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
         ArgumentNullException.ThrowIfNull(hypervisor);
         List<ManifestDomain> wanted = Wanted(checkpoint, domains);
         if (newName is not null && wanted.Count != 1)
@@ -36,31 +59,23 @@ public sealed class Restorer(ICheckpointStore store)
             throw new ArgumentException("A new name is for one domain.", nameof(newName));
         }
 
-        var restored = new List<IDomain>();
-        var put = new List<ManifestDomain>();
+        var paused = new PausedDomains(disks);
         try
         {
             foreach (ManifestDomain domain in wanted)
             {
                 disks?.Put(checkpoint, domain);
-                put.Add(domain);
-                restored.Add(RestoreOne(hypervisor, checkpoint, domain, newName, cancellationToken));
-                disks?.Attached(checkpoint, domain, restored[^1]);
-                progress?.Report((double)restored.Count / wanted.Count);
+                paused.Put.Add(domain);
+                paused.Restored.Add(RestoreOne(hypervisor, checkpoint, domain, newName, cancellationToken));
+                disks?.Attached(checkpoint, domain, paused.Restored[^1]);
+                progress?.Report((double)paused.Restored.Count / wanted.Count);
             }
 
-            restored.ForEach(d => d.Unpause());
-            return restored;
+            return paused;
         }
         catch
         {
-            foreach (IDomain domain in restored)
-            {
-                domain.Destroy();
-                domain.Dispose();
-            }
-
-            put.ForEach(d => disks?.Undo(d));
+            paused.Dispose();
             throw;
         }
     }
@@ -106,6 +121,25 @@ public sealed class Restorer(ICheckpointStore store)
         var blobs = new BlobCollector();
         chain.Visit(blobs);
         return SavedState.From(blobs.Blobs);
+    }
+
+    /// <summary>Reads the channel state of the node (<see cref="IChannelState.NodeBlob"/>) from a checkpoint.</summary>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <returns>The state; empty where the checkpoint has none.</returns>
+    /// <exception cref="ImageException">The image is damaged.</exception>
+    public ReadOnlyMemory<byte> ReadNodeState(CheckpointManifest checkpoint)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        if (checkpoint.Domains.MinBy(d => d.Uuid) is not { } first
+            || checkpoint.Find(first.Uuid, ImageContent.Channels) is null)
+        {
+            return default;
+        }
+
+        using Chain chain = Chain.Open(store, checkpoint.Id, first.Uuid, ImageContent.Channels);
+        var blobs = new BlobCollector();
+        chain.Visit(blobs);
+        return blobs.Blobs.GetValueOrDefault(IChannelState.NodeBlob);
     }
 
     /// <summary>Reads what a domain is restored from, beside its memory.</summary>

@@ -21,29 +21,42 @@ public static class Verifier
     /// <summary>Checks all checkpoints of a store: every byte of every image and manifest, and that every chain has
     /// all its images.</summary>
     /// <param name="store">The store.</param>
+    /// <param name="progress">Learns of each image that was checked, with what was found; may be null.</param>
     /// <param name="cancellationToken">Stops between two images.</param>
     public static IReadOnlyList<Finding> VerifyStore(
-        ICheckpointStore store, CancellationToken cancellationToken = default)
+        ICheckpointStore store, Action<VerificationStep>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(store);
         var findings = new List<Finding>(store.Problems);
         var seen = new Dictionary<(Guid, Guid, ImageContent, string), Seen>();
         IReadOnlyList<CheckpointManifest> checkpoints = store.Checkpoints;
+        int images = 0, total = checkpoints.Sum(m => PartsOf(m).Count());
+        progress?.Invoke(new VerificationStep(images, total, [.. findings]));
         foreach (CheckpointManifest manifest in checkpoints)
         {
             foreach ((ManifestDomain domain, ManifestPart part) in PartsOf(manifest))
             {
                 cancellationToken.ThrowIfCancellationRequested();
+                int before = findings.Count;
                 if (VerifyPart(store, manifest, domain.Uuid, part, findings) is { } image)
                 {
                     seen[(manifest.Id, domain.Uuid, part.Content, part.Name)] = image;
                 }
+
+                progress?.Invoke(new VerificationStep(++images, total, findings[before..]));
             }
         }
+
+        int links = findings.Count;
 
         foreach (CheckpointManifest manifest in checkpoints)
         {
             VerifyLinks(store, checkpoints, manifest, seen, findings);
+        }
+
+        if (findings.Count > links)
+        {
+            progress?.Invoke(new VerificationStep(images, total, findings[links..]));
         }
 
         return findings;

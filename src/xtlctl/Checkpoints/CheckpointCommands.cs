@@ -1,5 +1,6 @@
 using System.CommandLine;
 using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Store;
@@ -57,9 +58,13 @@ internal sealed class CheckpointCommands
         DefaultValueFactory = _ => 64,
     };
 
+    private readonly DaemonLink _link;
+
     internal CheckpointCommands(
-        Func<IHypervisor> openHypervisor, Option<string> state, Option<bool> json, TextWriter output, TextWriter error)
+        Func<IHypervisor> openHypervisor, DaemonLink link, Option<string> state, Option<bool> json, TextWriter output,
+        TextWriter error)
     {
+        _link = link;
         _state = state;
         _openHypervisor = openHypervisor;
         _json = json;
@@ -77,6 +82,7 @@ internal sealed class CheckpointCommands
     internal void AddTo(RootCommand root)
     {
         root.Options.Add(_store);
+        _link.AddTo(root, _store, _state);
         root.Subcommands.Add(Checkpoint());
         root.Subcommands.Add(Watch());
         root.Subcommands.Add(List());
@@ -93,7 +99,7 @@ internal sealed class CheckpointCommands
     {
         Description = description,
         HelpName = "5s",
-        CustomParser = Durations.Parse,
+        CustomParser = Arguments.Duration,
         DefaultValueFactory = _ => TimeSpan.FromSeconds(seconds),
     };
 
@@ -111,7 +117,9 @@ internal sealed class CheckpointCommands
             "Take a checkpoint of all domains together: their memory is copied while they run, and they are suspended "
             + "for the rest only.");
         AddTaking(command);
-        command.SetAction((r, cancellation) => Take().RunAsync(Options(r), cancellation));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: false) is { } daemon
+            ? TakeByDaemonAsync(daemon, r, cancellation)
+            : Take().RunAsync(Options(r), cancellation));
         return command;
     }
 
@@ -161,6 +169,26 @@ internal sealed class CheckpointCommands
         }
     }
 
+    // What is the daemon's to decide cannot be different for one checkpoint.
+    private async Task<int> TakeByDaemonAsync(DaemonClient daemon, ParseResult r, CancellationToken cancellation)
+    {
+        foreach (Option option in new Option[] { _cache, _pause, _bandwidth, _staging })
+        {
+            if (r.GetResult(option) is { Implicit: false })
+            {
+                daemon.Dispose();
+                await _error.WriteLineAsync(
+                    $"xtlctl: '{option.Name}' is a setting of the daemon: set it in its configuration, or stop the daemon and "
+                    + "give '--direct'.").ConfigureAwait(false);
+                return ExitCodes.Usage;
+            }
+        }
+
+        return await new DaemonCommands(daemon, _output).CheckpointAsync(
+            Options(r), r.GetResult(_timeout) is { Implicit: false } ? r.GetValue(_timeout) : null, cancellation)
+            .ConfigureAwait(false);
+    }
+
     private TakeCommand Take() => new(_openHypervisor, Disks, _output, _error);
 
     private TakeOptions Options(ParseResult r) => new()
@@ -180,7 +208,9 @@ internal sealed class CheckpointCommands
     private Command List()
     {
         var command = new Command("checkpoints", "List the checkpoints of the store.") { _json };
-        command.SetAction(r => new ShowCommand(_output).List(PlacesOf(r), r.GetValue(_json)));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, _output).ListAsync(r.GetValue(_json), cancellation)
+            : Task.FromResult(new ShowCommand(_output).List(PlacesOf(r), r.GetValue(_json))));
         return command;
     }
 
@@ -191,8 +221,10 @@ internal sealed class CheckpointCommands
         {
             checkpoint, _json,
         };
-        command.SetAction(r => new ShowCommand(_output).Show(
-            PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_json)));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, _output).ShowAsync(r.GetRequiredValue(checkpoint), r.GetValue(_json), cancellation)
+            : Task.FromResult(new ShowCommand(_output).Show(
+                PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_json))));
         return command;
     }
 
@@ -204,8 +236,9 @@ internal sealed class CheckpointCommands
             Arity = ArgumentArity.ZeroOrOne,
         };
         var command = new Command("verify", "Check every byte of checkpoints. Needs no Xen.") { checkpoint, _json };
-        command.SetAction(r => new ShowCommand(_output).Verify(
-            PlacesOf(r), r.GetValue(checkpoint), r.GetValue(_json)));
+        command.SetAction((r, cancellation) => _link.Open(r, reads: true) is { } daemon
+            ? new DaemonCommands(daemon, _output).VerifyAsync(r.GetValue(checkpoint), r.GetValue(_json), cancellation)
+            : Task.FromResult(new ShowCommand(_output).Verify(PlacesOf(r), r.GetValue(checkpoint), r.GetValue(_json))));
         return command;
     }
 
@@ -229,7 +262,11 @@ internal sealed class CheckpointCommands
                 r.AddError("'--as' names a domain that is restored; '--disks-only' restores none.");
             }
         });
-        command.SetAction((r, cancellation) => r.GetValue(disksOnly)
+        command.SetAction((r, cancellation) => _link.Open(r, reads: false) is { } daemon
+            ? new DaemonCommands(daemon, _output).RestoreAsync(
+                r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(name), r.GetValue(disksOnly),
+                r.GetValue(_json), cancellation)
+            : r.GetValue(disksOnly)
             ? Task.FromResult(Restorer().RestoreDisks(
                 PlacesOf(r), r.GetRequiredValue(checkpoint), r.GetValue(_domains) ?? [], r.GetValue(_json)))
             : Restorer().RestoreAsync(
@@ -295,7 +332,7 @@ internal sealed class CheckpointCommands
         {
             Description = "Remove checkpoints that are older than this, however few there are.",
             HelpName = "24h",
-            CustomParser = r => Durations.Parse(r),
+            CustomParser = r => Arguments.Duration(r),
         };
         var command = new Command("prune", "Remove old checkpoints; what builds upon them is folded before.")
         {
@@ -311,7 +348,7 @@ internal sealed class CheckpointCommands
     {
         var command = new Command(Guardian.Command, "Started by this program for itself.") { Hidden = true };
         command.SetAction(r => Guardian.Guard(
-            r.GetRequiredValue(_state), _openHypervisor, Console.In, _error));
+            r.GetRequiredValue(_state), _openHypervisor, Console.In, m => _error.WriteLine($"xtlctl: {m}")));
         return command;
     }
 }

@@ -4,6 +4,7 @@ using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control.Checkpoints;
 
@@ -15,12 +16,19 @@ internal sealed record CheckpointJson(
     internal static CheckpointJson From(CheckpointManifest m) => new(
         m.Id, m.Epoch, m.Closing.Index, m.Closing.Label, m.Closing.Captured, m.Node,
         m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), [.. m.Domains.Select(CheckpointDomainJson.From)]);
+
+    internal static CheckpointJson From(V1.Checkpoint c) => new(
+        Guid.Parse(c.Id), c.Epoch, c.Index, c.Label, c.Captured.ToDateTimeOffset(), c.Node, (long)c.Bytes,
+        [.. c.Domains.Select(CheckpointDomainJson.From)]);
 }
 
 /// <summary>A domain of a checkpoint.</summary>
 internal sealed record CheckpointDomainJson(Guid Uuid, string Name, IReadOnlyList<PartJson> Parts)
 {
     internal static CheckpointDomainJson From(ManifestDomain d) => new(d.Uuid, d.Name, [.. d.Parts.Select(PartJson.From)]);
+
+    internal static CheckpointDomainJson From(V1.CheckpointDomain d) =>
+        new(Guid.Parse(d.Uuid), d.Name, [.. d.Parts.Select(PartJson.From)]);
 }
 
 /// <summary>An image of a checkpoint.</summary>
@@ -29,6 +37,10 @@ internal sealed record PartJson(string Content, string Name, string Kind, Guid? 
     internal static PartJson From(ManifestPart p) => new(
         ContentName(p.Content), p.Name, p.Kind == ImageKind.Full ? "full" : "increment",
         p.ParentId == Guid.Empty ? null : p.ParentId, p.File, p.Length);
+
+    internal static PartJson From(V1.Part p) => new(
+        $"{p.Content}".ToLowerInvariant(), p.Name, p.HasParent ? "increment" : "full",
+        p.HasParent ? Guid.Parse(p.Parent) : null, p.File, (long)p.Bytes);
 
     /// <summary>The paper's names for the parts.</summary>
     private static string ContentName(ImageContent content) => content switch
@@ -48,6 +60,10 @@ internal sealed record ReportJson(
     internal static ReportJson From(CheckpointReport r) => new(
         r.Id, r.Epoch, r.Index, r.Label, r.Captured, PhasesJson.Ms(r.Pause), PhasesJson.From(r.Phases),
         [.. r.Domains.Select(DomainReportJson.From)]);
+
+    internal static ReportJson From(V1.CheckpointReport r) => new(
+        Guid.Parse(r.Id), r.Epoch, r.Index, r.Label, r.Captured.ToDateTimeOffset(), PhasesJson.Ms(r.Pause.ToTimeSpan()),
+        PhasesJson.From(r.Phases), [.. r.Domains.Select(DomainReportJson.From)]);
 }
 
 /// <summary>Phases in milliseconds; the names are the paper's.</summary>
@@ -55,6 +71,10 @@ internal sealed record PhasesJson(double Ts, double Ta, double Tm, double Td, do
 {
     internal static PhasesJson From(PhaseTimes p) => new(
         Ms(p.Suspend), Ms(p.Registers), Ms(p.Memory), Ms(p.Disks), Ms(p.Channels), Ms(p.Resume));
+
+    internal static PhasesJson From(V1.Phases p) => new(
+        Ms(p.Suspend.ToTimeSpan()), Ms(p.Registers.ToTimeSpan()), Ms(p.Memory.ToTimeSpan()), Ms(p.Disks.ToTimeSpan()),
+        Ms(p.Channels.ToTimeSpan()), Ms(p.Resume.ToTimeSpan()));
 
     internal static double Ms(TimeSpan t) => Math.Round(t.TotalMilliseconds, 3);
 }
@@ -67,6 +87,10 @@ internal sealed record DomainReportJson(
     internal static DomainReportJson From(DomainReport d) => new(
         d.Uuid, d.Name, PhasesJson.From(d.Phases), d.FullBecause, d.PopulatedPages, d.Memory.Residual, d.Memory.Evicted,
         d.Memory.InVain, d.Memory.Fed, d.Memory.Unpopulated, d.Memory.Samples);
+
+    internal static DomainReportJson From(V1.DomainReport d) => new(
+        Guid.Parse(d.Uuid), d.Name, PhasesJson.From(d.Phases), d.HasFullBecause ? d.FullBecause : null, (long)d.Pages,
+        (long)d.Residual, (long)d.Evicted, (long)d.InVain, (long)d.Fed, (long)d.Unpopulated, (long)d.Samples);
 }
 
 /// <summary>What <c>xtlctl show --json</c> prints.</summary>

@@ -1,5 +1,6 @@
 using Spectre.Console;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control.Checkpoints;
 
@@ -16,6 +17,20 @@ internal static class ProgressDisplay
                 CheckpointStage.Suspending => "suspending",
                 CheckpointStage.Writing => "writing",
                 _ => "done",
+            };
+            task.Value = p.Fraction;
+        });
+
+    /// <summary>Runs work of a daemon that reports checkpoint progress.</summary>
+    internal static Task<T> RunAsync<T>(Func<IProgress<V1.CheckpointProgress>?, Task<T>> work) =>
+        RunAsync<V1.CheckpointProgress, T>(work, "waiting", (task, p) =>
+        {
+            task.Description = p.Stage switch
+            {
+                V1.CheckpointStage.Queued => "waiting",
+                V1.CheckpointStage.Copying => "copying memory",
+                V1.CheckpointStage.Suspending => "suspending",
+                _ => "writing",
             };
             task.Value = p.Fraction;
         });

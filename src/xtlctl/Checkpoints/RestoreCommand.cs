@@ -20,27 +20,16 @@ internal sealed class RestoreCommand(
     {
         using IHypervisor hypervisor = openHypervisor();
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
-        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
+        CheckpointManifest manifest = store.Find(checkpoint);
+        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => manifest.FindDomain(d).Uuid)];
         IReadOnlyList<IDomain> restored = await ProgressDisplay.RunAsync("restoring", p => Task.Run(
             () => new Restorer(store).Restore(
                 hypervisor, manifest, wanted, newName, HasDisks(manifest) ? disks(store, places) : null, p,
                 cancellationToken),
             cancellationToken)).ConfigureAwait(false);
-        if (json)
-        {
-            await output.WriteLineAsync(JsonSerializer.Serialize(
-                [.. restored.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray)).ConfigureAwait(false);
-        }
-
+        Print(output, [.. restored.Select(d => (d.Uuid, d.GetInfo().Name ?? "", (int?)d.Id))], manifest.Id, json);
         foreach (IDomain domain in restored)
         {
-            if (!json)
-            {
-                await output.WriteLineAsync($"domain {domain.GetInfo().Name} runs, with id {domain.Id}")
-                    .ConfigureAwait(false);
-            }
-
             domain.Dispose();
         }
 
@@ -51,8 +40,8 @@ internal sealed class RestoreCommand(
         Places places, string checkpoint, IReadOnlyList<string> domains, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
-        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => FindDomain(manifest, d).Uuid)];
+        CheckpointManifest manifest = store.Find(checkpoint);
+        List<Guid>? wanted = domains.Count == 0 ? null : [.. domains.Select(d => manifest.FindDomain(d).Uuid)];
         IDiskRestorer? restorer = HasDisks(manifest) ? disks(store, places) : null;
         if (restorer is null)
         {
@@ -60,26 +49,34 @@ internal sealed class RestoreCommand(
         }
 
         IReadOnlyList<ManifestDomain> put = Restorer.RestoreDisks(manifest, wanted, restorer);
+        Print(output, [.. put.Select(d => (d.Uuid, d.Name, (int?)null))], manifest.Id, json);
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Prints what was restored: domains that run and have an id, or the disks of domains that are off.</summary>
+    internal static void Print(
+        TextWriter output, IReadOnlyList<(Guid Uuid, string Name, int? Id)> restored, Guid checkpoint, bool json)
+    {
         if (json)
         {
             output.WriteLine(JsonSerializer.Serialize(
-                [.. put.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray));
-            return ExitCodes.Ok;
+                [.. restored.Select(d => d.Uuid)], CheckpointJsonContext.Default.GuidArray));
+            return;
         }
 
-        foreach (ManifestDomain domain in put)
+        foreach ((Guid _, string name, int? id) in restored)
         {
-            output.WriteLine($"{domain.Name}: disks are those of checkpoint {manifest.Id}");
+            output.WriteLine(id is null
+                ? $"{name}: disks are those of checkpoint {checkpoint}"
+                : $"domain {name} runs, with id {id}");
         }
-
-        return ExitCodes.Ok;
     }
 
     internal int Export(Places places, string checkpoint, string domain, string file, string? newName)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
-        ManifestDomain found = FindDomain(manifest, domain);
+        CheckpointManifest manifest = store.Find(checkpoint);
+        ManifestDomain found = manifest.FindDomain(domain);
         var restorer = new Restorer(store);
         string temporary = file + ".tmp";
         try
@@ -121,7 +118,7 @@ internal sealed class RestoreCommand(
     internal int Fold(Places places, string? checkpoint, bool json)
     {
         using DirectoryStore store = DirectoryStore.Open(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint ?? "latest");
+        CheckpointManifest manifest = store.Find(checkpoint ?? "latest");
         int folded = 0;
         foreach (ManifestDomain domain in manifest.Domains)
         {
@@ -161,10 +158,4 @@ internal sealed class RestoreCommand(
 
     private static bool HasDisks(CheckpointManifest manifest) =>
         manifest.Domains.Any(d => d.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory));
-
-    private static ManifestDomain FindDomain(CheckpointManifest manifest, string text) =>
-        manifest.Domains.FirstOrDefault(d => d.Name == text || $"{d.Uuid}" == text)
-        ?? throw new CheckpointNotFoundException(
-            $"Checkpoint {manifest.Id} has no domain '{text}'; it has "
-            + $"{string.Join(", ", manifest.Domains.Select(d => d.Name))}.");
 }

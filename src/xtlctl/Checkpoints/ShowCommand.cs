@@ -12,15 +12,21 @@ internal sealed class ShowCommand(TextWriter output)
     internal int List(Places places, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
+        PrintList(output, [.. store.Checkpoints.Select(CheckpointJson.From)], json);
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Prints checkpoints.</summary>
+    internal static void PrintList(TextWriter output, IReadOnlyList<CheckpointJson> checkpoints, bool json)
+    {
         if (json)
         {
-            output.WriteLine(JsonSerializer.Serialize(
-                [.. store.Checkpoints.Select(CheckpointJson.From)], CheckpointJsonContext.Default.CheckpointJsonArray));
-            return ExitCodes.Ok;
+            output.WriteLine(JsonSerializer.Serialize([.. checkpoints], CheckpointJsonContext.Default.CheckpointJsonArray));
+            return;
         }
 
         var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "MIB", "ID", "LABEL");
-        foreach (CheckpointJson c in store.Checkpoints.Select(CheckpointJson.From))
+        foreach (CheckpointJson c in checkpoints)
         {
             table.Add(
                 $"{c.Epoch}", $"{c.Index}", c.Captured.ToString("u", CultureInfo.InvariantCulture),
@@ -28,24 +34,30 @@ internal sealed class ShowCommand(TextWriter output)
         }
 
         table.Write(output);
-        return ExitCodes.Ok;
     }
 
     internal int Show(Places places, string checkpoint, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        CheckpointManifest manifest = Places.Find(store, checkpoint);
+        CheckpointManifest manifest = store.Find(checkpoint);
         var restorer = new Restorer(store);
         List<DomainReportJson> reports = [.. manifest.Domains
             .Select(d => restorer.ReadState(manifest.Id, d.Uuid).Report)
             .OfType<Checkpointing.Node.DomainReport>()
             .Select(DomainReportJson.From)];
-        var shown = CheckpointJson.From(manifest);
+        Print(output, CheckpointJson.From(manifest), reports, json);
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>Prints a checkpoint.</summary>
+    internal static void Print(
+        TextWriter output, CheckpointJson shown, IReadOnlyList<DomainReportJson> reports, bool json)
+    {
         if (json)
         {
             output.WriteLine(JsonSerializer.Serialize(
                 new ShowJson(shown, reports), CheckpointJsonContext.Default.ShowJson));
-            return ExitCodes.Ok;
+            return;
         }
 
         output.WriteLine($"checkpoint {shown.Id}");
@@ -62,7 +74,6 @@ internal sealed class ShowCommand(TextWriter output)
         }
 
         parts.Write(output);
-        return ExitCodes.Ok;
     }
 
     internal int Verify(Places places, string? checkpoint, bool json)
@@ -70,7 +81,14 @@ internal sealed class ShowCommand(TextWriter output)
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
         IReadOnlyList<Finding> findings = checkpoint is null
             ? Verifier.VerifyStore(store)
-            : [.. store.Problems, .. VerifyOne(store, Places.Find(store, checkpoint))];
+            : [.. store.Problems, .. VerifyOne(store, store.Find(checkpoint))];
+        return PrintFindings(output, findings, checkpoint is null ? store.Checkpoints.Count : 1, json);
+    }
+
+    /// <summary>Prints what a check found.</summary>
+    /// <returns>The exit code.</returns>
+    internal static int PrintFindings(TextWriter output, IReadOnlyList<Finding> findings, int checkpoints, bool json)
+    {
         if (json)
         {
             output.WriteLine(JsonSerializer.Serialize(findings, CheckpointJsonContext.Default.IReadOnlyListFinding));
@@ -83,7 +101,7 @@ internal sealed class ShowCommand(TextWriter output)
             }
 
             output.WriteLine(findings.Count == 0
-                ? $"{(checkpoint is null ? store.Checkpoints.Count : 1)} checkpoints are whole"
+                ? $"{checkpoints} checkpoints are whole"
                 : $"{findings.Count} findings");
         }
 

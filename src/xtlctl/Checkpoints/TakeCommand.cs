@@ -51,7 +51,7 @@ internal sealed class TakeCommand(
         using DirectoryStore store = DirectoryStore.Open(options.Places.Store);
 
         // The store has one writer, so whoever had it before has ended.
-        foreach (string line in Recovery.Run(options.Places.State, hypervisor))
+        foreach (string line in NodeRecovery.Run(options.Places.State, hypervisor))
         {
             await error.WriteLineAsync($"xtlctl: {line}").ConfigureAwait(false);
         }
@@ -64,7 +64,8 @@ internal sealed class TakeCommand(
         using Guardian guardian = Guardian.Start(options.Places.State);
         await using (node.ConfigureAwait(false))
         {
-            var tidying = new Tidying(store, options.Retention, error, cancellationToken);
+            var tidying = new Tidying(
+                store, options.Retention, m => error.WriteLine($"xtlctl: {m}"), cancellationToken);
             try
             {
                 return await LoopAsync(node, store, options, tidying, cancellationToken).ConfigureAwait(false);
@@ -117,10 +118,10 @@ internal sealed class TakeCommand(
             try
             {
                 CheckpointReport report = await ProgressDisplay.RunAsync(
-                    p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken)).ConfigureAwait(false);
+                    p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken: cancellationToken)).ConfigureAwait(false);
                 index++;
                 failed = false;
-                Print(report, options.Json);
+                Print(output, ReportJson.From(report), options.Json);
             }
             catch (CheckpointFailedException e) when (options.Count != 1)
             {
@@ -135,18 +136,18 @@ internal sealed class TakeCommand(
         return failed ? ExitCodes.Failure : ExitCodes.Ok;
     }
 
-    private void Print(CheckpointReport report, bool json)
+    /// <summary>Prints how a checkpoint went.</summary>
+    internal static void Print(TextWriter output, ReportJson report, bool json)
     {
         if (json)
         {
-            output.WriteLine(JsonSerializer.Serialize(
-                ReportJson.From(report), CheckpointJsonContext.Default.ReportJson));
+            output.WriteLine(JsonSerializer.Serialize(report, CheckpointJsonContext.Default.ReportJson));
             return;
         }
 
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"checkpoint {report.Id} epoch {report.Epoch} index {report.Index}, pause {report.Pause.TotalMilliseconds:F1} ms"));
-        ShowCommand.PrintPhases(output, [.. report.Domains.Select(DomainReportJson.From)]);
+            $"checkpoint {report.Id} epoch {report.Epoch} index {report.Index}, pause {report.PauseMs:F1} ms"));
+        ShowCommand.PrintPhases(output, report.Domains);
     }
 }

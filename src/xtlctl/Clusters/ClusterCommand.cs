@@ -160,7 +160,7 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
             {
                 CollectGarbageResponse r = await nodes.First(c => c.Name == n.Name)
                     .CollectGarbageAsync(request, cancellation).ConfigureAwait(false);
-                return new GarbageJson(n.Name, [.. r.Epochs], r.Bytes, r.Batches);
+                return new GarbageJson(n.Name, [.. r.Epochs], r.Bytes);
             })).ConfigureAwait(false);
             if (result.GetValue(_json))
             {
@@ -168,10 +168,10 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
                 return ExitCodes.Ok;
             }
 
-            var table = new TextTable("NODE", "CHECKPOINTS", "BYTES", "BATCHES");
+            var table = new TextTable("NODE", "CHECKPOINTS", "BYTES");
             foreach (GarbageJson g in removed)
             {
-                table.Add(g.Node, Text(g.Epochs.Count), Text(g.Bytes), Text(g.Batches));
+                table.Add(g.Node, Text(g.Epochs.Count), Text(g.Bytes));
             }
 
             table.Write(output);

@@ -92,8 +92,7 @@ internal sealed record RecoveryPartJson(
 /// <param name="Node">The node.</param>
 /// <param name="Epochs">The epochs of the checkpoints.</param>
 /// <param name="Bytes">Octets of their files.</param>
-/// <param name="Batches">Batches of the channel log.</param>
-internal sealed record GarbageJson(string Node, IReadOnlyList<ulong> Epochs, ulong Bytes, ulong Batches);
+internal sealed record GarbageJson(string Node, IReadOnlyList<ulong> Epochs, ulong Bytes);
 
 /// <summary>Serialisers made at build time.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]

@@ -1,6 +1,8 @@
 """Calls a node with Python's gRPC library, knowing the .proto files and nothing else.
 
-usage: peer.py TARGET PROTO_DIRECTORY
+usage: peer.py TARGET PROTO_DIRECTORY [daemon]
+
+With 'daemon' the node is a real one with two guests.
 
 Prints one JSON object a line: what was called, with what options, and what came of it.
 """
@@ -145,6 +147,26 @@ def nodes(peer):
         print(json.dumps({"tag": "unknown", "code": error.code().name}))
 
 
+def daemon(peer):
+    control = "xtlckpt.v1.NodeControl"
+    peer.call(control, "GetNode")
+    domains = peer.call(control, "ListDomains")["responses"][0]["domains"]
+    guest = next(d["name"] for d in domains if d.get("id"))
+    peer.call(control, "Checkpoint", {"label": "größe", "memoryOnly": True, "suspendTimeout": "10s"})
+    peer.call(control, "ListCheckpoints", {"limit": 5})
+    peer.call(control, "ShowCheckpoint", {"checkpoint": "größe"})
+    peer.call(control, "Verify")
+    peer.call(control, "Restore", {"checkpoint": "latest", "domains": [guest], "newName": "copy"})
+    peer.call(control, "WatchEvents", {"after": "0"}, most=4)
+    peer.call(control, "ShowCheckpoint", {"checkpoint": "none"}, tag="not found")
+    peer.call(control, "Checkpoint", {"label": "x" * 65}, tag="label")
+    peer.call(control, "Checkpoint", {"domains": ["none"]}, tag="domain")
+    peer.call(control, "Restore", {"checkpoint": "latest"}, tag="exists")
+    peer.call(control, "Recover", {"line": "1"}, tag="incarnation")
+    peer.call(control, "Recover", {"incarnation": "1"}, tag="line")
+    peer.call(control, "Recover", {"line": "1", "incarnation": "1"})
+
+
 def channel(peer):
     peer.call("xtlckpt.v1.NodeChannel", "Exchange", requests=[
         {"hello": {"protocolVersion": 1, "node": "alpha", "clusterId": "c"}},
@@ -176,10 +198,13 @@ def standard(peer):
 
 
 def main():
-    target, directory = sys.argv[1:]
+    target, directory = sys.argv[1:3]
     options = [("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(target, options=options) as wire:
         peer = Peer(wire, Contract.compile(directory))
+        if sys.argv[3:] == ["daemon"]:
+            daemon(peer)
+            return
         nodes(peer)
         channel(peer)
         standard(peer)

@@ -1,26 +1,16 @@
-using System.CommandLine.Parsing;
 using System.Globalization;
 
-namespace XenTwoLevelCkpt.Control;
+namespace XenTwoLevelCkpt.Checkpointing.Settings;
 
-/// <summary>Sizes on the command line: a whole number of bytes, or of K, M, G, T (powers of 1024).</summary>
-internal static class Sizes
+/// <summary>Sizes as operators write them: a whole number of bytes, or of K, M, G, T (powers of 1024).</summary>
+public static class Sizes
 {
-    /// <summary>Reads an option's value, and reports one that makes no sense.</summary>
-    internal static long Parse(ArgumentResult result)
+    /// <summary>Parses a size.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="bytes">Its bytes, positive.</param>
+    public static bool TryParse(string text, out long bytes)
     {
-        string text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
-        if (TryParse(text, out long bytes))
-        {
-            return bytes;
-        }
-
-        result.AddError($"'{text}' is no size: a whole number of bytes, or of K, M, G or T, such as 64M.");
-        return 0;
-    }
-
-    internal static bool TryParse(string text, out long bytes)
-    {
+        ArgumentNullException.ThrowIfNull(text);
         int shift = text.Length == 0 ? 0 : char.ToUpperInvariant(text[^1]) switch
         {
             'K' => 10,
@@ -37,7 +27,8 @@ internal static class Sizes
     }
 
     /// <summary>A size with a unit, exact where it is a whole number of one.</summary>
-    internal static string Text(long bytes)
+    /// <param name="bytes">The bytes.</param>
+    public static string Text(long bytes)
     {
         (int shift, string unit) = bytes switch
         {

@@ -1,20 +1,19 @@
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
-using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.NativeInterop.Devices;
 
-namespace XenTwoLevelCkpt.Control.Checkpoints;
+namespace XenTwoLevelCkpt.Checkpointing.Node;
 
 /// <summary>Undoes what a process left behind that ended in the middle of a checkpoint.</summary>
-internal static class Recovery
+public static class NodeRecovery
 {
     /// <summary>Lets volumes go on that are suspended, resumes domains, and switches dirty logs off.</summary>
     /// <param name="state">The state directory.</param>
     /// <param name="hypervisor">The hypervisor.</param>
     /// <returns>What was done, as sentences.</returns>
     /// <exception cref="StateLockedException">The process has not ended.</exception>
-    internal static IReadOnlyList<string> Run(string state, IHypervisor hypervisor)
+    public static IReadOnlyList<string> Run(string state, IHypervisor hypervisor)
     {
         // Disks first: a guest that runs without its disk hangs.
         return IntentFile.Recover(state, hypervisor, () => Volumes(new DiskRegistry(state)));

@@ -1,15 +1,17 @@
 using System.Diagnostics;
+using System.Reflection;
 using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.Hypervisor;
 
-namespace XenTwoLevelCkpt.Control.Checkpoints;
+namespace XenTwoLevelCkpt.Checkpointing.Node;
 
 /// <summary>A second process that stands by while the first works on domains: when that one ends, it undoes what that
 /// one's record still names. A process that ends in order leaves no record; one that is killed leaves domains suspended
 /// and dirty logs on.</summary>
-internal sealed class Guardian : IDisposable
+public sealed class Guardian : IDisposable
 {
-    internal const string Command = "guard";
+    /// <summary>The program's argument that makes it a guardian: <c>PROGRAM guard --state DIR</c>.</summary>
+    public const string Command = "guard";
 
     private readonly Process _process;
 
@@ -17,7 +19,8 @@ internal sealed class Guardian : IDisposable
 
     /// <summary>Starts the guardian of this process.</summary>
     /// <param name="state">The state directory.</param>
-    internal static Guardian Start(string state)
+    /// <exception cref="IOException">There is no second process.</exception>
+    public static Guardian Start(string state)
     {
         string self = Environment.ProcessPath ?? throw new InvalidOperationException("This program has no path.");
         var start = new ProcessStartInfo(self)
@@ -26,10 +29,11 @@ internal sealed class Guardian : IDisposable
             RedirectStandardInput = true,
         };
 
-        // Started as 'dotnet xtlctl.dll', the program is the host's first argument.
+        // Started as 'dotnet PROGRAM.dll', the program is the host's first argument.
         if (Path.GetFileNameWithoutExtension(self) == "dotnet")
         {
-            start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "xtlctl.dll"));
+            start.ArgumentList.Add(Path.Combine(
+                AppContext.BaseDirectory, $"{Assembly.GetEntryAssembly()!.GetName().Name}.dll"));
         }
 
         start.ArgumentList.Add(Command);
@@ -43,9 +47,13 @@ internal sealed class Guardian : IDisposable
     /// <param name="state">The state directory.</param>
     /// <param name="openHypervisor">Connects to the hypervisor.</param>
     /// <param name="input">Its standard input: ends when the process that it guards does.</param>
-    /// <param name="error">Says what was done.</param>
-    internal static int Guard(string state, Func<IHypervisor> openHypervisor, TextReader input, TextWriter error)
+    /// <param name="say">Says what was done.</param>
+    public static void Guard(string state, Func<IHypervisor> openHypervisor, TextReader input, Action<string> say)
     {
+        ArgumentNullException.ThrowIfNull(openHypervisor);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(say);
+
         // Ctrl-C reaches both processes; the guarded one decides what it means.
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => c.Cancel = true);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => c.Cancel = true);
@@ -54,12 +62,10 @@ internal sealed class Guardian : IDisposable
         // Open before it is needed: then a resume takes one hypercall.
         using IHypervisor hypervisor = openHypervisor();
         _ = input.ReadToEnd();
-        foreach (string line in Recovery.Run(state, hypervisor))
+        foreach (string line in NodeRecovery.Run(state, hypervisor))
         {
-            error.WriteLine($"xtlctl: {line}");
+            say(line);
         }
-
-        return ExitCodes.Ok;
     }
 
     /// <summary>Lets the guardian go, which looks at what is left to undo.</summary>

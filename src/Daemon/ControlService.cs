@@ -1,0 +1,312 @@
+using System.Text;
+using System.Threading.Channels;
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Images.Verification;
+using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc.Server;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <summary>xtlckpt.v1.NodeControl of a node.</summary>
+/// <param name="node">The node; may still be starting.</param>
+public sealed class ControlService(NodeDaemon node) : NodeControlService
+{
+    private const int DefaultLimit = 100;
+    private const int MaxLimit = 1000;
+
+    /// <inheritdoc/>
+    protected override Task<V1.Node> GetNodeAsync(V1.GetNodeRequest request, CallContext call) => AnswerAsync(node.Describe);
+
+    /// <inheritdoc/>
+    protected override Task<V1.ListDomainsResponse> ListDomainsAsync(V1.ListDomainsRequest request, CallContext call) =>
+        AnswerAsync(() => new V1.ListDomainsResponse { Domains = { node.Hypervisor.ListDomains().Select(Messages.From) } });
+
+    /// <inheritdoc/>
+    protected override Task CheckpointAsync(
+        V1.CheckpointRequest request, IMessageWriter<V1.CheckpointUpdate> responses, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(responses);
+        ArgumentNullException.ThrowIfNull(call);
+        return GuardAsync(async () =>
+        {
+            if (Encoding.UTF8.GetByteCount(request.Label) > ImageFormat.MaxLabelLength)
+            {
+                throw StatusException.Because(
+                    StatusCode.InvalidArgument, Problems.Label,
+                    $"The label is longer than {ImageFormat.MaxLabelLength} octets.");
+            }
+
+            if (request.Label.Any(char.IsControl))
+            {
+                throw StatusException.Because(
+                    StatusCode.InvalidArgument, Problems.Label, "The label has control characters.");
+            }
+
+            TimeSpan? timeout = request.SuspendTimeout?.ToTimeSpan();
+            if (timeout < TimeSpan.FromMilliseconds(1) || timeout > TimeSpan.FromHours(1))
+            {
+                throw StatusException.Because(
+                    StatusCode.InvalidArgument, Problems.SuspendTimeoutReason, "The time to suspend is 1 ms to 1 hour.");
+            }
+
+            await StreamAsync<V1.CheckpointProgress, V1.CheckpointReport>(
+                progress => node.CheckpointAsync(
+                    new CheckpointOrder
+                    {
+                        Label = request.Label,
+                        Domains = request.Domains,
+                        MemoryOnly = request.MemoryOnly,
+                        SuspendTimeout = timeout,
+                        Progress = progress,
+                    },
+                    call.CancellationToken),
+                p => responses.WriteAsync(new V1.CheckpointUpdate { Progress = p }),
+                r => responses.WriteAsync(new V1.CheckpointUpdate { Report = r })).ConfigureAwait(false);
+        });
+    }
+
+    /// <inheritdoc/>
+    protected override Task<V1.ListCheckpointsResponse> ListCheckpointsAsync(
+        V1.ListCheckpointsRequest request, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return AnswerAsync(() =>
+        {
+            if (request.Limit > MaxLimit)
+            {
+                throw StatusException.Because(
+                    StatusCode.InvalidArgument, Problems.Limit, $"The limit {request.Limit} is above {MaxLimit}.");
+            }
+
+            int limit = request.Limit == 0 ? DefaultLimit : (int)request.Limit;
+            List<CheckpointManifest> later = [.. node.Store.Checkpoints.Where(m => m.Epoch > request.AfterEpoch).Take(limit + 1)];
+            return new V1.ListCheckpointsResponse
+            {
+                Checkpoints = { later.Take(limit).Select(From) },
+                More = later.Count > limit,
+            };
+        });
+    }
+
+    /// <inheritdoc/>
+    protected override Task<V1.ShowCheckpointResponse> ShowCheckpointAsync(
+        V1.ShowCheckpointRequest request, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return AnswerAsync(() =>
+        {
+            CheckpointManifest manifest = node.Store.Find(request.Checkpoint);
+            var restorer = new Restorer(node.Store);
+            return new V1.ShowCheckpointResponse
+            {
+                Checkpoint = From(manifest),
+                Domains =
+                {
+                    manifest.Domains.Select(d => restorer.ReadState(manifest.Id, d.Uuid).Report)
+                        .OfType<Checkpointing.Node.DomainReport>().Select(Messages.From),
+                },
+            };
+        });
+    }
+
+    /// <inheritdoc/>
+    protected override async Task<V1.CollectGarbageResponse> CollectGarbageAsync(
+        V1.CollectGarbageRequest request, CallContext call)
+    {
+        V1.CollectGarbageResponse? response = null;
+        await GuardAsync(async () => response = await node.CollectGarbageAsync(request).ConfigureAwait(false)).ConfigureAwait(false);
+        return response!;
+    }
+
+    /// <inheritdoc/>
+    protected override Task VerifyAsync(
+        V1.VerifyRequest request, IMessageWriter<V1.VerifyUpdate> responses, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(responses);
+        ArgumentNullException.ThrowIfNull(call);
+        return GuardAsync(async () =>
+        {
+            ICheckpointStore store = node.Store;
+            CheckpointManifest? one = request.HasCheckpoint ? store.Find(request.Checkpoint) : null;
+            var summary = new V1.VerifySummary { Checkpoints = one is null ? (uint)store.Checkpoints.Count : 1 };
+            await StreamAsync<VerificationStep, bool>(
+                progress => Task.Run(
+                    () => Verify(store, one, progress, call.CancellationToken), call.CancellationToken),
+                async step =>
+                {
+                    foreach (Finding finding in step.Findings)
+                    {
+                        summary.Findings++;
+                        await responses.WriteAsync(new V1.VerifyUpdate { Finding = Messages.From(finding) })
+                            .ConfigureAwait(false);
+                    }
+
+                    await responses.WriteAsync(new V1.VerifyUpdate
+                    {
+                        Progress = new V1.VerifyProgress { Images = (uint)step.Images, TotalImages = (uint)step.TotalImages },
+                    }).ConfigureAwait(false);
+                },
+                _ => responses.WriteAsync(new V1.VerifyUpdate { Summary = summary })).ConfigureAwait(false);
+        });
+    }
+
+    /// <inheritdoc/>
+    protected override Task RestoreAsync(
+        V1.RestoreRequest request, IMessageWriter<V1.RestoreUpdate> responses, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(responses);
+        ArgumentNullException.ThrowIfNull(call);
+        return GuardAsync(() => StreamAsync<double, V1.RestoreResult>(
+            progress => node.RestoreAsync(request, progress, call.CancellationToken),
+            fraction => responses.WriteAsync(new V1.RestoreUpdate { Fraction = fraction }),
+            result => responses.WriteAsync(new V1.RestoreUpdate { Result = result })));
+    }
+
+    /// <inheritdoc/>
+    protected override async Task<V1.RecoverResponse> RecoverAsync(V1.RecoverRequest request, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(call);
+        V1.RecoverResponse? response = null;
+        await GuardAsync(async () => response = await node.RecoverAsync(request, call.CancellationToken).ConfigureAwait(false))
+            .ConfigureAwait(false);
+        return response!;
+    }
+
+    /// <inheritdoc/>
+    protected override async Task WatchEventsAsync(
+        V1.WatchEventsRequest request, IMessageWriter<V1.Event> responses, CallContext call)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(responses);
+        ArgumentNullException.ThrowIfNull(call);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(call.CancellationToken, call.Stopping);
+        long last = node.Events.Last;
+
+        // A number that this run has not reached is of an earlier run of the daemon: all that is kept is news.
+        long after = !request.HasAfter ? last : request.After <= (ulong)last ? (long)request.After : 0;
+
+        // So that the caller knows that nothing from now on escapes it.
+        await call.SendHeadersAsync().ConfigureAwait(false);
+        while (true)
+        {
+            V1.Event next = await node.Events.ReadAsync(after, end.Token).ConfigureAwait(false);
+            after = (long)next.Sequence;
+            if (!request.WithoutProgress || next.KindCase != V1.Event.KindOneofCase.CheckpointProgress)
+            {
+                await responses.WriteAsync(next, end.Token).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private V1.Checkpoint From(CheckpointManifest manifest) =>
+        Messages.From(manifest, node.Messages?.DurableIndex ?? 0);
+
+    private static bool Verify(
+        ICheckpointStore store, CheckpointManifest? one, IProgress<VerificationStep> progress,
+        CancellationToken cancellationToken)
+    {
+        if (one is null)
+        {
+            _ = Verifier.VerifyStore(store, progress.Report, cancellationToken);
+            return true;
+        }
+
+        List<(Guid Domain, ManifestPart Part)> parts = [.. one.Domains.SelectMany(d => d.Parts.Select(p => (d.Uuid, p)))];
+        progress.Report(new VerificationStep(0, parts.Count, store.Problems));
+        for (int i = 0; i < parts.Count; i++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            IReadOnlyList<Finding> findings;
+            try
+            {
+                findings = Verifier.VerifyChain(store, one.Id, parts[i].Domain, parts[i].Part.Content, parts[i].Part.Name);
+            }
+            catch (ChainBrokenException e)
+            {
+                findings = [new Finding(store.PathOf(one.Epoch, parts[i].Part.File), 0, e.Message.TrimEnd('.'))];
+            }
+
+            progress.Report(new VerificationStep(i + 1, parts.Count, findings));
+        }
+
+        return true;
+    }
+
+    private static Task<T> AnswerAsync<T>(Func<T> answer)
+    {
+        try
+        {
+            return Task.FromResult(answer());
+        }
+        catch (Exception e) when (e is not StatusException && Problems.StatusOf(e) is not null)
+        {
+            throw Problems.StatusOf(e)!;
+        }
+    }
+
+    private static async Task GuardAsync(Func<Task> action)
+    {
+        try
+        {
+            await action().ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not StatusException && Problems.StatusOf(e) is not null)
+        {
+            throw Problems.StatusOf(e)!;
+        }
+    }
+
+    // Work tells its progress on whatever thread it runs on, and does not wait for the reader: of what a slow reader has not
+    // taken, the oldest goes. Findings of a check never go: it waits.
+    private static async Task StreamAsync<TProgress, TResult>(
+        Func<IProgress<TProgress>, Task<TResult>> work, Func<TProgress, ValueTask> tell, Func<TResult, ValueTask> end)
+    {
+        var queue = Channel.CreateBounded<TProgress>(new BoundedChannelOptions(16)
+        {
+            FullMode = typeof(TProgress) == typeof(VerificationStep) ? BoundedChannelFullMode.Wait : BoundedChannelFullMode.DropOldest,
+            SingleReader = true,
+        });
+        Task<TResult> working = work(new Queued<TProgress>(queue.Writer));
+        _ = working.ContinueWith(
+            _ => queue.Writer.TryComplete(), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
+        try
+        {
+            await foreach (TProgress progress in queue.Reader.ReadAllAsync().ConfigureAwait(false))
+            {
+                await tell(progress).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The client is gone; the work knows by its token, and ends as it may.
+            _ = queue.Writer.TryComplete();
+            await ((Task)working).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            throw;
+        }
+
+        await end(await working.ConfigureAwait(false)).ConfigureAwait(false);
+    }
+
+    private sealed class Queued<T>(ChannelWriter<T> queue) : IProgress<T>
+    {
+        public void Report(T value)
+        {
+            while (!queue.TryWrite(value))
+            {
+                if (!queue.WaitToWriteAsync().AsTask().GetAwaiter().GetResult())
+                {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+using System.Security.Cryptography;
+using System.Text;
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Hypervisor.Model;
+using XenTwoLevelCkpt.Hypervisor.Xen;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Devices;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <summary>What the daemon runs upon: a hypervisor, and the disks of its domains.</summary>
+public interface INodePlatform : IDisposable
+{
+    /// <summary>The hypervisor.</summary>
+    IHypervisor Hypervisor { get; }
+
+    /// <summary>Undoes what a process left behind that ended in the middle of a checkpoint: resumes domains, switches dirty
+    /// logs off.</summary>
+    /// <param name="state">The state directory.</param>
+    /// <returns>What was done, as sentences.</returns>
+    /// <exception cref="StateLockedException">The process has not ended.</exception>
+    IReadOnlyList<string> Undo(string state);
+
+    /// <summary>Starts a process that does the same as <see cref="Undo"/> at the moment this one ends.</summary>
+    /// <param name="state">The state directory.</param>
+    /// <returns>Ends it; null where domains end with this process anyway.</returns>
+    /// <exception cref="IOException">There is no second process.</exception>
+    IDisposable? StartGuardian(string state);
+
+    /// <summary>The disks of domains.</summary>
+    /// <param name="store">The store.</param>
+    IDiskProvider Disks(ICheckpointStore store);
+
+    /// <summary>Puts disks back.</summary>
+    /// <param name="store">The store to read from.</param>
+    IDiskRestorer DiskRestorer(ICheckpointStore store);
+
+    /// <summary>Domains that were restored run now.</summary>
+    /// <param name="domains">The domains.</param>
+    void Running(IReadOnlyList<IDomain> domains);
+}
+
+/// <summary>A Dom0 of Xen.</summary>
+/// <param name="state">The state directory, which has the record of disks.</param>
+public sealed class XenPlatform(string state) : INodePlatform
+{
+    private readonly DiskRegistry _registry = new(state);
+
+    /// <inheritdoc/>
+    /// <remarks>Opened with this object.</remarks>
+    /// <exception cref="HypervisorUnavailableException">There is no Xen here.</exception>
+    public IHypervisor Hypervisor { get; } = XenHypervisor.Open();
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Undo(string state) => NodeRecovery.Run(state, Hypervisor);
+
+    /// <inheritdoc/>
+    public IDisposable? StartGuardian(string state) => Guardian.Start(state);
+
+    /// <inheritdoc/>
+    public IDiskProvider Disks(ICheckpointStore store) => new XenDiskProvider(DeviceMapper.Open, _registry);
+
+    /// <inheritdoc/>
+    public IDiskRestorer DiskRestorer(ICheckpointStore store) => new XenDiskRestorer(DeviceMapper.Open, _registry, store);
+
+    /// <inheritdoc/>
+    public void Running(IReadOnlyList<IDomain> domains)
+    {
+        // They do by themselves.
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Hypervisor.Dispose();
+}
+
+/// <summary>A model hypervisor in the daemon's process, with guests that begin with it.</summary>
+public sealed class ModelPlatform : INodePlatform
+{
+    private readonly ModelHypervisor _hypervisor;
+    private readonly int _stepsPerSecond;
+    private readonly bool _owned;
+
+    /// <summary>Boots the guests.</summary>
+    /// <param name="node">The node's name: guests of one name and number have the same UUID in each run.</param>
+    /// <param name="settings">The guests.</param>
+    public ModelPlatform(string node, ModelSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        _hypervisor = new ModelHypervisor();
+        _stepsPerSecond = settings.StepsPerSecond;
+        _owned = true;
+        Guid[] uuids = [.. Enumerable.Range(0, settings.Guests).Select(i => UuidOf(node, i))];
+        for (int i = 0; i < uuids.Length; i++)
+        {
+            ModelGuest guest = _hypervisor.CreateDomain(new ModelDomainOptions
+            {
+                Name = $"{node}-{i + 1}",
+                Uuid = uuids[i],
+                MemoryPages = settings.MemoryPages,
+                Workload = settings.Workload == ModelWorkload.Bank
+                    ? new BankWorkload((ulong)i + 1, peers: [.. uuids.Where((_, other) => other != i)])
+                    : new StepperWorkload((ulong)i + 1, pages: settings.MemoryPages / 2),
+            });
+            Start(guest);
+        }
+    }
+
+    /// <summary>Uses a hypervisor that lives longer than the daemon.</summary>
+    /// <param name="hypervisor">The hypervisor; stays the caller's.</param>
+    public ModelPlatform(ModelHypervisor hypervisor) => _hypervisor = hypervisor;
+
+    /// <inheritdoc/>
+    public IHypervisor Hypervisor => _hypervisor;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Undo(string state) => IntentFile.Recover(state, _hypervisor);
+
+    /// <inheritdoc/>
+    public IDisposable? StartGuardian(string state) => null;
+
+    /// <inheritdoc/>
+    public IDiskProvider Disks(ICheckpointStore store) => new ModelDisks(_hypervisor, store);
+
+    /// <inheritdoc/>
+    public IDiskRestorer DiskRestorer(ICheckpointStore store) => new ModelDisks(_hypervisor, store);
+
+    /// <inheritdoc/>
+    public void Running(IReadOnlyList<IDomain> domains)
+    {
+        ArgumentNullException.ThrowIfNull(domains);
+        foreach (ModelGuest guest in _hypervisor.Guests.Where(g => domains.Any(d => d.Uuid == g.Uuid)))
+        {
+            Start(guest);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_owned)
+        {
+            _hypervisor.Dispose();
+        }
+    }
+
+    private static Guid UuidOf(string node, int number) =>
+        new(SHA256.HashData(Encoding.UTF8.GetBytes($"{node}/{number}")).AsSpan(0, 16));
+
+    private void Start(ModelGuest guest)
+    {
+        if (_stepsPerSecond > 0)
+        {
+            guest.Start(_stepsPerSecond);
+        }
+    }
+}

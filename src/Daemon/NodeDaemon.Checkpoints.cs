@@ -1,0 +1,451 @@
+using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Rpc;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <summary>What an operator wants captured.</summary>
+public sealed record CheckpointOrder
+{
+    /// <summary>A label; may be empty.</summary>
+    public string Label { get; init; } = "";
+
+    /// <summary>Names or UUIDs of domains; empty for all.</summary>
+    public IReadOnlyList<string> Domains { get; init; } = [];
+
+    /// <summary>Leaves out disks that cannot be checkpointed.</summary>
+    public bool MemoryOnly { get; init; }
+
+    /// <summary>How long domains have to suspend themselves; null for the node's setting.</summary>
+    public TimeSpan? SuspendTimeout { get; init; }
+
+    /// <summary>Learns how far it is; may be null.</summary>
+    public IProgress<V1.CheckpointProgress>? Progress { get; init; }
+}
+
+/// <content>The loop: checkpoints, one after the other.</content>
+public sealed partial class NodeDaemon
+{
+    /// <summary>Ticks that a protocol may skip when an operator asks: those that skip do so where forced checkpoints came
+    /// before the timer's, one tick for each index that they were ahead.</summary>
+    private const int MaxSkips = 1 << 16;
+
+    /// <summary>Between two looks at the links to other nodes, and at the timers.</summary>
+    private static readonly TimeSpan MaxSleep = TimeSpan.FromSeconds(1);
+
+    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromMinutes(1);
+
+    private readonly SemaphoreSlim _wake = new(0);
+    private readonly LinkedList<Waiting> _orders = [];
+    private readonly Dictionary<string, bool> _connected = new(StringComparer.Ordinal);
+    private BegunCheckpoint? _begun;
+    private CancellationTokenSource? _current;
+    private DateTimeOffset? _basicAt;
+    private DateTimeOffset? _retryAt;
+    private TimeSpan _retryDelay = FirstRetry;
+
+    /// <inheritdoc/>
+    void INodeCheckpoints.Begin(long label, CheckpointCause cause)
+    {
+        lock (_gate)
+        {
+            _begun = new BegunCheckpoint(label, cause);
+        }
+
+        Wake();
+    }
+
+    /// <summary>Takes a checkpoint of all domains together, after those that were asked for before.</summary>
+    /// <param name="order">What is wanted.</param>
+    /// <param name="cancellationToken">Before the domains are suspended, gives it up.</param>
+    /// <returns>The report, when the checkpoint is in the store.</returns>
+    /// <exception cref="StatusException">As Checkpoint in node_control.proto.</exception>
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    public async Task<V1.CheckpointReport> CheckpointAsync(CheckpointOrder order, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(order);
+        RequireStarted();
+        _ = Resolve(order);
+        var waiting = new Waiting(order, cancellationToken);
+        lock (_gate)
+        {
+            if (_file!.State.Pending is { } pending)
+            {
+                throw Interrupted(pending);
+            }
+
+            if (_state is V1.NodeState.Recovering or V1.NodeState.Restoring)
+            {
+                throw Problems.IsBusy("A recovery or a restore is under way; ask again when it has ended.");
+            }
+
+            _ = _orders.AddLast(waiting);
+            if (_state == V1.NodeState.Checkpointing || _orders.Count > 1)
+            {
+                order.Progress?.Report(new V1.CheckpointProgress { Stage = V1.CheckpointStage.Queued });
+            }
+        }
+
+        Wake();
+        using CancellationTokenRegistration gone = cancellationToken.Register(() =>
+        {
+            // One that is being taken ends by itself.
+            lock (_gate)
+            {
+                if (_orders.Remove(waiting))
+                {
+                    _ = waiting.Completion.TrySetCanceled(cancellationToken);
+                }
+            }
+        });
+        return await waiting.Completion.Task.ConfigureAwait(false);
+    }
+
+    private static StatusException Interrupted(PendingRecovery pending) => Problems.IsBusy(
+        $"A recovery to line {pending.Line} with incarnation {pending.Incarnation} has begun and not ended: make that call again.");
+
+    private void Wake()
+    {
+        if (_wake.CurrentCount == 0)
+        {
+            _ = _wake.Release();
+        }
+    }
+
+    private void FailOrders(StatusException reason)
+    {
+        lock (_gate)
+        {
+            foreach (Waiting waiting in _orders)
+            {
+                _ = waiting.Completion.TrySetException(reason);
+            }
+
+            _orders.Clear();
+        }
+    }
+
+    private DateTimeOffset? NextBasic() => _settings.BasicInterval is { } mean
+        ? DateTimeOffset.UtcNow + (mean * (1 + (_settings.BasicJitter * ((2 * Random.Shared.NextDouble()) - 1))))
+        : null;
+
+    private async Task RunAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            try
+            {
+                ReportPeers();
+                if (await StepAsync().ConfigureAwait(false))
+                {
+                    continue;
+                }
+            }
+#pragma warning disable CA1031 // The loop is the node: whatever happens to one checkpoint, it goes on with the next.
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                _log.Defect(e);
+            }
+
+            _ = await _wake.WaitAsync(Sleep()).ConfigureAwait(false);
+        }
+    }
+
+    private TimeSpan Sleep()
+    {
+        DateTimeOffset now = DateTimeOffset.UtcNow;
+        TimeSpan sleep = MaxSleep;
+        foreach (DateTimeOffset? at in new[] { _basicAt, _retryAt })
+        {
+            if (at - now is { } left && left < sleep)
+            {
+                sleep = left > TimeSpan.Zero ? left : TimeSpan.Zero;
+            }
+        }
+
+        // A turn that somebody else has is waited for, not asked about all the time.
+        return sleep > TimeSpan.Zero || _turn.CurrentCount > 0 ? sleep : MaxSleep;
+    }
+
+    // True where something was done, and more may be there to do.
+    private async Task<bool> StepAsync()
+    {
+        DateTimeOffset now = DateTimeOffset.UtcNow;
+        lock (_gate)
+        {
+            if (_file!.State.Pending is not null
+                || (_begun is null && _orders.Count == 0 && !(_retryAt <= now) && !(_basicAt <= now)))
+            {
+                return false;
+            }
+        }
+
+        if (!await _turn.WaitAsync(0).ConfigureAwait(false))
+        {
+            return false;
+        }
+
+        try
+        {
+            return await TakeNextAsync(now).ConfigureAwait(false);
+        }
+        finally
+        {
+            _ = _turn.Release();
+        }
+    }
+
+    private async Task<bool> TakeNextAsync(DateTimeOffset now)
+    {
+        Waiting? waiting = null;
+        if (Begun() is null)
+        {
+            lock (_gate)
+            {
+                waiting = _orders.First?.Value;
+            }
+
+            if (waiting is not null)
+            {
+                if (!Ask(waiting))
+                {
+                    return true;
+                }
+            }
+            else if (_retryAt <= now)
+            {
+                _retryAt = null;
+                _messages!.Retry();
+            }
+            else if (_basicAt <= now)
+            {
+                _basicAt = NextBasic();
+
+                // A node without guests has nothing to save, and nobody who could notice.
+                if (Hypervisor.ListDomains().Any(d => d.Id != 0))
+                {
+                    _ = _messages!.Tick(CheckpointCause.Basic);
+                }
+            }
+        }
+
+        if (Begun() is not { } begun)
+        {
+            return false;
+        }
+
+        // Another cause may have come first: then the order waits for the next turn.
+        Waiting? own = null;
+        lock (_gate)
+        {
+            _begun = null;
+            if (begun.Cause == CheckpointCause.Requested && waiting is not null)
+            {
+                _ = _orders.Remove(waiting);
+                own = waiting;
+            }
+        }
+
+        await TakeAsync(begun, own).ConfigureAwait(false);
+        return true;
+    }
+
+    private BegunCheckpoint? Begun()
+    {
+        lock (_gate)
+        {
+            return _begun;
+        }
+    }
+
+    // An operator's request is not skipped.
+    private bool Ask(Waiting waiting)
+    {
+        for (int i = 0; i < MaxSkips; i++)
+        {
+            if (_messages!.Tick(CheckpointCause.Requested) || Begun() is not null)
+            {
+                return true;
+            }
+        }
+
+        lock (_gate)
+        {
+            _ = _orders.Remove(waiting);
+        }
+
+        _ = waiting.Completion.TrySetException(StatusException.Because(
+            StatusCode.Aborted, Problems.Hypervisor, "The checkpoint protocol begins no checkpoint now; try again."));
+        return false;
+    }
+
+    private async Task TakeAsync(BegunCheckpoint begun, Waiting? own)
+    {
+        SetState(V1.NodeState.Checkpointing);
+        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(
+            _stop.Token, own?.CancellationToken ?? CancellationToken.None);
+        lock (_gate)
+        {
+            _current = giveUp;
+        }
+
+        try
+        {
+            V1.CheckpointReport report = await SaveAsync(begun, own?.Order, giveUp.Token).ConfigureAwait(false);
+            _messages!.CheckpointDone();
+            Saved(report);
+            _ = own?.Completion.TrySetResult(report);
+        }
+        catch (OperationCanceledException)
+        {
+            _messages!.CheckpointFailed();
+            _log.CheckpointGivenUp(begun.Label, begun.Cause);
+            StatusException reason = _stop.IsCancellationRequested
+                ? Problems.Stopping()
+                : Problems.IsBusy("A recovery has begun.");
+            _ = own?.CancellationToken.IsCancellationRequested == true
+                ? own.Completion.TrySetCanceled(own.CancellationToken)
+                : own?.Completion.TrySetException(reason);
+        }
+#pragma warning disable CA1031 // Whatever happens, the messages learn of the end.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            _messages!.CheckpointFailed();
+            Failed(begun, e);
+            _ = own?.Completion.TrySetException(Problems.StatusOf(e) ?? e);
+            if (begun.Cause == CheckpointCause.Forced)
+            {
+                _retryAt = DateTimeOffset.UtcNow + _retryDelay;
+                _log.RetryLater(_retryDelay);
+                _retryDelay = _retryDelay * 2 < LastRetry ? _retryDelay * 2 : LastRetry;
+            }
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _current = null;
+            }
+
+            SetState(V1.NodeState.Ready);
+        }
+    }
+
+    private async Task<V1.CheckpointReport> SaveAsync(
+        BegunCheckpoint begun, CheckpointOrder? order, CancellationToken cancellationToken)
+    {
+        CheckpointReport report = await _checkpointer!.CheckpointAsync(
+            (ulong)begun.Label, order?.Label ?? "", new Relay(Events, order?.Progress),
+            new CheckpointSettings
+            {
+                Domains = order is null ? null : Resolve(order),
+                MemoryOnly = order?.MemoryOnly == true ? true : null,
+                SuspendTimeout = order?.SuspendTimeout,
+                // The index has to rise for others, also where there is nothing to save.
+                AllowEmpty = begun.Cause is CheckpointCause.Forced or CheckpointCause.Recovery,
+            },
+            cancellationToken).ConfigureAwait(false);
+        _log.CheckpointTaken(
+            report.Index, begun.Cause, report.Domains.Count, report.Pause.TotalMilliseconds, report.Epoch);
+        return Daemon.Messages.From(report, begun.Cause);
+    }
+
+    private void Saved(V1.CheckpointReport report)
+    {
+        _retryDelay = FirstRetry;
+        _messages!.DurableIndex = _messages.Index;
+        Events.Add(new V1.Event { CheckpointTaken = report });
+        Events.Add(new V1.Event { DurableSn = (ulong)_messages.DurableIndex });
+        _tidying!.Begin();
+    }
+
+    private void Failed(BegunCheckpoint begun, Exception e)
+    {
+        StatusException? status = Problems.StatusOf(e);
+        if (status is null)
+        {
+            _log.Defect(e);
+        }
+        else
+        {
+            _log.CheckpointFailed(begun.Label, begun.Cause, e.Message);
+        }
+
+        Events.Add(new V1.Event
+        {
+            CheckpointFailed = new V1.Failure
+            {
+                Reason = status?.Reason ?? "",
+                Message = status?.Message ?? "The daemon has a defect; its log tells more.",
+            },
+        });
+    }
+
+    // The domains that an order names; null for all.
+    private List<Guid>? Resolve(CheckpointOrder order)
+    {
+        if (order.Domains.Count == 0)
+        {
+            return null;
+        }
+
+        if (_settings.Nodes.Count > 1)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Partial,
+                "A node with peers is saved as a whole: a checkpoint of some domains would be none for its index.");
+        }
+
+        return [.. order.Domains.Select(d => Hypervisor.FindDomain(d) is { Id: not 0 } found
+            ? found.Uuid
+            : throw new DomainNotFoundException($"'{d}' that is a guest"))];
+    }
+
+    private void ReportPeers()
+    {
+        foreach (PeerStatus peer in _messages!.Peers)
+        {
+            if (!_connected.TryGetValue(peer.Name, out bool connected) || connected != peer.Connected)
+            {
+                _connected[peer.Name] = peer.Connected;
+                Events.Add(new V1.Event { PeerChanged = Daemon.Messages.From(peer) });
+            }
+        }
+    }
+
+    private sealed record BegunCheckpoint(long Label, CheckpointCause Cause);
+
+    private sealed record Waiting(CheckpointOrder Order, CancellationToken CancellationToken)
+    {
+        internal TaskCompletionSource<V1.CheckpointReport> Completion { get; } =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    /// <summary>Progress for events and for the one who asked: each stage, and within it a few a second.</summary>
+    private sealed class Relay(EventLog events, IProgress<V1.CheckpointProgress>? asked) : IProgress<CheckpointProgress>
+    {
+        private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(250);
+
+        private CheckpointStage? _stage;
+        private long _told;
+
+        public void Report(CheckpointProgress value)
+        {
+            if (value.Stage == CheckpointStage.Done
+                || (value.Stage == _stage && System.Diagnostics.Stopwatch.GetElapsedTime(_told) < Least))
+            {
+                return;
+            }
+
+            _stage = value.Stage;
+            _told = System.Diagnostics.Stopwatch.GetTimestamp();
+            events.Add(new V1.Event { CheckpointProgress = Daemon.Messages.From(value) });
+            asked?.Report(Daemon.Messages.From(value));
+        }
+    }
+}

@@ -1,0 +1,558 @@
+using Google.Protobuf;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Rpc;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <content>The node's part of a recovery of the cluster.</content>
+/// <remarks>
+/// What happens, in this order, so that a call that ended anywhere can be made again: what is to be done is on disk; messages
+/// stop; domains of the member are destroyed, and restored without running; the messages begin the incarnation; that it has
+/// begun is on disk; checkpoints of the past that is gone are removed; the domains run. A domain runs in the new
+/// incarnation only after the disk says that it has begun: what it sends is never sent a second time in the same one.
+/// </remarks>
+public sealed partial class NodeDaemon
+{
+    private static readonly TimeSpan RaiseAgain = TimeSpan.FromSeconds(1);
+
+    private bool _quiesced;
+
+    /// <summary>Takes part in a recovery.</summary>
+    /// <param name="request">The line, the incarnation, the lost node.</param>
+    /// <param name="cancellationToken">Gives up; the call may be made again.</param>
+    /// <exception cref="StatusException">As Recover in node_control.proto.</exception>
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    public async Task<V1.RecoverResponse> RecoverAsync(V1.RecoverRequest request, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        RequireStarted();
+        if (request.Line > long.MaxValue)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Line, "No index is above 2^63 - 1.");
+        }
+
+        if (State == V1.NodeState.Restoring)
+        {
+            throw Problems.IsBusy("A restore is under way; ask again when it has ended.");
+        }
+
+        if (request.DryRun)
+        {
+            return Repeated(request) ?? Plan(request).Foretell((long)request.Line);
+        }
+
+        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stop.Token);
+        await TakeTurnAsync(giveUp.Token).ConfigureAwait(false);
+        try
+        {
+            if (Repeated(request) is { } same)
+            {
+                return same;
+            }
+
+            using RecoveryTask task = Plan(request);
+            FailOrders(Problems.IsBusy("A recovery has begun."));
+            SetState(V1.NodeState.Recovering);
+            return await Task.Run(() => RecoverAsync(task, giveUp.Token), CancellationToken.None).ConfigureAwait(false);
+        }
+        finally
+        {
+            SetState(V1.NodeState.Ready);
+            _ = _turn.Release();
+            Wake();
+        }
+    }
+
+    // A checkpoint that is being taken is given up where that is still possible.
+    private async Task TakeTurnAsync(CancellationToken cancellationToken)
+    {
+        Task turn = _turn.WaitAsync(cancellationToken);
+        while (!turn.IsCompleted)
+        {
+            CancellationTokenSource? current;
+            lock (_gate)
+            {
+                current = _current;
+                try
+                {
+                    current?.Cancel();
+                }
+                catch (ObjectDisposedException)
+                {
+                    // It has just ended.
+                }
+            }
+
+            await turn.WaitAsync(MaxSleep, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        await turn.ConfigureAwait(false);
+    }
+
+    // The answer of the same call before; null where it is to be done.
+    private V1.RecoverResponse? Repeated(V1.RecoverRequest request) =>
+        _file!.State is { Pending: null, Last: { } last } && (ulong)last.Incarnation == request.Incarnation
+            && (ulong)last.Line == request.Line && last.LostNode == request.LostNode
+            ? V1.RecoverResponse.Parser.ParseFrom(last.Response)
+            : null;
+
+    // Looks at all that can be wrong before anything is changed.
+    private RecoveryTask Plan(V1.RecoverRequest request)
+    {
+        NodeRecord state = _file!.State;
+        if (request.Incarnation <= (ulong)state.Incarnation || request.Incarnation > int.MaxValue)
+        {
+            throw StatusException.Because(
+                StatusCode.InvalidArgument, Problems.Incarnation,
+                $"The incarnation {request.Incarnation} is not above the node's, {state.Incarnation}"
+                + (request.Incarnation > int.MaxValue ? $", and at most {int.MaxValue}." : "."));
+        }
+
+        long line = (long)request.Line;
+        var wanted = new PendingRecovery(line, (int)request.Incarnation, request.LostNode, false);
+        bool known = state.Pending is { } pending && pending with { RollsBack = false } == wanted;
+        bool rollsBack = known ? state.Pending!.RollsBack : _messages!.Index >= line;
+        CheckpointManifest? member = null;
+        if (rollsBack)
+        {
+            member = Member([.. Line()], line) ?? throw NoMember($"Node {_settings.Node}", line);
+            if (member.Domains.Count == 0 && Hypervisor.ListDomains().All(d => d.Id == 0))
+            {
+                // Nothing to put back, and nothing to forget: its index may stay.
+                rollsBack = false;
+            }
+            else
+            {
+                RequireWhole(_store!, member);
+            }
+        }
+
+        DirectoryStore? lost = null;
+        try
+        {
+            CheckpointManifest? lostMember = null;
+            if (request.LostNode.Length > 0)
+            {
+                lost = OpenLost(request.LostNode);
+                lostMember = Member(lost.Checkpoints, line) ?? throw NoMember($"The lost node {request.LostNode}", line);
+                RequireWhole(lost, lostMember);
+            }
+
+            return new RecoveryTask(wanted with { RollsBack = rollsBack }, member, lost, lostMember);
+        }
+        catch
+        {
+            lost?.Dispose();
+            throw;
+        }
+    }
+
+    private static StatusException NoMember(string node, long line) => StatusException.Because(
+        StatusCode.FailedPrecondition, Problems.Line,
+        $"{node} has no checkpoint that the line {line} needs: none with that index or a higher one is there, or older ones "
+        + "were removed and it cannot be told which was the first.");
+
+    /// <summary>The member of a line: the first checkpoint with an index of at least k. Null where there is none, or where
+    /// an earlier one may have been removed.</summary>
+    internal static CheckpointManifest? Member(IReadOnlyList<CheckpointManifest> checkpoints, long line)
+    {
+        int at = 0;
+        while (at < checkpoints.Count && (long)checkpoints[at].Closing.Index < line)
+        {
+            at++;
+        }
+
+        return at < checkpoints.Count
+            && (at > 0 || (long)checkpoints[at].Closing.Index == line || (checkpoints[at].Epoch == 1 && line > 0))
+            ? checkpoints[at]
+            : null;
+    }
+
+    private static void RequireWhole(DirectoryStore store, CheckpointManifest member)
+    {
+        foreach (ManifestDomain domain in member.Domains)
+        {
+            foreach (ManifestPart part in domain.Parts)
+            {
+                // That no image was cut and no record is missing; the octets themselves are looked at when they are read.
+                Chain.Open(store, member.Id, domain.Uuid, part.Content, part.Name).Dispose();
+            }
+        }
+    }
+
+    private DirectoryStore OpenLost(string node)
+    {
+        if (node == _settings.Node)
+        {
+            throw StatusException.Because(
+                StatusCode.NotFound, Problems.Node, $"{node} is this node: its domains go back without being named.");
+        }
+
+        string? folder = _settings.Shared is { } shared && node == Path.GetFileName(node) && node is not ("." or "..")
+            ? Path.Combine(shared, node)
+            : null;
+        return folder is not null && Directory.Exists(folder)
+            ? DirectoryStore.OpenReadOnly(folder)
+            : throw StatusException.Because(
+                StatusCode.NotFound, Problems.Node,
+                _settings.Shared is null
+                    ? "This node's configuration has no 'shared' directory that could have the stores of other nodes."
+                    : $"{_settings.Shared} has no store of a node '{node}'.");
+    }
+
+    private async Task<V1.RecoverResponse> RecoverAsync(RecoveryTask task, CancellationToken cancellationToken)
+    {
+        PendingRecovery what = task.What;
+        Fault?.Invoke(RecoverStep.Decided);
+        _log.Recovering(
+            what.Line, what.Incarnation,
+            task.Member is { } m && what.RollsBack ? $"its domains go back to checkpoint {m.Closing.Index}" : "its domains go on");
+        _file!.Write(_file.State with { Pending = what });
+        try
+        {
+            Fault?.Invoke(RecoverStep.PendingWritten);
+            Quiet();
+            Fault?.Invoke(RecoverStep.Quiesced);
+            V1.RecoverResponse response = what.RollsBack
+                ? await RollBackAsync(task, cancellationToken).ConfigureAwait(false)
+                : await GoOnAsync(task, cancellationToken).ConfigureAwait(false);
+            _quiesced = false;
+            StartMessages();
+            _log.Recovered(what.Line, what.Incarnation, _messages!.Index);
+            Events.Add(new V1.Event { DurableSn = (ulong)_messages.DurableIndex });
+            Events.Add(new V1.Event { Recovered = response });
+            return response;
+        }
+        catch (Exception e)
+        {
+            _log.RecoveryInterrupted(what.Line, e.Message);
+            await BeginAgainAsync(what).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private void Quiet()
+    {
+        if (_quiesced)
+        {
+            return;
+        }
+
+        GiveUpBegun();
+        _messages!.Quiesce();
+        GiveUpBegun();
+        _quiesced = true;
+    }
+
+    // A message may have begun a checkpoint since the last turn ended.
+    private void GiveUpBegun()
+    {
+        lock (_gate)
+        {
+            if (_begun is null)
+            {
+                return;
+            }
+
+            _begun = null;
+        }
+
+        _messages!.CheckpointFailed();
+    }
+
+    private async Task<V1.RecoverResponse> RollBackAsync(RecoveryTask task, CancellationToken cancellationToken)
+    {
+        PendingRecovery what = task.What;
+        CheckpointManifest member = task.Member!;
+        await CloseCheckpointerAsync().ConfigureAwait(false);
+        Undo();
+        Destroy(member);
+        Destroy(task.LostMember);
+        Fault?.Invoke(RecoverStep.Destroyed);
+        using PausedDomains own = Restore(_store!, member, cancellationToken);
+        using PausedDomains? lost = task.LostMember is { } lostMember
+            ? Restore(task.Lost!, lostMember, cancellationToken)
+            : null;
+        Fault?.Invoke(RecoverStep.Restored);
+        long replayed = _messages!.RollBack(
+            new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation);
+        Fault?.Invoke(RecoverStep.RolledBack);
+        IReadOnlyList<IDomain> domains = [.. own.Domains, .. lost?.Domains ?? []];
+        V1.RecoverResponse response = Response(V1.RecoverAction.RollBack, member, domains, replayed);
+        End(what, response, [.. domains.Select(d => d.Uuid)],
+            new DiscardedEpochs(member.Epoch, _store!.Checkpoints[^1].Epoch));
+
+        // The disk says that they are there.
+        own.Keep();
+        lost?.Keep();
+        Fault?.Invoke(RecoverStep.EndWritten);
+        Discard();
+        Fault?.Invoke(RecoverStep.Discarded);
+        _messages.DurableIndex = _messages.Index;
+        OpenCheckpointer();
+        LetRun(own);
+        LetRun(lost);
+        _file!.Write(_file.State with { Paused = [] });
+        Fault?.Invoke(RecoverStep.Running);
+        return response;
+    }
+
+    private async Task<V1.RecoverResponse> GoOnAsync(RecoveryTask task, CancellationToken cancellationToken)
+    {
+        PendingRecovery what = task.What;
+        IReadOnlyList<V1.RestoredDomain> adopted = [];
+        if (_messages!.Incarnation != what.Incarnation)
+        {
+            Destroy(task.LostMember);
+            Fault?.Invoke(RecoverStep.Destroyed);
+            using PausedDomains? lost = task.LostMember is { } lostMember
+                ? Restore(task.Lost!, lostMember, cancellationToken)
+                : null;
+            Fault?.Invoke(RecoverStep.Restored);
+            _ = _messages.Survive(what.Line, what.Incarnation);
+            adopted = [.. lost?.Domains.Select(Daemon.Messages.From) ?? []];
+
+            // They take part in the checkpoint, for which they have to run; what they send waits for its end.
+            LetRun(lost);
+            Fault?.Invoke(RecoverStep.RolledBack);
+        }
+        else if (task.LostMember is { } there)
+        {
+            adopted = [.. there.Domains.Select(d => Hypervisor.ListDomains().FirstOrDefault(i => i.Uuid == d.Uuid))
+                .OfType<DomainInfo>()
+                .Select(i => new V1.RestoredDomain { Uuid = $"{i.Uuid}", Name = i.Name ?? "", Id = (uint)i.Id })];
+        }
+
+        await RaiseAsync(cancellationToken).ConfigureAwait(false);
+        Fault?.Invoke(RecoverStep.Raised);
+        CheckpointManifest? taken = Line().FirstOrDefault(m => (long)m.Closing.Index >= what.Line);
+        V1.RecoverResponse response = Response(V1.RecoverAction.Checkpoint, taken, [], 0);
+        response.Domains.AddRange(adopted);
+        End(what, response, [], null);
+        Fault?.Invoke(RecoverStep.EndWritten);
+        return response;
+    }
+
+    // The line waits for this checkpoint: it is tried until it succeeds, or the caller gives up.
+    private async Task RaiseAsync(CancellationToken cancellationToken)
+    {
+        while (Begun() is { } begun)
+        {
+            try
+            {
+                V1.CheckpointReport report = await SaveAsync(begun, null, cancellationToken).ConfigureAwait(false);
+                lock (_gate)
+                {
+                    _begun = null;
+                }
+
+                _messages!.CheckpointDone();
+                Saved(report);
+            }
+            catch (CheckpointFailedException e)
+            {
+                Failed(begun, e);
+                await Task.Delay(RaiseAgain, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private PausedDomains Restore(DirectoryStore store, CheckpointManifest member, CancellationToken cancellationToken) =>
+        new Restorer(store).RestorePaused(
+            Hypervisor, member, disks: member.Domains.Any(HasDisks) ? _platform.DiskRestorer(store) : null,
+            cancellationToken: cancellationToken);
+
+    private void Destroy(CheckpointManifest? member)
+    {
+        foreach (ManifestDomain domain in member?.Domains ?? [])
+        {
+            try
+            {
+                using IDomain there = Hypervisor.OpenDomain(domain.Uuid);
+                there.Destroy();
+            }
+            catch (DomainNotFoundException)
+            {
+                // It is gone already.
+            }
+        }
+    }
+
+    private void LetRun(PausedDomains? domains)
+    {
+        if (domains is not null)
+        {
+            IReadOnlyList<IDomain> running = domains.Run();
+            _platform.Running(running);
+            foreach (IDomain domain in running)
+            {
+                domain.Dispose();
+            }
+        }
+    }
+
+    private V1.RecoverResponse Response(
+        V1.RecoverAction action, CheckpointManifest? checkpoint, IReadOnlyList<IDomain> domains, long replayed) => new()
+        {
+            Action = action,
+            CheckpointId = checkpoint is null ? "" : $"{checkpoint.Id}",
+            Index = checkpoint?.Closing.Index ?? (ulong)_messages!.Index,
+            Domains = { domains.Select(Daemon.Messages.From) },
+            ReplayedBatches = (ulong)replayed,
+        };
+
+    private void End(
+        PendingRecovery what, V1.RecoverResponse response, IReadOnlyList<Guid> paused, DiscardedEpochs? discarded) =>
+        _file!.Write(_file.State with
+        {
+            Index = _messages!.Index,
+            Incarnation = what.Incarnation,
+            Pending = null,
+            Last = new LastRecovery(what.Line, what.Incarnation, what.LostNode, response.ToByteArray()),
+            Discarded = discarded ?? _file.State.Discarded,
+            Paused = paused,
+        });
+
+    // What a recovery that has begun its incarnation had still to do when the daemon ended.
+    private void FinishRecovery()
+    {
+        Discard();
+        foreach (Guid uuid in _file!.State.Paused)
+        {
+            try
+            {
+                using IDomain domain = Hypervisor.OpenDomain(uuid);
+                if (domain.GetInfo().State.HasFlag(DomainStates.Paused))
+                {
+                    domain.Unpause();
+                    _platform.Running([domain]);
+                    _log.Undone($"Domain {domain.GetInfo().Name ?? $"{uuid}"} was restored by a recovery and runs now.");
+                }
+            }
+            catch (DomainNotFoundException)
+            {
+                // Gone since.
+            }
+        }
+
+        if (_file.State.Paused.Count > 0)
+        {
+            _file.Write(_file.State with { Paused = [] });
+        }
+    }
+
+    // Newest first: nothing builds upon what goes.
+    private void Discard()
+    {
+        if (_file!.State.Discarded is not { } gone)
+        {
+            return;
+        }
+
+        bool all = true;
+        foreach (CheckpointManifest manifest in _store!.Checkpoints.Reverse()
+            .Where(m => m.Epoch > gone.After && m.Epoch <= gone.Through))
+        {
+            all &= _store.Remove(manifest.Epoch);
+        }
+
+        if (all)
+        {
+            _file.Write(_file.State with { Discarded = null });
+        }
+    }
+
+    // Makes the node ready for the same call: as after a restart, without one.
+    private async Task BeginAgainAsync(PendingRecovery what)
+    {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
+        if (_file!.State.Pending is null)
+        {
+            // The incarnation has begun; the rest can be made good.
+            FinishRecovery();
+            _quiesced = false;
+            StartMessages();
+        }
+        else if (what.RollsBack && _messages!.Incarnation == what.Incarnation)
+        {
+            await MakeMessagesAsync().ConfigureAwait(false);
+            _messages.Quiesce();
+        }
+
+        if (_checkpointer is null)
+        {
+            OpenCheckpointer();
+        }
+    }
+
+    /// <summary>What a recovery does on this node.</summary>
+    private sealed record RecoveryTask(
+        PendingRecovery What, CheckpointManifest? Member, DirectoryStore? Lost, CheckpointManifest? LostMember) : IDisposable
+    {
+        public void Dispose() => Lost?.Dispose();
+
+        /// <summary>The answer of a dry run.</summary>
+        internal V1.RecoverResponse Foretell(long line)
+        {
+            using (this)
+            {
+                var response = new V1.RecoverResponse
+                {
+                    Action = What.RollsBack ? V1.RecoverAction.RollBack : V1.RecoverAction.Checkpoint,
+                    CheckpointId = What.RollsBack ? $"{Member!.Id}" : "",
+                    Index = What.RollsBack ? Member!.Closing.Index : (ulong)line,
+                };
+                foreach (ManifestDomain domain in (What.RollsBack ? Member!.Domains : []).Concat(LostMember?.Domains ?? []))
+                {
+                    response.Domains.Add(new V1.RestoredDomain { Uuid = $"{domain.Uuid}", Name = domain.Name });
+                }
+
+                return response;
+            }
+        }
+    }
+}
+
+/// <summary>Points inside a recovery at which tests make it fail.</summary>
+internal enum RecoverStep
+{
+    /// <summary>It is known what is to be done; nothing has changed.</summary>
+    Decided = 1,
+
+    /// <summary>What is to be done is on disk.</summary>
+    PendingWritten = 2,
+
+    /// <summary>No message moves.</summary>
+    Quiesced = 3,
+
+    /// <summary>The domains are gone.</summary>
+    Destroyed = 4,
+
+    /// <summary>The domains are back, paused.</summary>
+    Restored = 5,
+
+    /// <summary>The messages are in the new incarnation.</summary>
+    RolledBack = 6,
+
+    /// <summary>That it has begun is on disk.</summary>
+    EndWritten = 7,
+
+    /// <summary>Checkpoints of the past that is gone are removed.</summary>
+    Discarded = 8,
+
+    /// <summary>The domains run.</summary>
+    Running = 9,
+
+    /// <summary>The checkpoint that raises the index is taken.</summary>
+    Raised = 10,
+}

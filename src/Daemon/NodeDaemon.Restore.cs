@@ -1,0 +1,130 @@
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Rpc;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <content>Restores that an operator asks for.</content>
+public sealed partial class NodeDaemon
+{
+    /// <summary>Brings domains back as a checkpoint has them.</summary>
+    /// <param name="request">What is wanted.</param>
+    /// <param name="progress">Learns the share that is done; may be null.</param>
+    /// <param name="cancellationToken">Gives up; what was restored is removed again.</param>
+    /// <exception cref="StatusException">As Restore in node_control.proto.</exception>
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    public async Task<V1.RestoreResult> RestoreAsync(
+        V1.RestoreRequest request, IProgress<double>? progress, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        RequireStarted();
+        CheckpointManifest manifest = _store!.Find(request.Checkpoint);
+        List<ManifestDomain> wanted = Wanted(manifest, request);
+        if (_file!.State.Pending is { } pending)
+        {
+            throw Interrupted(pending);
+        }
+
+        if (!await _turn.WaitAsync(0, cancellationToken).ConfigureAwait(false))
+        {
+            throw Problems.IsBusy("A checkpoint, a recovery or another restore is under way; ask again when it has ended.");
+        }
+
+        try
+        {
+            SetState(V1.NodeState.Restoring);
+            using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stop.Token);
+            return await Task.Run(() => Restore(manifest, wanted, request, progress, giveUp.Token), CancellationToken.None)
+                .ConfigureAwait(false);
+        }
+        finally
+        {
+            SetState(V1.NodeState.Ready);
+            _ = _turn.Release();
+            Wake();
+        }
+    }
+
+    private static List<ManifestDomain> Wanted(CheckpointManifest manifest, V1.RestoreRequest request)
+    {
+        var wanted = new List<ManifestDomain>();
+        foreach (string name in request.Domains)
+        {
+            try
+            {
+                wanted.Add(manifest.FindDomain(name));
+            }
+            catch (CheckpointNotFoundException e)
+            {
+                throw StatusException.Because(StatusCode.NotFound, Problems.Domain, e.Message, e);
+            }
+        }
+
+        wanted = request.Domains.Count == 0 ? [.. manifest.Domains] : [.. wanted.Distinct()];
+        if (wanted.Count == 0)
+        {
+            throw StatusException.Because(
+                StatusCode.NotFound, Problems.Domain, $"Checkpoint {manifest.Id} is one of a node without domains.");
+        }
+
+        if (request.HasNewName && (wanted.Count != 1 || request.DisksOnly || request.NewName.Length == 0))
+        {
+            throw StatusException.Because(
+                StatusCode.InvalidArgument, Problems.NewName,
+                "A new name is for one domain that is restored: name the domain, and leave out 'disks only'.");
+        }
+
+        if (request.DisksOnly && !wanted.Any(HasDisks))
+        {
+            throw new CheckpointNotFoundException($"Checkpoint {manifest.Id} has no disks.");
+        }
+
+        return wanted;
+    }
+
+    private static bool HasDisks(ManifestDomain domain) =>
+        domain.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory);
+
+    private V1.RestoreResult Restore(
+        CheckpointManifest manifest, List<ManifestDomain> wanted, V1.RestoreRequest request, IProgress<double>? progress,
+        CancellationToken cancellationToken)
+    {
+        var result = new V1.RestoreResult { CheckpointId = $"{manifest.Id}" };
+        List<Guid> uuids = [.. wanted.Select(d => d.Uuid)];
+        if (request.DisksOnly)
+        {
+            foreach (ManifestDomain domain in Restorer.RestoreDisks(manifest, uuids, _platform.DiskRestorer(_store!)))
+            {
+                result.Domains.Add(new V1.RestoredDomain { Uuid = $"{domain.Uuid}", Name = domain.Name });
+            }
+
+            return result;
+        }
+
+        foreach (DomainInfo there in Hypervisor.ListDomains())
+        {
+            if (request.HasNewName ? there.Name == request.NewName : wanted.Exists(d => d.Uuid == there.Uuid || d.Name == there.Name))
+            {
+                throw StatusException.Because(
+                    StatusCode.AlreadyExists, Problems.Domain,
+                    $"There is a domain {there.Name} with id {there.Id} and UUID {there.Uuid} already.");
+            }
+        }
+
+        IReadOnlyList<IDomain> restored = new Restorer(_store!).Restore(
+            Hypervisor, manifest, uuids, request.HasNewName ? request.NewName : null,
+            wanted.Exists(HasDisks) ? _platform.DiskRestorer(_store!) : null, progress, cancellationToken);
+        _platform.Running(restored);
+        result.Domains.AddRange(restored.Select(Daemon.Messages.From));
+        _log.Restored(string.Join(", ", result.Domains.Select(d => d.Name)), manifest.Id);
+        foreach (IDomain domain in restored)
+        {
+            domain.Dispose();
+        }
+
+        return result;
+    }
+}

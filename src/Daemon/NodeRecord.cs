@@ -1,0 +1,119 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using XenTwoLevelCkpt.NativeInterop.Files;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <summary>A recovery that has begun and not ended.</summary>
+/// <param name="Line">k.</param>
+/// <param name="Incarnation">The incarnation that begins.</param>
+/// <param name="LostNode">The lost node whose domains come here; empty for none.</param>
+/// <param name="RollsBack">True where the node's domains go back; false where it takes a checkpoint and goes on. Decided once:
+/// the index from which it follows may change before the call is made again.</param>
+internal sealed record PendingRecovery(long Line, int Incarnation, string LostNode, bool RollsBack);
+
+/// <summary>The recovery that ended last.</summary>
+/// <param name="Line">k.</param>
+/// <param name="Incarnation">The incarnation that began.</param>
+/// <param name="LostNode">The lost node whose domains came here; empty for none.</param>
+/// <param name="Response">What was answered: a RecoverResponse in protobuf's bytes.</param>
+internal sealed record LastRecovery(long Line, int Incarnation, string LostNode, byte[] Response);
+
+/// <summary>Checkpoints of a past that a recovery has rolled back.</summary>
+/// <param name="After">Those of later epochs than this one,</param>
+/// <param name="Through">up to this one.</param>
+internal sealed record DiscardedEpochs(ulong After, ulong Through);
+
+/// <summary>What a node has to know after a restart, beside its store.</summary>
+internal sealed record NodeRecord
+{
+    /// <summary>The node's index when this was written; the store may have a higher one.</summary>
+    public long Index { get; init; }
+
+    /// <summary>The node's incarnation.</summary>
+    public int Incarnation { get; init; }
+
+    /// <summary>The recovery that is under way; null for none.</summary>
+    public PendingRecovery? Pending { get; init; }
+
+    /// <summary>The recovery that ended last; null for none.</summary>
+    public LastRecovery? Last { get; init; }
+
+    /// <summary>Checkpoints that are still to be removed; null for none.</summary>
+    public DiscardedEpochs? Discarded { get; init; }
+
+    /// <summary>Restored domains that are still to be let run, by UUID.</summary>
+    public IReadOnlyList<Guid> Paused { get; init; } = [];
+}
+
+/// <summary>The node's state on disk: each change is there as a whole or not at all.</summary>
+internal sealed class NodeStateFile
+{
+    private const string FileName = "node.json";
+
+    private readonly string _directory;
+
+    private NodeStateFile(string directory, NodeRecord state)
+    {
+        _directory = directory;
+        State = state;
+    }
+
+    /// <summary>The state.</summary>
+    internal NodeRecord State { get; private set; }
+
+    /// <summary>Reads the state.</summary>
+    /// <param name="directory">The state directory; made where it is missing.</param>
+    /// <exception cref="InvalidDataException">The file makes no sense: without it the node does not know its
+    /// incarnation.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    internal static NodeStateFile Open(string directory)
+    {
+        _ = Directory.CreateDirectory(
+            directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        string path = Path.Combine(directory, FileName);
+        if (!File.Exists(path))
+        {
+            return new NodeStateFile(directory, new NodeRecord());
+        }
+
+        try
+        {
+            return new NodeStateFile(
+                directory,
+                JsonSerializer.Deserialize(File.ReadAllBytes(path), NodeStateJson.Default.NodeRecord)
+                    ?? throw new InvalidDataException($"{path} is empty."));
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException(
+                $"{path} makes no sense: {e.Message}. It tells the node's incarnation; put the file back, or remove it where "
+                + "the cluster has never recovered.", e);
+        }
+    }
+
+    /// <summary>Replaces the state; it is on disk when this returns.</summary>
+    /// <exception cref="IOException">It could not be written; the old one stands.</exception>
+    internal void Write(NodeRecord state)
+    {
+        string path = Path.Combine(_directory, FileName), temporary = path + ".tmp";
+        using (var stream = new FileStream(temporary, new FileStreamOptions
+        {
+            Mode = FileMode.Create,
+            Access = FileAccess.Write,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }))
+        {
+            JsonSerializer.Serialize(stream, state, NodeStateJson.Default.NodeRecord);
+            stream.Flush(flushToDisk: true);
+        }
+
+        File.Move(temporary, path, overwrite: true);
+        DirectorySync.Flush(_directory);
+        State = state;
+    }
+}
+
+/// <summary>Serialisers made at build time.</summary>
+[JsonSerializable(typeof(NodeRecord))]
+internal sealed partial class NodeStateJson : JsonSerializerContext;

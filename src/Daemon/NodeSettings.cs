@@ -1,0 +1,130 @@
+using System.Net;
+using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Settings;
+using XenTwoLevelCkpt.Images.Chains;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <summary>A node of the cluster, as the configuration names it.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Address">Where its daemon listens for other nodes: a host name or an IP address.</param>
+/// <param name="Port">The TCP port, 1 to 65535.</param>
+public sealed record ClusterNode(string Name, string Address, int Port);
+
+/// <summary>Which hypervisor the daemon works on.</summary>
+public enum HypervisorKind
+{
+    /// <summary>The Xen of this host.</summary>
+    Xen,
+
+    /// <summary>A model inside the daemon's process, for trials and tests.</summary>
+    Model,
+}
+
+/// <summary>What the guests of a model hypervisor do.</summary>
+public enum ModelWorkload
+{
+    /// <summary>They rewrite memory and disk, so that both can be checked to be of one step.</summary>
+    Stepper,
+
+    /// <summary>They send each other money, whose sum never changes.</summary>
+    Bank,
+}
+
+/// <summary>The guests of a model hypervisor.</summary>
+public sealed record ModelSettings
+{
+    /// <summary>How many, 0 to 64.</summary>
+    public int Guests { get; init; } = 2;
+
+    /// <summary>What they do.</summary>
+    public ModelWorkload Workload { get; init; } = ModelWorkload.Stepper;
+
+    /// <summary>Pages of 4 KiB of each.</summary>
+    public long MemoryPages { get; init; } = 4096;
+
+    /// <summary>The pace of each; 0 for guests that stand still.</summary>
+    public int StepsPerSecond { get; init; } = 100;
+}
+
+/// <summary>What an operator sets of a daemon; docs/operations.md has the table.</summary>
+public sealed record NodeSettings
+{
+    /// <summary>The longest name of a node, in octets.</summary>
+    public const int MaxNameLength = 63;
+
+    /// <summary>The node's name.</summary>
+    public string Node { get; init; } = Environment.MachineName;
+
+    /// <summary>The cluster's UUID; null for a node on its own.</summary>
+    public Guid? Cluster { get; init; }
+
+    /// <summary>All nodes of the cluster, this one included, each name once; empty for a node on its own.</summary>
+    public IReadOnlyList<ClusterNode> Nodes { get; init; } = [];
+
+    /// <summary>The store's directory.</summary>
+    public string Store { get; init; } = HostPaths.Store;
+
+    /// <summary>The directory for this host's own state, on a local disk.</summary>
+    public string State { get; init; } = HostPaths.State;
+
+    /// <summary>A directory on storage that all nodes share, which has each node's store as a folder of its name; null
+    /// for none.</summary>
+    public string? Shared { get; init; }
+
+    /// <summary>The socket for operators.</summary>
+    public string ControlSocket { get; init; } = HostPaths.ControlSocket;
+
+    /// <summary>Where other nodes' daemons connect to; null for nowhere.</summary>
+    public IPEndPoint? Listen { get; init; }
+
+    /// <summary>The mean time from one basic checkpoint to the next; null for none.</summary>
+    public TimeSpan? BasicInterval { get; init; }
+
+    /// <summary>How much the time between basic checkpoints varies, as a share of the mean, 0 to 1: so that the nodes of a
+    /// cluster do not all write at once.</summary>
+    public double BasicJitter { get; init; } = 0.2;
+
+    /// <summary>The checkpoint protocol between nodes, by its name in the protocol library.</summary>
+    public string Protocol { get; init; } = "bcs";
+
+    /// <summary>How long guests have to suspend themselves.</summary>
+    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long copying may stop the guests.</summary>
+    public TimeSpan AllowedPause { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Entries of a domain's dirty-page cache; null to let them follow from <see cref="AllowedPause"/>.</summary>
+    public int? CacheEntries { get; init; }
+
+    /// <summary>Bytes set aside for pages that are copied while guests are suspended.</summary>
+    public long Staging { get; init; } = 64 << 20;
+
+    /// <summary>Bytes a second that are written while guests run; null for no limit.</summary>
+    public long? Bandwidth { get; init; }
+
+    /// <summary>Which checkpoints are kept; null for all.</summary>
+    public RetentionPolicy? Retention { get; init; } = new();
+
+    /// <summary>Leaves out disks that cannot be checkpointed.</summary>
+    public bool MemoryOnly { get; init; }
+
+    /// <summary>Which hypervisor.</summary>
+    public HypervisorKind Hypervisor { get; init; }
+
+    /// <summary>The model's guests.</summary>
+    public ModelSettings Model { get; init; } = new();
+
+    /// <summary>The settings of the node's checkpoints.</summary>
+    internal NodeOptions ForCheckpoints() => new()
+    {
+        Node = Node,
+        StateDirectory = State,
+        SuspendTimeout = SuspendTimeout,
+        AllowedPause = AllowedPause,
+        CacheEntries = CacheEntries,
+        StagingPages = (int)(Staging >> 12),
+        BackgroundBandwidth = Bandwidth,
+        MemoryOnly = MemoryOnly,
+    };
+}

@@ -1,0 +1,60 @@
+using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Hypervisor.Model;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Daemon.Tests;
+
+/// <summary>The model, with what can go wrong around it.</summary>
+internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
+{
+    private ModelPlatform? _model;
+
+    internal bool IsGone { get; set; }
+
+    internal Func<Exception>? Disk { get; set; }
+
+    internal Action? Restore { get; set; }
+
+    internal Action? Guardian { get; set; }
+
+    public IHypervisor Hypervisor => this;
+
+    public HypervisorInfo Info => _model!.Hypervisor.Info;
+
+    public IReadOnlyList<DomainInfo> ListDomains() =>
+        IsGone ? throw new HypervisorUnavailableException("/dev/xen/privcmd is gone.") : _model!.Hypervisor.ListDomains();
+
+    public IDomain OpenDomain(Guid uuid) => _model!.Hypervisor.OpenDomain(uuid);
+
+    public IDomainRestore BeginRestore(RestoreRequest request)
+    {
+        Restore?.Invoke();
+        return _model!.Hypervisor.BeginRestore(request);
+    }
+
+    public IReadOnlyList<string> Undo(string state) => _model!.Undo(state);
+
+    public IDisposable? StartGuardian(string state)
+    {
+        Guardian?.Invoke();
+        return null;
+    }
+
+    public IDiskProvider Disks(ICheckpointStore store) => this;
+
+    public IReadOnlyList<ICheckpointedDisk> Open(IDomain domain, DomainConfiguration configuration, bool memoryOnly) =>
+        Disk is null ? [] : throw Disk();
+
+    public IDiskRestorer DiskRestorer(ICheckpointStore store) => _model!.DiskRestorer(store);
+
+    public void Running(IReadOnlyList<IDomain> domains) => _model!.Running(domains);
+
+    public void Dispose() => _model?.Dispose();
+
+    internal BrokenPlatform Over(ModelHypervisor hypervisor)
+    {
+        _model = new ModelPlatform(hypervisor);
+        return this;
+    }
+}
