@@ -218,7 +218,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             {
                 throw new StatusException(
                     StatusCode.Unavailable,
-                    $"No daemon answers on {daemon.Socket}: {e.Message} Start it ('systemctl start xtlckptd'), or do without "
+                    $"No daemon answers on {daemon.Socket} ({e.Message.TrimEnd('.')}). Start it ('systemctl start xtlckptd'), or do without "
                     + "it by '--direct'.", inner: e);
             }
         }
