@@ -1,0 +1,311 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using XenTwoLevelCkpt.Protocol.Recovery;
+using XenTwoLevelCkpt.Rpc.Server;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Channels.Tests;
+
+/// <summary>A checkpoint as a test keeps it.</summary>
+internal sealed record SavedNode(
+    long Label, ReadOnlyMemory<byte> State, (long, Dictionary<Guid, long>, Dictionary<Guid, long>)[] Banks)
+{
+    internal long Reach { get; set; } = Label;
+}
+
+/// <summary>A node with banks, a server on loopback and a daemon of few lines: it takes checkpoints when it is told to,
+/// some of which fail.</summary>
+internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
+{
+    private readonly TestCluster _cluster;
+    private readonly string _folder;
+    private readonly Random _random;
+    private readonly Lock _domains = new();
+    private readonly CheckedUplink _checked;
+    private WebApplication? _app;
+    private Thread? _guests;
+    private volatile bool _stop;
+    private volatile bool _failing = true;
+    private volatile bool _pending;
+    private Task _checkpoint = Task.CompletedTask;
+
+    internal TestNode(TestCluster cluster, string name, int seed, int banks)
+    {
+        _cluster = cluster;
+        Name = name;
+        _folder = Path.Combine(cluster.Folder.FullName, name);
+        _ = Directory.CreateDirectory(_folder);
+        _random = new Random(seed);
+        Banks = [.. Enumerable.Range(0, banks).Select(_ => new Bank(NewGuid(_random)))];
+        foreach (Bank bank in Banks)
+        {
+            Uplink.Attach(bank.Id);
+        }
+
+        _checked = new CheckedUplink(Uplink, () => _pending);
+        Saved = [new SavedNode(0, default, Capture())];
+    }
+
+    internal string Name { get; }
+
+    internal GuestNetworkUplink Uplink { get; } = new();
+
+    internal Bank[] Banks { get; }
+
+    internal CuttingProxy Proxy { get; } = new();
+
+    internal NodeMessenger Messenger { get; private set; } = null!;
+
+    internal List<SavedNode> Saved { get; }
+
+    internal string TracePath => Path.Combine(_folder, "trace");
+
+    internal ConcurrentQueue<string> Errors { get; } = new();
+
+    internal int CheckpointsFailed { get; private set; }
+
+    internal long Replayed { get; private set; }
+
+    internal long Money
+    {
+        get
+        {
+            lock (_domains)
+            {
+                return Banks.Sum(bank => bank.Money)
+                    + Banks.Sum(bank => Uplink.Local.InFlight(bank.Id).Sum(Bank.MoneyOf));
+            }
+        }
+    }
+
+    internal bool IsQuiet => Uplink.Leaving == 0 && !_pending && Messenger.Peers.All(peer => peer.Unacknowledged == 0);
+
+    internal async Task StartAsync()
+    {
+        Messenger = NodeMessenger.Create(_cluster.Protocol, new NodeMessengerOptions
+        {
+            Cluster = _cluster.Id,
+            Node = Name,
+            Peers = [.. _cluster.Nodes.Where(n => n != this).Select(n => new PeerAddress(n.Name, "127.0.0.1", n.Proxy.Port))],
+            LogDirectory = Path.Combine(_folder, "log"),
+            TracePath = TracePath,
+            WindowBytes = _cluster.WindowBytes,
+            HeldBytes = _cluster.HeldBytes,
+            LogSegmentLength = 64 << 10,
+            HeartbeatInterval = TimeSpan.FromMilliseconds(20),
+            MinBackOff = TimeSpan.FromMilliseconds(5),
+            MaxBackOff = TimeSpan.FromMilliseconds(100),
+        }, _checked, this, new Collector(Errors));
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        _ = builder.Services.AddRouting();
+        _ = builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.LimitForRpc();
+            kestrel.ListenRpc(new IPEndPoint(IPAddress.Loopback, 0));
+        });
+        _app = builder.Build();
+        _ = _app.UseRpc(new RpcServer(new RpcServerOptions(), new Collector(Errors), Messenger.Define()));
+        await _app.StartAsync();
+        Proxy.Target = new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!
+            .Addresses.First()).Port;
+        Messenger.Start();
+    }
+
+    internal void RunGuests()
+    {
+        _stop = false;
+        _failing = true;
+        _guests = new Thread(() =>
+        {
+            while (!_stop)
+            {
+                lock (_domains)
+                {
+                    foreach (Bank bank in Banks)
+                    {
+                        bank.Receive(Uplink);
+                        for (int i = _random.Next(4); i > 0 && Uplink.Leaving < 1000; i--)
+                        {
+                            bank.Send(Uplink, _cluster.AnyOther(_random, bank), _random.Next(100));
+                        }
+                    }
+                }
+
+                Thread.Sleep(_random.Next(3));
+            }
+        });
+        _guests.Start();
+    }
+
+    internal void StopGuests()
+    {
+        _stop = true;
+        _guests?.Join();
+        _guests = null;
+        _failing = false;
+    }
+
+    internal async Task StopCheckpointsAsync()
+    {
+        // A node that is told to begin is told so on another thread.
+        while (_pending)
+        {
+            await _checkpoint;
+            await Task.Delay(1);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Begin(long label, CheckpointCause cause)
+    {
+        _pending = true;
+        _checkpoint = Task.Run(() => TakeAsync(label));
+    }
+
+    /// <summary>The process of the node is killed. Of its log nothing is left but what was synced.</summary>
+    internal async Task KillAsync()
+    {
+        await StopCheckpointsAsync();
+        await Messenger.DisposeAsync();
+        await _app!.DisposeAsync();
+        Proxy.Target = 0;
+        Proxy.Cut();
+    }
+
+    internal NodeStatus Status(bool failed)
+    {
+        if (!failed)
+        {
+            Saved[^1].Reach = Messenger.Index;
+        }
+
+        return new NodeStatus
+        {
+            Failed = failed,
+            Index = failed ? 0 : Messenger.Index,
+            Checkpoints = [.. Saved.Select(s => new StoredCheckpoint(s.Label, s.Reach))],
+        };
+    }
+
+    internal void RollBack(int member, long line, int incarnation)
+    {
+        SavedNode saved = Saved[member];
+        Saved.RemoveRange(member + 1, Saved.Count - member - 1);
+        saved.Reach = Math.Max(saved.Label, _cluster.Protocol == "bcs-aftersend" ? line : 0);
+        for (int i = 0; i < Banks.Length; i++)
+        {
+            Banks[i].Restore(saved.Banks[i]);
+        }
+
+        Replayed += Messenger.RollBack(saved.State, line, incarnation);
+        Messenger.DurableIndex = saved.Label;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        StopGuests();
+        await StopCheckpointsAsync();
+        await Messenger.DisposeAsync();
+        await _app!.DisposeAsync();
+        Proxy.Dispose();
+        Uplink.Dispose();
+    }
+
+    private static Guid NewGuid(Random random)
+    {
+        byte[] octets = new byte[16];
+        random.NextBytes(octets);
+        return new Guid(octets);
+    }
+
+    private (long, Dictionary<Guid, long>, Dictionary<Guid, long>)[] Capture() =>
+        Array.ConvertAll(Banks, bank => bank.Capture());
+
+    private async Task TakeAsync(long label)
+    {
+        try
+        {
+            await Task.Delay(_random.Next(4));
+            (long, Dictionary<Guid, long>, Dictionary<Guid, long>)[] banks;
+            lock (_domains)
+            {
+                Messenger.Suspended();
+                banks = Capture();
+            }
+
+            ReadOnlyMemory<byte> state = Messenger.TakeState();
+            await Task.Delay(_random.Next(4));
+            if (_failing && _random.Next(4) == 0)
+            {
+                CheckpointsFailed++;
+                _pending = false;
+                Messenger.CheckpointFailed();
+                _ = Task.Run(async () =>
+                {
+                    await Task.Delay(5);
+                    Messenger.Retry();
+                });
+                return;
+            }
+
+            Saved[^1].Reach = Messenger.Index;
+            Saved.Add(new SavedNode(label, state, banks));
+            _pending = false;
+            Messenger.CheckpointDone();
+            Messenger.DurableIndex = label;
+        }
+        catch (Exception e)
+        {
+            Errors.Enqueue($"{Name}: {e}");
+            _pending = false;
+        }
+    }
+
+    /// <summary>Holds against the messenger that it delivers something while a checkpoint is being taken.</summary>
+    private sealed class CheckedUplink(GuestNetworkUplink uplink, Func<bool> pending) : IUplink
+    {
+        public int HeaderSize => uplink.HeaderSize;
+
+        public bool Wait(TimeSpan timeout) => uplink.Wait(timeout);
+
+        public void Wake() => uplink.Wake();
+
+        public int Read(Span<byte> frame) => uplink.Read(frame);
+
+        public void Write(ReadOnlySpan<byte> frame)
+        {
+            Assert.False(pending(), "a frame is delivered while a checkpoint is being taken");
+            uplink.Write(frame);
+        }
+
+        public byte[] Save() => uplink.Save();
+
+        public void Restore(ReadOnlySpan<byte> saved) => uplink.Restore(saved);
+
+        public void Dispose() => uplink.Dispose();
+    }
+
+    private sealed class Collector(ConcurrentQueue<string> errors) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter)
+        {
+            if (IsEnabled(logLevel))
+            {
+                errors.Enqueue($"{formatter(state, exception)} {exception}");
+            }
+        }
+    }
+}
