@@ -53,6 +53,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     private MessengerPhase _phase;
     private bool _started;
     private bool _awaitsRecovery;
+    private bool _logFailed;
 
     // From Suspended to the end of the checkpoint.
     private bool _holding;
@@ -80,7 +81,9 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         _gate = new ArrivalGate<TProtocol>(
             new ProtocolNode<TProtocol, long>(_number, names.Length), this, options.HeldBytes);
         _log = ChannelLog.Open(options.LogDirectory, options.LogSegmentLength);
-        _log.Changed = LogChanged;
+
+        // Not on the log's thread: a recovery waits for that thread with the lock in its hands.
+        _log.Changed = () => ThreadPool.UnsafeQueueUserWorkItem(static messenger => messenger.LogChanged(), this, preferLocal: false);
         _awaitsRecovery = _log.WasUsed;
         _trace = new NodeTrace(options.TracePath, TProtocol.Traits, _number, names.Length, _events);
         _life = new CancellationTokenSource();
@@ -353,8 +356,9 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
                 link.Session?.Signal();
             }
 
-            if (_log.Failure is { } failure)
+            if (_log.Failure is { } failure && !_logFailed)
             {
+                _logFailed = true;
                 _events.LogFailed(failure);
             }
         }
