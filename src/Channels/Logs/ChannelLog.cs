@@ -84,6 +84,18 @@ public sealed class ChannelLog : IDisposable
     /// <summary>Called on the log's thread when records have reached the disk, and when writing has failed.</summary>
     public Action? Changed { get; set; }
 
+    /// <summary>The files, with the octets of each that are on disk.</summary>
+    internal IReadOnlyList<(string Path, long Length)> Files
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _segments.ConvertAll(segment => (segment.Path, segment.Length));
+            }
+        }
+    }
+
     /// <summary>Called before each sync; a test may wait here.</summary>
     internal Action? Syncing { get; set; }
 

@@ -155,6 +155,8 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         }
     }
 
+    internal override ChannelLog Log => _log;
+
     public override bool Tick(CheckpointCause cause)
     {
         bool begins;

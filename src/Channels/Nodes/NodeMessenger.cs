@@ -32,6 +32,8 @@ public abstract class NodeMessenger : INodeMessages
     /// until <see cref="RollBack"/>.</summary>
     public abstract bool AwaitsRecovery { get; }
 
+    internal abstract ChannelLog Log { get; }
+
     /// <summary>Makes the messenger of a node; nothing is connected before <see cref="Start"/>.</summary>
     /// <param name="protocol">One of <see cref="Protocols"/>.</param>
     /// <param name="options">The cluster, and limits.</param>

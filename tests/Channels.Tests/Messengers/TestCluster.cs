@@ -9,7 +9,7 @@ namespace XenTwoLevelCkpt.Channels.Tests;
 internal sealed class TestCluster : IAsyncDisposable
 {
     /// <summary>What hangs is found, not measured: no test depends on this time.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
 
     private readonly Random _random;
     private readonly long _money;

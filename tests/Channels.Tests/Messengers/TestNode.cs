@@ -1,13 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Protocol.Recovery;
-using XenTwoLevelCkpt.Rpc.Server;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Channels.Tests;
@@ -28,7 +20,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private readonly Random _random;
     private readonly Lock _domains = new();
     private readonly CheckedUplink _checked;
-    private WebApplication? _app;
+    private MessengerHost? _host;
     private Thread? _guests;
     private volatile bool _stop;
     private volatile bool _failing = true;
@@ -63,6 +55,9 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     internal NodeMessenger Messenger { get; private set; } = null!;
 
     internal List<SavedNode> Saved { get; }
+
+    /// <summary>The place in <see cref="Saved"/> up to which checkpoints outlive the node.</summary>
+    internal int Durable { get; private set; }
 
     internal string TracePath => Path.Combine(_folder, "trace");
 
@@ -102,18 +97,8 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             MinBackOff = TimeSpan.FromMilliseconds(5),
             MaxBackOff = TimeSpan.FromMilliseconds(100),
         }, _checked, this, new Collector(Errors));
-        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        _ = builder.Services.AddRouting();
-        _ = builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
-        {
-            kestrel.LimitForRpc();
-            kestrel.ListenRpc(new IPEndPoint(IPAddress.Loopback, 0));
-        });
-        _app = builder.Build();
-        _ = _app.UseRpc(new RpcServer(new RpcServerOptions(), new Collector(Errors), Messenger.Define()));
-        await _app.StartAsync();
-        Proxy.Target = new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!
-            .Addresses.First()).Port;
+        _host = await MessengerHost.StartAsync(Messenger, new Collector(Errors));
+        Proxy.Target = _host.Port;
         Messenger.Start();
     }
 
@@ -168,19 +153,31 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         _checkpoint = Task.Run(() => TakeAsync(label));
     }
 
-    /// <summary>The process of the node is killed. Of its log nothing is left but what was synced.</summary>
+    /// <summary>The node's power goes. Of its log nothing is left but what was synced.</summary>
     internal async Task KillAsync()
     {
         await StopCheckpointsAsync();
+        Messenger.Log.Syncing = () => throw new IOException("the power is gone");
         await Messenger.DisposeAsync();
-        await _app!.DisposeAsync();
+        foreach ((string path, long length) in Messenger.Log.Files)
+        {
+            using FileStream file = File.OpenWrite(path);
+            file.SetLength(length);
+        }
+
+        await _host!.DisposeAsync();
+        Errors.Clear();
         Proxy.Target = 0;
         Proxy.Cut();
     }
 
     internal NodeStatus Status(bool failed)
     {
-        if (!failed)
+        if (failed)
+        {
+            Saved.RemoveRange(Durable + 1, Saved.Count - Durable - 1);
+        }
+        else
         {
             Saved[^1].Reach = Messenger.Index;
         }
@@ -204,6 +201,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         }
 
         Replayed += Messenger.RollBack(saved.State, line, incarnation);
+        Durable = member;
         Messenger.DurableIndex = saved.Label;
     }
 
@@ -212,7 +210,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         StopGuests();
         await StopCheckpointsAsync();
         await Messenger.DisposeAsync();
-        await _app!.DisposeAsync();
+        await _host!.DisposeAsync();
         Proxy.Dispose();
         Uplink.Dispose();
     }
@@ -257,8 +255,9 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             Saved[^1].Reach = Messenger.Index;
             Saved.Add(new SavedNode(label, state, banks));
             _pending = false;
+            Durable = Math.Max(Durable, Saved.Count - 1 - _random.Next(4));
+            Messenger.DurableIndex = Saved[Durable].Label;
             Messenger.CheckpointDone();
-            Messenger.DurableIndex = label;
         }
         catch (Exception e)
         {
@@ -289,23 +288,5 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         public void Restore(ReadOnlySpan<byte> saved) => uplink.Restore(saved);
 
         public void Dispose() => uplink.Dispose();
-    }
-
-    private sealed class Collector(ConcurrentQueue<string> errors) : ILogger
-    {
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
-
-        public void Log<TState>(
-            LogLevel logLevel, EventId eventId, TState state, Exception? exception,
-            Func<TState, Exception?, string> formatter)
-        {
-            if (IsEnabled(logLevel))
-            {
-                errors.Enqueue($"{formatter(state, exception)} {exception}");
-            }
-        }
     }
 }
