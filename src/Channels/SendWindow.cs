@@ -5,7 +5,10 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="Index">The node's index when it left.</param>
 /// <param name="Frames">The frames; see <see cref="FrameBatch"/>.</param>
 /// <param name="Origin">The incarnation in which it left first; a recovery may have it sent again.</param>
-public readonly record struct SentBatch(long Sequence, long Index, ReadOnlyMemory<byte> Frames, int Origin = 0);
+/// <param name="Pooled">True where the frames are in an array of the shared pool, which
+/// <see cref="SendWindow.Released"/> may give back.</param>
+public readonly record struct SentBatch(
+    long Sequence, long Index, ReadOnlyMemory<byte> Frames, int Origin = 0, bool Pooled = false);
 
 /// <summary>
 /// What was sent to one peer and not acknowledged: the sender's half of a channel that loses nothing, repeats nothing and
@@ -41,6 +44,9 @@ public sealed class SendWindow(long maxBytes)
         }
     }
 
+    /// <summary>Gets each batch that is not kept any more.</summary>
+    public Action<SentBatch>? Released { get; set; }
+
     /// <summary>What is kept, oldest first.</summary>
     public IReadOnlyCollection<SentBatch> Kept => _batches;
 
@@ -66,15 +72,17 @@ public sealed class SendWindow(long maxBytes)
     /// </param>
     /// <param name="origin">The node's incarnation.</param>
     /// <param name="beyond">True for what has to leave before a checkpoint, whether there is room or not.</param>
+    /// <param name="pooled">True where the frames are in an array of the shared pool.</param>
     /// <exception cref="InvalidOperationException">There is no room.</exception>
-    public SentBatch Add(long index, ReadOnlyMemory<byte> frames, int origin = 0, bool beyond = false)
+    public SentBatch Add(
+        long index, ReadOnlyMemory<byte> frames, int origin = 0, bool beyond = false, bool pooled = false)
     {
         if (!beyond && !HasRoomFor(frames.Length))
         {
             throw new InvalidOperationException("The window is full; ask for room first.");
         }
 
-        var batch = new SentBatch(Last + 1, index, frames, origin);
+        var batch = new SentBatch(Last + 1, index, frames, origin, pooled);
         Keep(batch);
         return batch;
     }
@@ -94,6 +102,7 @@ public sealed class SendWindow(long maxBytes)
             _ = _batches.Dequeue();
             Bytes -= batch.Frames.Length;
             Acknowledged = batch.Sequence;
+            Released?.Invoke(batch);
         }
     }
 

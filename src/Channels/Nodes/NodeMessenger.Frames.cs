@@ -58,14 +58,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
         catch (IOException e)
         {
-            _events.UplinkFailed(e);
-            lock (_lock)
-            {
-                foreach (PeerLink link in _links)
-                {
-                    link.Problem = $"The uplink is broken: {e.Message}";
-                }
-            }
+            UplinkFailed(e);
         }
     }
 
@@ -181,9 +174,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
 
             long index = _gate.Stamp(link.Number);
-            SentBatch batch = link.Out.Add(
-                index, link.Open.AsSpan(0, link.Used).ToArray(), _gate.Incarnation, beyond);
-            link.Used = 0;
+            SentBatch batch = link.Seal(index, _gate.Incarnation, beyond);
             _trace.Sent(link.Number, batch);
             link.Session?.Enqueue(batch);
             return true;

@@ -23,13 +23,15 @@ internal enum MessengerPhase
 
 /// <content>Checkpoints.</content>
 /// <remarks>
-/// Two locks, always in this order: <see cref="_pump"/> for the uplink's reading end and the open batches,
+/// Locks are taken in this order: <see cref="_collecting"/>, <see cref="_pump"/> for the uplink's reading end and the open batches,
 /// <see cref="_lock"/> for all else. <see cref="INodeCheckpoints.Begin"/> is called outside of both, so that it may take
 /// what locks it likes.
 /// </remarks>
 internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrivals
     where TProtocol : struct, IScalarProtocol<TProtocol>
 {
+    // Files of the channel log are removed, or are being read in a recovery. Before the other two.
+    private readonly Lock _collecting = new();
     private readonly Lock _pump = new();
     private readonly Lock _lock = new();
     private readonly NodeMessengerOptions _options;
@@ -54,6 +56,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     private bool _started;
     private bool _awaitsRecovery;
     private bool _logFailed;
+    private string? _uplinkProblem;
 
     // From Suspended to the end of the checkpoint.
     private bool _holding;
@@ -250,7 +253,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             _taken[^1] = _taken[^1] with { Reach = _gate.Index };
             _taken.Add(new TakenCheckpoint(label, label));
             _holding = false;
-            _noted = null;
+            DropNote();
             _gate.CheckpointDone();
             GateMoved();
         }
@@ -271,7 +274,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             _pending = null;
             _trace.Failed();
             _holding = false;
-            _noted = null;
+            DropNote();
             _gate.CheckpointFailed();
         }
 
@@ -317,6 +320,15 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         _ => TraceEventKind.Basic,
     };
 
+    private void DropNote()
+    {
+        _noted = null;
+        foreach (PeerLink link in _links)
+        {
+            link.IsNoted = false;
+        }
+    }
+
     // Gives frames to the local guests.
     private void Hand(PeerLink link, ReadOnlySpan<byte> frames)
     {
@@ -328,7 +340,23 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
                 _macs.Learn(frame[_uplink.HeaderSize..], link.Number, now);
             }
 
-            _uplink.Write(frame);
+            try
+            {
+                _uplink.Write(frame);
+            }
+            catch (IOException e)
+            {
+                // The guests' port is gone, and with it whoever the frame is for.
+                UplinkFailed(e);
+            }
+        }
+    }
+
+    private void UplinkFailed(IOException e)
+    {
+        if (Interlocked.Exchange(ref _uplinkProblem, e.Message) is null)
+        {
+            _events.UplinkFailed(e);
         }
     }
 
@@ -369,22 +397,35 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     // What no recovery needs any more (Garbage), by what the peers tell of themselves.
     private void CollectGarbage()
     {
-        long safe;
-        long member;
+        lock (_collecting)
+        {
+            if (GarbageBefore() is long member)
+            {
+                _log.Collect(member);
+            }
+        }
+    }
+
+    // The ordinal of this node's member of the safe line; null where it is the oldest checkpoint anyway.
+    private long? GarbageBefore()
+    {
         lock (_lock)
         {
-            safe = Garbage.SafeLine(_links.Select(link => link.DurableIndex).Append(_durable));
+            if (_phase != MessengerPhase.Running)
+            {
+                return null;
+            }
+
+            long safe = Garbage.SafeLine(_links.Select(link => link.DurableIndex).Append(_durable));
             StoredCheckpoint[] stored = [.. _taken.Select(taken => new StoredCheckpoint(taken.Label, taken.Reach))];
             int place = Garbage.Checkpoints(stored, safe);
             if (place == 0)
             {
-                return;
+                return null;
             }
 
             _taken.RemoveRange(0, place);
-            member = _ordinal - (_taken.Count - 1);
+            return _ordinal - (_taken.Count - 1);
         }
-
-        _log.Collect(member);
     }
 }

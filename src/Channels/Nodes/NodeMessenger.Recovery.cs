@@ -42,33 +42,14 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         long replayed;
-        lock (_pump)
+        lock (_collecting)
         {
-            lock (_lock)
+            lock (_pump)
             {
-                RequireStopped(incarnation);
-                long ordinal = saved?.Ordinal ?? 0;
-                IEnumerable<LoggedBatch> again = _log.Replay(line, ordinal);
-                _uplink.Restore(saved?.Uplink ?? []);
-                _gate.RollBack(TProtocol.From(saved?.Protocol ?? default), line, incarnation);
-                foreach (PeerLink link in _links)
+                lock (_lock)
                 {
-                    link.RollBack(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
-                    Forget(link, line);
+                    replayed = RollBack(saved, line, incarnation);
                 }
-
-                _ordinal = ordinal;
-                _taken.Clear();
-                _taken.AddRange(saved?.Checkpoints ?? [new TakenCheckpoint(0, 0)]);
-                _durable = Math.Min(_durable, _taken[^1].Label);
-                _trace.RolledBack(saved, _gate.Index);
-                replayed = Replay(again);
-                _ = _log.RollBack(incarnation, ordinal, line);
-
-                // The peers forget what this node says it has.
-                _log.Commit();
-                _raiseTo = 0;
-                Resume();
             }
         }
 
@@ -116,6 +97,35 @@ internal sealed partial class NodeMessenger<TProtocol>
         Begin();
         WakePump();
         return begins;
+    }
+
+    // Under all locks.
+    private long RollBack(ChannelState? saved, long line, int incarnation)
+    {
+        RequireStopped(incarnation);
+        long ordinal = saved?.Ordinal ?? 0;
+        IEnumerable<LoggedBatch> again = _log.Replay(line, ordinal);
+        _uplink.Restore(saved?.Uplink ?? []);
+        _gate.RollBack(TProtocol.From(saved?.Protocol ?? default), line, incarnation);
+        foreach (PeerLink link in _links)
+        {
+            link.RollBack(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
+            Forget(link, line);
+        }
+
+        _ordinal = ordinal;
+        _taken.Clear();
+        _taken.AddRange(saved?.Checkpoints ?? [new TakenCheckpoint(0, 0)]);
+        _durable = Math.Min(_durable, _taken[^1].Label);
+        _trace.RolledBack(saved, _gate.Index);
+        long replayed = Replay(again);
+        _ = _log.RollBack(incarnation, ordinal, line);
+
+        // The peers forget what this node says it has.
+        _log.Commit();
+        _raiseTo = 0;
+        Resume();
+        return replayed;
     }
 
     private void RequireStopped(int incarnation)
@@ -172,7 +182,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     {
         _awaitsRecovery = false;
         _holding = false;
-        _noted = null;
+        DropNote();
         _phase = MessengerPhase.Waiting;
         GateMoved();
         if (_started)

@@ -473,6 +473,13 @@ internal sealed partial class NodeMessenger<TProtocol>
             else
             {
                 await writer.WriteAsync(message, session.Token).ConfigureAwait(false);
+                if (message.Batch is { } batch)
+                {
+                    lock (_lock)
+                    {
+                        session.Written = (long)batch.Sequence;
+                    }
+                }
             }
         }
     }
@@ -644,6 +651,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     private string? Problem(PeerLink link) =>
         _awaitsRecovery ? "This node has been running before, and waits for a recovery."
         : _log.Failure is { } failure ? $"The channel log cannot be written: {failure.Message}"
+        : _uplinkProblem is { } broken ? $"The uplink is broken: {broken}"
         : link.Problem is { } problem ? problem
         : link.FullSince is { } since && DateTimeOffset.UtcNow - since > _options.Patience
             ? $"{link.Out.Bytes} octets are not acknowledged; the guests' frames wait."

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
 using XenTwoLevelCkpt.Rpc.V1;
@@ -6,16 +7,28 @@ namespace XenTwoLevelCkpt.Channels;
 
 /// <summary>The channels to and from one peer, over any number of streams.</summary>
 /// <remarks>Under the messenger's lock, but for the open batch, which is the pump's.</remarks>
-internal sealed class PeerLink(string name, int number, long windowBytes)
+internal sealed class PeerLink
 {
     private readonly Queue<PendingEntry> _pending = new();
+    private readonly long _windowBytes;
 
-    internal string Name { get; } = name;
+    internal PeerLink(string name, int number, long windowBytes)
+    {
+        Name = name;
+        Number = number;
+        _windowBytes = windowBytes;
+        Out = new SendWindow(windowBytes) { Released = Release };
+    }
+
+    internal string Name { get; }
 
     /// <summary>Its place among all names of the cluster.</summary>
-    internal int Number { get; } = number;
+    internal int Number { get; }
 
-    internal SendWindow Out { get; private set; } = new(windowBytes);
+    internal SendWindow Out { get; private set; }
+
+    /// <summary>True while the state of a checkpoint holds batches of the window.</summary>
+    internal bool IsNoted { get; set; }
 
     internal ReceiveWindow In { get; private set; } = new();
 
@@ -62,13 +75,39 @@ internal sealed class PeerLink(string name, int number, long windowBytes)
     /// <summary>The node goes back to a checkpoint.</summary>
     internal void RollBack(PeerState? state)
     {
-        Out = state is null ? new(windowBytes) : new(windowBytes, state.Acknowledged, state.Kept);
+        Out = state is null ? new(_windowBytes) : new(_windowBytes, state.Acknowledged, state.Kept);
+        Out.Released = Release;
         In = new ReceiveWindow(state?.Delivered ?? 0);
         _pending.Clear();
         Used = 0;
     }
 
-    internal PeerState Note() => new(Name, Out.Acknowledged, [.. Out.Kept], In.Settled);
+    /// <summary>The open batch leaves.</summary>
+    internal SentBatch Seal(long index, int incarnation, bool beyond)
+    {
+        byte[] frames = ArrayPool<byte>.Shared.Rent(Used);
+        Open.AsSpan(0, Used).CopyTo(frames);
+        SentBatch batch = Out.Add(index, frames.AsMemory(0, Used), incarnation, beyond, pooled: true);
+        Used = 0;
+        return batch;
+    }
+
+    internal PeerState Note()
+    {
+        IsNoted = true;
+        return new(Name, Out.Acknowledged, [.. Out.Kept], In.Settled);
+    }
+
+    // An array that somebody may still read is left to the collector: the state of a checkpoint, or a stream to a peer that
+    // acknowledges what it cannot have yet.
+    private void Release(SentBatch batch)
+    {
+        if (batch.Pooled && !IsNoted && (Session is null || batch.Sequence <= Session.Written)
+            && MemoryMarshal.TryGetArray(batch.Frames, out ArraySegment<byte> frames))
+        {
+            ArrayPool<byte>.Shared.Return(frames.Array!);
+        }
+    }
 
     [StructLayout(LayoutKind.Auto)]
     private readonly record struct PendingEntry(long Sequence, long Record);
@@ -99,6 +138,9 @@ internal sealed class LinkSession(PeerLink link, int incarnation, CancellationTo
     internal bool Rests { get; set; }
 
     internal bool HeartbeatDue { get; set; }
+
+    /// <summary>The sequence number of the last batch that the stream does not need any more.</summary>
+    internal long Written { get; set; }
 
     /// <summary>True where the peer has been told all that can be acknowledged.</summary>
     internal bool HasAcknowledged => Link.Acknowledgeable <= Math.Max(_acknowledged, 0);
