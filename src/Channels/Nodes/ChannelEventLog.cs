@@ -29,6 +29,9 @@ internal sealed partial class ChannelEventLog(ILogger logger)
     [LoggerMessage(3007, LogLevel.Warning, "Batches of {Peer} in the channel log are left out: {Reason}")]
     internal partial void NotReplayed(string peer, string reason);
 
+    [LoggerMessage(3009, LogLevel.Error, "A stream to {Peer} failed")]
+    internal partial void Failed(string peer, Exception e);
+
     [LoggerMessage(3008, LogLevel.Warning, "The link to {Peer}: {Problem}")]
     internal partial void InTrouble(string peer, string problem);
 }

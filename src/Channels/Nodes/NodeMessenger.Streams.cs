@@ -187,6 +187,12 @@ internal sealed partial class NodeMessenger<TProtocol>
             {
                 reason = "this node stops it";
             }
+            catch (Exception e)
+            {
+                // A defect; the channel goes on with the next stream all the same.
+                reason = e.Message;
+                _events.Failed(link.Name, e);
+            }
 
             Closed(link, reason, opened);
             await BackOffAsync(backOff, life).ConfigureAwait(false);

@@ -42,8 +42,8 @@ internal sealed class MessengerHost : IAsyncDisposable
     public ValueTask DisposeAsync() => _app.DisposeAsync();
 }
 
-/// <summary>Keeps what is logged from a level on.</summary>
-internal sealed class Collector(ConcurrentQueue<string> lines, LogLevel least = LogLevel.Error) : ILogger
+/// <summary>Keeps what is logged from a level on, but for one event.</summary>
+internal sealed class Collector(ConcurrentQueue<string> lines, LogLevel least = LogLevel.Error, int except = 0) : ILogger
 {
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
@@ -53,7 +53,7 @@ internal sealed class Collector(ConcurrentQueue<string> lines, LogLevel least = 
     public void Log<TState>(
         LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        if (IsEnabled(logLevel))
+        if (IsEnabled(logLevel) && eventId.Id != except)
         {
             lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)} {exception}");
         }
