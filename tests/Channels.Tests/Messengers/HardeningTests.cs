@@ -122,6 +122,28 @@ public sealed class HardeningTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task A_survivor_has_what_it_held_sent_again()
+    {
+        await using Victim victim = await Victim.StartAsync();
+        victim.Checkpoints.Fails = true;
+        using (BidirectionalCall<ChannelMessage, ChannelMessage> old = await victim.OpenAsync(victim.Hello()))
+        {
+            await old.WriteAsync(Victim.Batch(1, sn: 2));
+            await victim.Checkpoints.Failed.WaitAsync();
+        }
+
+        victim.Checkpoints.Fails = false;
+        victim.Messenger.Quiesce();
+        Assert.True(victim.Messenger.Survive(3, 1));
+        using BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange();
+        await call.WriteAsync(victim.Hello(incarnation: 1));
+        Assert.Equal(0UL, (await call.ReadAsync())!.Hello.ReceivedThrough);
+        await call.WriteAsync(Victim.Batch(1, sn: 2, incarnation: 1));
+        _ = await Victim.AcknowledgedAsync(call, 1);
+        Assert.Empty(victim.Checkpoints.Errors);
+    }
+
+    [Fact]
     public async Task What_crosses_a_line_is_acknowledged_when_the_log_is_on_disk()
     {
         await using Victim victim = await Victim.StartAsync();

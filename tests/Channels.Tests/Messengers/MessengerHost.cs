@@ -60,7 +60,7 @@ internal sealed class Collector(ConcurrentQueue<string> lines, LogLevel least = 
     }
 }
 
-/// <summary>Takes every checkpoint at once, and never fails.</summary>
+/// <summary>Takes every checkpoint at once, or fails at once.</summary>
 internal sealed class PromptCheckpoints : INodeCheckpoints
 {
     internal NodeMessenger Messenger { get; set; } = null!;
@@ -69,6 +69,10 @@ internal sealed class PromptCheckpoints : INodeCheckpoints
 
     internal int Taken { get; private set; }
 
+    internal bool Fails { get; set; }
+
+    internal SemaphoreSlim Failed { get; } = new(0);
+
     /// <inheritdoc/>
     public void Begin(long label, CheckpointCause cause) => _ = Task.Run(() =>
     {
@@ -76,6 +80,13 @@ internal sealed class PromptCheckpoints : INodeCheckpoints
         {
             Messenger.Suspended();
             _ = Messenger.TakeState();
+            if (Fails)
+            {
+                Messenger.CheckpointFailed();
+                Failed.Release();
+                return;
+            }
+
             Taken++;
             Messenger.CheckpointDone();
         }
