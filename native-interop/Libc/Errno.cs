@@ -37,6 +37,7 @@ internal static class Errno
     [CConstant] internal const int ENOTEMPTY = 39;
     [CConstant] internal const int ENOBUFS = 105;
     [CConstant] internal const int ENODATA = 61;
+    [CConstant] internal const int EBADFD = 77;
     [CConstant] internal const int EOPNOTSUPP = 95;
     [CConstant] internal const int ECONNREFUSED = 111;
     [CConstant] internal const int ESTALE = 116;
@@ -75,6 +76,7 @@ internal static class Errno
         ENOTEMPTY => nameof(ENOTEMPTY),
         ENOBUFS => nameof(ENOBUFS),
         ENODATA => nameof(ENODATA),
+        EBADFD => nameof(EBADFD),
         EOPNOTSUPP => nameof(EOPNOTSUPP),
         ECONNREFUSED => nameof(ECONNREFUSED),
         ESTALE => nameof(ESTALE),

@@ -9,6 +9,8 @@ internal static partial class Fcntl
 {
     [CConstant] internal const int O_RDONLY = 0;
     [CConstant] internal const int O_WRONLY = 1;
+    [CConstant] internal const int O_RDWR = 2;
+    [CConstant] internal const int O_NONBLOCK = 0x800;
     [CConstant] internal const int O_CREAT = 0x40;
     [CConstant] internal const int O_EXCL = 0x80;
     [CConstant] internal const int O_DIRECTORY = 0x10000;

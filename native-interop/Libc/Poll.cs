@@ -8,6 +8,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Libc;
 internal static partial class Poll
 {
     [CConstant] internal const short POLLIN = 1;
+    [CConstant] internal const short POLLOUT = 4;
 
     /// <summary>Waits up to <paramref name="timeout"/> milliseconds (-1: for ever) for descriptors. Returns how many
     /// are ready, 0 at the timeout, or -1 with errno set (EINTR included).</summary>

@@ -14,6 +14,10 @@ internal static partial class SysEventfd
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int eventfd(uint count, int flags);
 
+    /// <summary>Takes the counter's value and sets it to 0. Returns 0, or -1 with errno set: EAGAIN where it is 0.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial int eventfd_read(int fd, ref ulong value);
+
     /// <summary>Adds to the counter, which makes the descriptor readable. Returns 0, or -1 with errno set.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int eventfd_write(int fd, ulong value);

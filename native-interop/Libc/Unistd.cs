@@ -14,6 +14,14 @@ internal static partial class Unistd
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int close(int fd);
 
+    /// <summary>Reads. Returns the octets that were read, or -1 with errno set.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial long read(int fd, ref byte buf, nuint nbytes);
+
+    /// <summary>Writes. Returns the octets that were written, or -1 with errno set.</summary>
+    [LibraryImport(LibcName.Value, SetLastError = true)]
+    internal static partial long write(int fd, ref byte buf, nuint n);
+
     /// <summary>Writes a file's, or a directory's, data and metadata to its device.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
     internal static partial int fsync(int fd);

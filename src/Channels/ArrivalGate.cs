@@ -9,8 +9,9 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="Index">The sender's index when it left.</param>
 /// <param name="Sequence">Its place in the channel from that sender.</param>
 /// <param name="Frames">The frames, checked.</param>
+/// <param name="Origin">The incarnation in which its sender sent it first.</param>
 public readonly record struct ArrivedBatch(
-    int From, int Incarnation, long Index, long Sequence, ReadOnlyMemory<byte> Frames);
+    int From, int Incarnation, long Index, long Sequence, ReadOnlyMemory<byte> Frames, int Origin = 0);
 
 /// <summary>What the gate has done to batches. Called on the gate's thread, in order.</summary>
 public interface IArrivals
@@ -127,6 +128,55 @@ public sealed class ArrivalGate<TProtocol>
 
     /// <summary>The protocol's state for the checkpoint that is being taken.</summary>
     public TProtocol Save() => _node.Protocol.Save();
+
+    /// <summary>The node goes back to a checkpoint in a recovery. What waits here is dropped: whatever of it still has to
+    /// arrive is sent again.</summary>
+    /// <param name="saved">The protocol's state saved with that checkpoint.</param>
+    /// <param name="line">k.</param>
+    /// <param name="incarnation">The incarnation that begins.</param>
+    public void RollBack(in TProtocol saved, long line, int incarnation)
+    {
+        Forget();
+        _node.OnRollback(saved, line, incarnation);
+    }
+
+    /// <summary>The node goes on in a new incarnation. What waits here is dropped: its sender sends it again, or was rolled
+    /// back behind it.</summary>
+    /// <param name="line">k.</param>
+    /// <param name="incarnation">The incarnation that begins.</param>
+    /// <returns>True where a checkpoint begins.</returns>
+    /// <exception cref="InvalidOperationException">A checkpoint is being taken: end it first.</exception>
+    public bool Survive(long line, int incarnation)
+    {
+        bool begins = _node.OnSurvive(line, incarnation);
+        Forget();
+        if (begins)
+        {
+            _arrivals.BeginCheckpoint(PendingLabel, null);
+        }
+
+        return begins;
+    }
+
+    /// <summary>Asks again for the checkpoint that raises the index, after one that failed.</summary>
+    /// <param name="line">k.</param>
+    /// <returns>True where a checkpoint begins.</returns>
+    public bool Raise(long line)
+    {
+        bool begins = _node.Protocol.OnRaise(line);
+        if (begins)
+        {
+            _arrivals.BeginCheckpoint(PendingLabel, null);
+        }
+
+        return begins;
+    }
+
+    private void Forget()
+    {
+        _held.Clear();
+        HeldBytes = 0;
+    }
 
     private void Drain()
     {

@@ -4,11 +4,19 @@ namespace XenTwoLevelCkpt.Channels;
 /// <remarks>One thread at a time.</remarks>
 public sealed class ReceiveWindow
 {
-    /// <summary>The sequence number that comes next; what a peer is told when a connection is made.</summary>
-    public long Expected { get; private set; } = 1;
+    /// <summary>Makes the window of a channel of which so much has been delivered.</summary>
+    /// <param name="settled">The sequence number up to which everything has been delivered.</param>
+    public ReceiveWindow(long settled = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(settled);
+        Settled = settled;
+        Expected = settled + 1;
+    }
 
-    /// <summary>What can be acknowledged: everything up to here has been delivered, or is in this node's hands for good.
-    /// </summary>
+    /// <summary>The sequence number that comes next; what a peer is told when a connection is made.</summary>
+    public long Expected { get; private set; }
+
+    /// <summary>Everything up to here has been delivered.</summary>
     public long Settled { get; private set; }
 
     /// <summary>Takes note of a batch.</summary>

@@ -4,7 +4,11 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="Sequence">Its place among the batches to that peer, from 1.</param>
 /// <param name="Index">The node's index when it left.</param>
 /// <param name="Frames">The frames; see <see cref="FrameBatch"/>.</param>
-public readonly record struct SentBatch(long Sequence, long Index, ReadOnlyMemory<byte> Frames);
+/// <param name="Origin">The incarnation in which it left first; a recovery may have it sent again.</param>
+/// <param name="Pooled">True where the frames are in an array of the shared pool, which
+/// <see cref="SendWindow.Released"/> may give back.</param>
+public readonly record struct SentBatch(
+    long Sequence, long Index, ReadOnlyMemory<byte> Frames, int Origin = 0, bool Pooled = false);
 
 /// <summary>
 /// What was sent to one peer and not acknowledged: the sender's half of a channel that loses nothing, repeats nothing and
@@ -16,6 +20,35 @@ public readonly record struct SentBatch(long Sequence, long Index, ReadOnlyMemor
 public sealed class SendWindow(long maxBytes)
 {
     private readonly Queue<SentBatch> _batches = new();
+
+    /// <summary>Makes the window as it was when it was noted for a checkpoint.</summary>
+    /// <param name="maxBytes">The most bytes of frames that are kept. Those of <paramref name="kept"/> may be more.</param>
+    /// <param name="acknowledged">The sequence number up to which the peer had everything.</param>
+    /// <param name="kept">What comes after it, without gaps.</param>
+    /// <exception cref="ArgumentException">There is a gap.</exception>
+    public SendWindow(long maxBytes, long acknowledged, IEnumerable<SentBatch> kept)
+        : this(maxBytes)
+    {
+        ArgumentNullException.ThrowIfNull(kept);
+        ArgumentOutOfRangeException.ThrowIfNegative(acknowledged);
+        Acknowledged = acknowledged;
+        Last = acknowledged;
+        foreach (SentBatch batch in kept)
+        {
+            if (batch.Sequence != Last + 1)
+            {
+                throw new ArgumentException($"Batch {batch.Sequence} is not the one behind {Last}.", nameof(kept));
+            }
+
+            Keep(batch);
+        }
+    }
+
+    /// <summary>Gets each batch that is not kept any more.</summary>
+    public Action<SentBatch>? Released { get; set; }
+
+    /// <summary>What is kept, oldest first.</summary>
+    public IReadOnlyCollection<SentBatch> Kept => _batches;
 
     /// <summary>The sequence number of the batch sent last; 0 before the first.</summary>
     public long Last { get; private set; }
@@ -37,17 +70,20 @@ public sealed class SendWindow(long maxBytes)
     /// <param name="index">The node's index.</param>
     /// <param name="frames">The frames. Kept as they are until they are acknowledged: the caller does not reuse them.
     /// </param>
+    /// <param name="origin">The node's incarnation.</param>
+    /// <param name="beyond">True for what has to leave before a checkpoint, whether there is room or not.</param>
+    /// <param name="pooled">True where the frames are in an array of the shared pool.</param>
     /// <exception cref="InvalidOperationException">There is no room.</exception>
-    public SentBatch Add(long index, ReadOnlyMemory<byte> frames)
+    public SentBatch Add(
+        long index, ReadOnlyMemory<byte> frames, int origin = 0, bool beyond = false, bool pooled = false)
     {
-        if (!HasRoomFor(frames.Length))
+        if (!beyond && !HasRoomFor(frames.Length))
         {
             throw new InvalidOperationException("The window is full; ask for room first.");
         }
 
-        var batch = new SentBatch(++Last, index, frames);
-        _batches.Enqueue(batch);
-        Bytes += frames.Length;
+        var batch = new SentBatch(Last + 1, index, frames, origin, pooled);
+        Keep(batch);
         return batch;
     }
 
@@ -66,6 +102,7 @@ public sealed class SendWindow(long maxBytes)
             _ = _batches.Dequeue();
             Bytes -= batch.Frames.Length;
             Acknowledged = batch.Sequence;
+            Released?.Invoke(batch);
         }
     }
 
@@ -84,5 +121,12 @@ public sealed class SendWindow(long maxBytes)
 
         Acknowledge(expected - 1);
         return _batches;
+    }
+
+    private void Keep(in SentBatch batch)
+    {
+        Last = batch.Sequence;
+        _batches.Enqueue(batch);
+        Bytes += batch.Frames.Length;
     }
 }

@@ -69,7 +69,14 @@ internal sealed class BinaryTraceReader : TraceReader
         _input = input;
         _streamAt = streamAt;
         _blockStart = streamAt;
+        WholeThrough = streamAt;
     }
+
+    /// <summary>The end of the last whole block of records, in bytes.</summary>
+    internal long WholeThrough { get; private set; }
+
+    /// <summary>True where the records of that block have all been read.</summary>
+    internal bool IsBetweenBlocks => _ended || _at == _length || _streamAt > WholeThrough;
 
     public override string Position => $"byte {_blockStart + _record}";
 
@@ -217,6 +224,7 @@ internal sealed class BinaryTraceReader : TraceReader
 
         if (!_ended)
         {
+            WholeThrough = _streamAt;
             return true;
         }
 

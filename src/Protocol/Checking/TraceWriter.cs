@@ -41,6 +41,10 @@ public abstract class TraceWriter : IDisposable
     /// nothing is written.</exception>
     public abstract void Write(in TraceEvent item);
 
+    /// <summary>Gives what is buffered to the stream, and flushes that: a writer that is killed then loses nothing of it. In
+    /// the binary form each call that has something to write ends a block, 8 bytes.</summary>
+    public abstract void Flush();
+
     /// <summary>Writes the end of the trace and flushes the stream.</summary>
     public abstract void Complete();
 
@@ -75,6 +79,10 @@ internal sealed class BinaryTraceWriter : TraceWriter
     private int _length = TraceFormat.BlockHeader;
     private long _lastMessage = -1;
 
+    /// <summary>Goes on with a trace that has its header, and so many records, in the stream.</summary>
+    internal BinaryTraceWriter(TraceHeader header, Stream output, long records)
+        : base(header, output) => Records = records;
+
     internal BinaryTraceWriter(TraceHeader header, Stream output)
         : base(header, output)
     {
@@ -99,7 +107,7 @@ internal sealed class BinaryTraceWriter : TraceWriter
         Require(item);
         if (_length > _block.Length - TraceFormat.MaxRecord)
         {
-            Flush();
+            EndBlock();
         }
 
         _block[_length++] = (byte)item.Kind;
@@ -132,9 +140,15 @@ internal sealed class BinaryTraceWriter : TraceWriter
         Records++;
     }
 
+    public override void Flush()
+    {
+        EndBlock();
+        Output.Flush();
+    }
+
     public override void Complete()
     {
-        Flush();
+        EndBlock();
         Span<byte> end = stackalloc byte[TraceFormat.BlockHeader + sizeof(ulong)];
         BinaryPrimitives.WriteUInt64LittleEndian(end[TraceFormat.BlockHeader..], (ulong)Records);
         BinaryPrimitives.WriteUInt32LittleEndian(end, 0);
@@ -162,7 +176,7 @@ internal sealed class BinaryTraceWriter : TraceWriter
         _block[_length++] = (byte)value;
     }
 
-    private void Flush()
+    private void EndBlock()
     {
         int payload = _length - TraceFormat.BlockHeader;
         if (payload == 0)
@@ -232,6 +246,8 @@ internal sealed class JsonTraceWriter : TraceWriter
         EndLine();
         Records++;
     }
+
+    public override void Flush() => Output.Flush();
 
     public override void Complete()
     {

@@ -8,7 +8,7 @@ namespace XenTwoLevelCkpt.Protocol.Family;
 /// basic checkpoint has label sn + 1.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
-public struct Bcs : IProtocol<Bcs, long>
+public struct Bcs : IScalarProtocol<Bcs>
 {
     private Numbering _numbering;
 
@@ -29,7 +29,13 @@ public struct Bcs : IProtocol<Bcs, long>
     public readonly long PendingLabel => _numbering.Label;
 
     /// <inheritdoc/>
+    public readonly ScalarState State => new(_numbering.Index, 0);
+
+    /// <inheritdoc/>
     public static Bcs Create(int node, int nodes) => default;
+
+    /// <inheritdoc/>
+    public static Bcs From(ScalarState state) => new() { _numbering = new() { Index = state.Index } };
 
     /// <inheritdoc/>
     public bool OnTick() => _numbering.Begin(_numbering.Index + 1);

@@ -10,7 +10,7 @@ namespace XenTwoLevelCkpt.Protocol.Family;
 /// <remarks>An index that rises without a checkpoint makes the last checkpoint the node's member of the lines that it
 /// passes: nothing was sent since, so none of what it sent can be an orphan.</remarks>
 [StructLayout(LayoutKind.Auto)]
-public struct BcsAftersend : IProtocol<BcsAftersend, long>
+public struct BcsAftersend : IScalarProtocol<BcsAftersend>
 {
     private Numbering _numbering;
     private bool _sent;
@@ -32,7 +32,13 @@ public struct BcsAftersend : IProtocol<BcsAftersend, long>
     public readonly long PendingLabel => _numbering.Label;
 
     /// <inheritdoc/>
+    public readonly ScalarState State => new(_numbering.Index, _sent ? 1 : 0);
+
+    /// <inheritdoc/>
     public static BcsAftersend Create(int node, int nodes) => default;
+
+    /// <inheritdoc/>
+    public static BcsAftersend From(ScalarState state) => new() { _numbering = new() { Index = state.Index }, _sent = state.Extra != 0 };
 
     /// <inheritdoc/>
     public bool OnTick() => _numbering.Begin(_numbering.Index + 1);

@@ -10,7 +10,7 @@ namespace XenTwoLevelCkpt.Protocol.Family;
 /// <remarks>Indices never fall along a Z-path, so one from a checkpoint with label sn back to it ends in a message with
 /// m.sn = sn that was received before it: just what makes the next basic checkpoint raise sn.</remarks>
 [StructLayout(LayoutKind.Auto)]
-public struct LazyBcs : IProtocol<LazyBcs, long>
+public struct LazyBcs : IScalarProtocol<LazyBcs>
 {
     private Numbering _numbering;
     private bool _equalReceived;
@@ -32,7 +32,13 @@ public struct LazyBcs : IProtocol<LazyBcs, long>
     public readonly long PendingLabel => _numbering.Label;
 
     /// <inheritdoc/>
+    public readonly ScalarState State => new(_numbering.Index, _equalReceived ? 1 : 0);
+
+    /// <inheritdoc/>
     public static LazyBcs Create(int node, int nodes) => default;
+
+    /// <inheritdoc/>
+    public static LazyBcs From(ScalarState state) => new() { _numbering = new() { Index = state.Index }, _equalReceived = state.Extra != 0 };
 
     /// <inheritdoc/>
     public bool OnTick() => _numbering.Begin(Math.Max(1, _numbering.Index + (_equalReceived ? 1 : 0)));

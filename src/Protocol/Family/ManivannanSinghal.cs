@@ -9,7 +9,7 @@ namespace XenTwoLevelCkpt.Protocol.Family;
 /// its duty the tick passes. Forced as in BCS.
 /// </summary>
 [StructLayout(LayoutKind.Auto)]
-public struct ManivannanSinghal : IProtocol<ManivannanSinghal, long>
+public struct ManivannanSinghal : IScalarProtocol<ManivannanSinghal>
 {
     private Numbering _numbering;
     private long _next;
@@ -31,7 +31,13 @@ public struct ManivannanSinghal : IProtocol<ManivannanSinghal, long>
     public readonly long PendingLabel => _numbering.Label;
 
     /// <inheritdoc/>
+    public readonly ScalarState State => new(_numbering.Index, _next);
+
+    /// <inheritdoc/>
     public static ManivannanSinghal Create(int node, int nodes) => default;
+
+    /// <inheritdoc/>
+    public static ManivannanSinghal From(ScalarState state) => new() { _numbering = new() { Index = state.Index }, _next = state.Extra };
 
     /// <inheritdoc/>
     public bool OnTick()

@@ -1,0 +1,183 @@
+using System.Diagnostics;
+
+namespace XenTwoLevelCkpt.Channels;
+
+/// <content>From the uplink into the send windows.</content>
+internal sealed partial class NodeMessenger<TProtocol>
+{
+    // Of a Linux bridge; also how long a guest that is silent stays known there.
+    private const int MacCapacity = 65_536;
+    private static readonly TimeSpan MacLifetime = TimeSpan.FromSeconds(300);
+
+    // Frames that are read in one go; whoever waits for the pump's lock waits for no more.
+    private const int Burst = 256;
+    private static readonly TimeSpan IdleWait = TimeSpan.FromSeconds(1);
+
+    private readonly Thread _pumpThread;
+    private readonly AutoResetEvent _room = new(initialState: false);
+    private readonly MacTable _macs = new(MacCapacity, MacLifetime);
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly byte[] _frame = new byte[FrameBatch.MaxFrame];
+    private volatile bool _stopping;
+    private volatile bool _blocked;
+
+    private enum PumpTurn
+    {
+        /// <summary>There may be more frames.</summary>
+        More,
+
+        /// <summary>There are none.</summary>
+        Idle,
+
+        /// <summary>There is no room for a frame.</summary>
+        Blocked,
+    }
+
+    private void Pump()
+    {
+        try
+        {
+            while (!_stopping)
+            {
+                PumpTurn turn;
+                lock (_pump)
+                {
+                    turn = _phase == MessengerPhase.Running ? Fill() : PumpTurn.Blocked;
+                }
+
+                Begin();
+                if (turn == PumpTurn.Idle)
+                {
+                    _ = _uplink.Wait(IdleWait);
+                }
+                else if (turn == PumpTurn.Blocked)
+                {
+                    _ = _room.WaitOne(IdleWait);
+                }
+            }
+        }
+        catch (IOException e)
+        {
+            UplinkFailed(e);
+        }
+    }
+
+    // What waits for room is looked at again; the pump may be in either wait.
+    private void WakePump()
+    {
+        _ = _room.Set();
+        _uplink.Wake();
+    }
+
+    private PumpTurn Fill()
+    {
+        for (int i = 0; i < Burst; i++)
+        {
+            if (!HasRoomEverywhere(beyond: false))
+            {
+                return PumpTurn.Blocked;
+            }
+
+            int length = _uplink.Read(_frame);
+            if (length == 0)
+            {
+                SealAll(beyond: false);
+                return PumpTurn.Idle;
+            }
+
+            Route(_frame.AsSpan(0, length));
+        }
+
+        return PumpTurn.More;
+    }
+
+    // With all domains suspended: whatever they sent leaves now, whether there is room or not. It is bounded by the uplink's
+    // own queue.
+    private void Drain()
+    {
+        while (HasRoomEverywhere(beyond: true) && _uplink.Read(_frame) is > 0 and int length)
+        {
+            Route(_frame.AsSpan(0, length));
+        }
+
+        SealAll(beyond: true);
+    }
+
+    // A frame may go to all peers, so each has to have room for the next one.
+    private bool HasRoomEverywhere(bool beyond)
+    {
+        bool room = true;
+        foreach (PeerLink link in _links)
+        {
+            room &= link.Used + FrameBatch.Prefix + FrameBatch.MaxFrame <= link.Open.Length || TrySeal(link, beyond);
+        }
+
+        return room;
+    }
+
+    private void Route(ReadOnlySpan<byte> frame)
+    {
+        if (frame.Length < FrameBatch.MinFrame + _uplink.HeaderSize)
+        {
+            // No card sends one.
+            return;
+        }
+
+        int? peer;
+        lock (_macs)
+        {
+            peer = _macs.Find(frame[_uplink.HeaderSize..], _clock.Elapsed);
+        }
+
+        if (peer is int number)
+        {
+            Append(_byNumber[number]!, frame);
+            return;
+        }
+
+        foreach (PeerLink link in _links)
+        {
+            Append(link, frame);
+        }
+    }
+
+    private static void Append(PeerLink link, ReadOnlySpan<byte> frame)
+    {
+        int used = link.Used;
+        bool taken = FrameBatch.TryAppend(link.Open, ref used, frame);
+        Debug.Assert(taken, "room was made before the frame was read");
+        link.Used = used;
+    }
+
+    private void SealAll(bool beyond)
+    {
+        foreach (PeerLink link in _links)
+        {
+            if (link.Used > 0)
+            {
+                _ = TrySeal(link, beyond);
+            }
+        }
+    }
+
+    // The open batch leaves, with the index of now.
+    private bool TrySeal(PeerLink link, bool beyond)
+    {
+        lock (_lock)
+        {
+            bool room = beyond || (!_holding && link.Out.HasRoomFor(link.Used));
+            link.FullSince = room || _holding ? null : link.FullSince ?? DateTimeOffset.UtcNow;
+            if (!room)
+            {
+                _blocked = true;
+                return false;
+            }
+
+            long index = _gate.Stamp(link.Number);
+            SentBatch batch = link.Seal(index, _gate.Incarnation, beyond);
+            _trace.Sent(link.Number, batch);
+            link.Session?.Enqueue(batch);
+            return true;
+        }
+    }
+}

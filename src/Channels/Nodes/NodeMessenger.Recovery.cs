@@ -1,0 +1,193 @@
+using XenTwoLevelCkpt.Protocol;
+
+namespace XenTwoLevelCkpt.Channels;
+
+/// <content>Recoveries; docs/protocol.md has the proof.</content>
+internal sealed partial class NodeMessenger<TProtocol>
+{
+    public override void Quiesce()
+    {
+        CancellationTokenSource? life = null;
+        lock (_pump)
+        {
+            lock (_lock)
+            {
+                ObjectDisposedException.ThrowIf(_phase == MessengerPhase.Disposed, this);
+                if (_pending is not null)
+                {
+                    throw new InvalidOperationException("A checkpoint is being taken; end it before the recovery.");
+                }
+
+                if (_phase == MessengerPhase.Running)
+                {
+                    // From here on nothing is taken from a stream, and nothing is read from the uplink.
+                    _phase = MessengerPhase.Quiesced;
+                    life = _life;
+                    _life = new CancellationTokenSource();
+                }
+            }
+        }
+
+        life?.Cancel();
+    }
+
+    public override long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(line);
+        ChannelState? saved = state.IsEmpty ? null : ChannelState.Decode(state);
+        if (saved is not null && saved.Protocol.Index < line && TProtocol.Traits.Line == LineRule.FirstAtLeast)
+        {
+            throw new ArgumentException(
+                $"The checkpoint has the index {saved.Protocol.Index}, and cannot be of line {line}.", nameof(state));
+        }
+
+        long replayed;
+        lock (_collecting)
+        {
+            lock (_pump)
+            {
+                lock (_lock)
+                {
+                    replayed = RollBack(saved, line, incarnation);
+                }
+            }
+        }
+
+        WakePump();
+        return replayed;
+    }
+
+    public override bool Survive(long line, int incarnation)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(line);
+        bool begins;
+        lock (_pump)
+        {
+            lock (_lock)
+            {
+                RequireStopped(incarnation);
+                if (_awaitsRecovery)
+                {
+                    throw new InvalidOperationException(
+                        "This node has been running before and its state is gone; it can only go back to a checkpoint.");
+                }
+
+                _cause = CheckpointCause.Recovery;
+                long before = _gate.Index;
+                begins = _gate.Survive(line, incarnation);
+                _cause = CheckpointCause.Basic;
+                if (_gate.Index != before)
+                {
+                    _trace.Raised(_gate.Index);
+                }
+
+                foreach (PeerLink link in _links)
+                {
+                    link.Survive();
+                    Forget(link, line);
+                }
+
+                _ = _log.Begin(incarnation);
+                _log.Commit();
+                _raiseTo = line;
+                Resume();
+            }
+        }
+
+        Begin();
+        WakePump();
+        return begins;
+    }
+
+    // Under all locks.
+    private long RollBack(ChannelState? saved, long line, int incarnation)
+    {
+        RequireStopped(incarnation);
+        long ordinal = saved?.Ordinal ?? 0;
+        IEnumerable<LoggedBatch> again = _log.Replay(line, ordinal);
+        _uplink.Restore(saved?.Uplink ?? []);
+        _gate.RollBack(TProtocol.From(saved?.Protocol ?? default), line, incarnation);
+        foreach (PeerLink link in _links)
+        {
+            link.RollBack(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
+            Forget(link, line);
+        }
+
+        _ordinal = ordinal;
+        _taken.Clear();
+        _taken.AddRange(saved?.Checkpoints ?? [new TakenCheckpoint(0, 0)]);
+        _durable = Math.Min(_durable, _taken[^1].Label);
+        _trace.RolledBack(saved, _gate.Index);
+        long replayed = Replay(again);
+        _ = _log.RollBack(incarnation, ordinal, line);
+
+        // The peers forget what this node says it has.
+        _log.Commit();
+        _raiseTo = 0;
+        Resume();
+        return replayed;
+    }
+
+    private void RequireStopped(int incarnation)
+    {
+        ObjectDisposedException.ThrowIf(_phase == MessengerPhase.Disposed, this);
+        if (_phase == MessengerPhase.Running)
+        {
+            throw new InvalidOperationException("Frames are carried; a recovery stops them first.");
+        }
+
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(
+            incarnation, Math.Max(_gate.Incarnation, _awaitsRecovery ? _log.Incarnation : 0));
+    }
+
+    // What a peer told of checkpoints behind the line may be undone; where its guests are, too.
+    private void Forget(PeerLink link, long line)
+    {
+        link.DurableIndex = Math.Min(link.DurableIndex, line);
+        link.FullSince = null;
+        lock (_macs)
+        {
+            _macs.Forget(link.Number);
+        }
+    }
+
+    private long Replay(IEnumerable<LoggedBatch> entries)
+    {
+        long replayed = 0;
+        foreach (LoggedBatch entry in entries)
+        {
+            PeerLink? link = Array.Find(_links, l => l.Name == entry.From);
+            if (link is null || entry.Sequence > link.In.Expected)
+            {
+                _events.NotReplayed(entry.From, link is null
+                    ? "there is no such node any more"
+                    : $"batch {link.In.Expected} comes next, and the log goes on with {entry.Sequence}");
+                continue;
+            }
+
+            if (link.In.Accept(entry.Sequence))
+            {
+                Hand(link, entry.Frames.Span);
+                link.In.Settle(entry.Sequence);
+                _trace.Delivered(link.Number, entry.Origin, entry.Sequence, _gate.Index, logged: true);
+                replayed++;
+            }
+        }
+
+        return replayed;
+    }
+
+    // Under both locks.
+    private void Resume()
+    {
+        _awaitsRecovery = false;
+        _holding = false;
+        DropNote();
+        _phase = MessengerPhase.Waiting;
+        GateMoved();
+        if (_started)
+        {
+            Run();
+        }
+    }
+}

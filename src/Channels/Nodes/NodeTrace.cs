@@ -1,0 +1,134 @@
+using XenTwoLevelCkpt.Protocol;
+using XenTwoLevelCkpt.Protocol.Checking;
+
+namespace XenTwoLevelCkpt.Channels;
+
+/// <summary>What a node records of its run. A batch is a message; its number is made of sender, receiver, origin and sequence,
+/// so both ends know it. Where something cannot be recorded the trace ends, and stays cut: a trace with a hole would be
+/// judged wrongly.</summary>
+internal sealed class NodeTrace : IDisposable
+{
+    // Together the 61 bits of a message's number.
+    private const int NodeBits = 8;
+    private const int OriginBits = 12;
+    private const int SequenceBits = 33;
+
+    private readonly int _node;
+    private readonly ChannelEventLog _log;
+    private TraceFile? _file;
+    private bool _continued;
+
+    internal NodeTrace(string? path, ProtocolTraits traits, int node, int nodes, ChannelEventLog log)
+    {
+        _node = node;
+        _log = log;
+        if (path is not null)
+        {
+            _file = TraceFile.Open(path, TraceHeader.For(traits, nodes, rollbacks: true, channelLogs: true));
+            _continued = _file.Records > 0;
+        }
+    }
+
+    internal void Sent(int to, in SentBatch batch) =>
+        Write(TraceEvent.Send(_node, to, Number(_node, to, batch.Origin, batch.Sequence), batch.Index));
+
+    internal void Delivered(int from, int origin, long sequence, long index, bool logged) =>
+        Write(TraceEvent.Receive(_node, Number(from, _node, origin, sequence), index, logged));
+
+    internal void Saved(TraceEventKind kind, long label) => Write(TraceEvent.Checkpoint(kind, _node, label));
+
+    internal void Failed() => Write(TraceEvent.CheckpointFailed(_node));
+
+    internal void Raised(long index) => Write(TraceEvent.IndexRaised(_node, index));
+
+    /// <summary>The node goes back to a checkpoint.</summary>
+    /// <param name="state">The checkpoint; null for the initial one.</param>
+    /// <param name="index">The node's index now.</param>
+    internal void RolledBack(ChannelState? state, long index)
+    {
+        long ordinal = state?.Ordinal ?? 0;
+        if (_continued)
+        {
+            // The process that wrote what is there was killed; it may have been so between the saving of a checkpoint and
+            // the note of it.
+            _continued = false;
+            if (state is not null && _file?.Ordinal == ordinal - 1)
+            {
+                Saved(state.Kind, state.Protocol.Index);
+            }
+
+            Write(TraceEvent.Failure(_node));
+        }
+
+        if (_file is { } file && ordinal > file.Ordinal)
+        {
+            End($"it has {file.Ordinal} checkpoints, and the node goes back to the one with ordinal {ordinal}");
+        }
+
+        Write(TraceEvent.Rollback(_node, ordinal, index));
+        Flush();
+    }
+
+    /// <summary>The node begins, and the trace says nothing else of it yet.</summary>
+    internal void Begin() => _continued = false;
+
+    internal void Flush()
+    {
+        try
+        {
+            _file?.Flush();
+        }
+        catch (IOException e)
+        {
+            End(e.Message);
+        }
+    }
+
+    public void Dispose()
+    {
+        try
+        {
+            _file?.Dispose();
+        }
+        catch (IOException e)
+        {
+            _log.TraceEnds(e.Message);
+        }
+
+        _file = null;
+    }
+
+    private void Write(in TraceEvent item)
+    {
+        if (item.Message < 0)
+        {
+            End("a batch has a number that a trace has no room for");
+            return;
+        }
+
+        try
+        {
+            _file?.Write(item);
+        }
+        catch (Exception e) when (e is IOException or ArgumentException)
+        {
+            End(e.Message);
+        }
+    }
+
+    // -1 where there is no room for it.
+    private static long Number(int from, int to, int origin, long sequence) =>
+        (from | to) >> NodeBits != 0 || origin >> OriginBits != 0 || sequence >> SequenceBits != 0
+            ? -1
+            : (((((long)from << NodeBits) | (long)to) << OriginBits | (long)origin) << SequenceBits) | sequence;
+
+    private void End(string reason)
+    {
+        if (_file is { } file)
+        {
+            _log.TraceEnds(reason);
+            _file = null;
+            file.Abandon();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Channels;
+
+/// <summary>The channels to and from one peer, over any number of streams.</summary>
+/// <remarks>Under the messenger's lock, but for the open batch, which is the pump's.</remarks>
+internal sealed class PeerLink
+{
+    private readonly Queue<PendingEntry> _pending = new();
+    private readonly long _windowBytes;
+
+    internal PeerLink(string name, int number, long windowBytes)
+    {
+        Name = name;
+        Number = number;
+        _windowBytes = windowBytes;
+        Out = new SendWindow(windowBytes) { Released = Release };
+    }
+
+    internal string Name { get; }
+
+    /// <summary>Its place among all names of the cluster.</summary>
+    internal int Number { get; }
+
+    internal SendWindow Out { get; private set; }
+
+    /// <summary>True while the state of a checkpoint holds batches of the window.</summary>
+    internal bool IsNoted { get; set; }
+
+    internal ReceiveWindow In { get; private set; } = new();
+
+    /// <summary>The stream that is open, or null.</summary>
+    internal LinkSession? Session { get; set; }
+
+    /// <summary>The batch that is being filled with frames.</summary>
+    internal byte[] Open { get; } = new byte[FrameBatch.MaxLength];
+
+    /// <summary>Octets of it that are filled.</summary>
+    internal int Used { get; set; }
+
+    internal long Index { get; set; }
+
+    internal long DurableIndex { get; set; }
+
+    internal int Incarnation { get; set; }
+
+    internal DateTimeOffset? LastHeard { get; set; }
+
+    /// <summary>Since when frames wait for room, or null.</summary>
+    internal DateTimeOffset? FullSince { get; set; }
+
+    internal string? Problem { get; set; }
+
+    /// <summary>What can be acknowledged: what was delivered, up to the first batch that is not in the log yet.</summary>
+    internal long Acknowledgeable => _pending.TryPeek(out PendingEntry entry) ? entry.Sequence - 1 : In.Settled;
+
+    /// <summary>A batch was delivered, and goes to the log.</summary>
+    internal void AwaitLog(long sequence, long record) => _pending.Enqueue(new PendingEntry(sequence, record));
+
+    /// <summary>The log is on disk up to a record.</summary>
+    internal void LogCommitted(long record)
+    {
+        while (_pending.TryPeek(out PendingEntry entry) && entry.Record <= record)
+        {
+            _ = _pending.Dequeue();
+        }
+    }
+
+    /// <summary>The node goes on in a new incarnation: what came and was not delivered comes again.</summary>
+    internal void Survive() => In = new ReceiveWindow(In.Settled);
+
+    /// <summary>The node goes back to a checkpoint.</summary>
+    internal void RollBack(PeerState? state)
+    {
+        Out = state is null ? new(_windowBytes) : new(_windowBytes, state.Acknowledged, state.Kept);
+        Out.Released = Release;
+        In = new ReceiveWindow(state?.Delivered ?? 0);
+        _pending.Clear();
+        Used = 0;
+    }
+
+    /// <summary>The open batch leaves.</summary>
+    internal SentBatch Seal(long index, int incarnation, bool beyond)
+    {
+        byte[] frames = ArrayPool<byte>.Shared.Rent(Used);
+        Open.AsSpan(0, Used).CopyTo(frames);
+        SentBatch batch = Out.Add(index, frames.AsMemory(0, Used), incarnation, beyond, pooled: true);
+        Used = 0;
+        return batch;
+    }
+
+    internal PeerState Note()
+    {
+        IsNoted = true;
+        return new(Name, Out.Acknowledged, [.. Out.Kept], In.Settled);
+    }
+
+    // An array that somebody may still read is left to the collector: the state of a checkpoint, or a stream to a peer that
+    // acknowledges what it cannot have yet.
+    private void Release(SentBatch batch)
+    {
+        if (batch.Pooled && !IsNoted && (Session is null || batch.Sequence <= Session.Written)
+            && MemoryMarshal.TryGetArray(batch.Frames, out ArraySegment<byte> frames))
+        {
+            ArrayPool<byte>.Shared.Return(frames.Array!);
+        }
+    }
+
+    [StructLayout(LayoutKind.Auto)]
+    private readonly record struct PendingEntry(long Sequence, long Record);
+}
+
+/// <summary>A stream that is open to a peer.</summary>
+internal sealed class LinkSession(PeerLink link, int incarnation, CancellationToken life) : IDisposable
+{
+    private readonly CancellationTokenSource _cancel = CancellationTokenSource.CreateLinkedTokenSource(life);
+    private readonly SemaphoreSlim _signal = new(0, 1);
+    private readonly Queue<SentBatch> _toSend = new();
+    private long _acknowledged = -1;
+    private long? _dropped;
+    private int _droppedIncarnation;
+
+    internal PeerLink Link { get; } = link;
+
+    /// <summary>That of both sides' Hello.</summary>
+    internal int Incarnation { get; } = incarnation;
+
+    /// <summary>Ends the stream.</summary>
+    internal CancellationToken Token => _cancel.Token;
+
+    /// <summary>Ends when nobody uses the stream any more.</summary>
+    internal TaskCompletionSource Ended { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>True while it is not read from, as too much waits for a checkpoint.</summary>
+    internal bool Rests { get; set; }
+
+    internal bool HeartbeatDue { get; set; }
+
+    /// <summary>The sequence number of the last batch that the stream does not need any more.</summary>
+    internal long Written { get; set; }
+
+    /// <summary>True where the peer has been told all that can be acknowledged.</summary>
+    internal bool HasAcknowledged => Link.Acknowledgeable <= Math.Max(_acknowledged, 0);
+
+    internal void Cancel() => _cancel.Cancel();
+
+    internal void Enqueue(in SentBatch batch)
+    {
+        _toSend.Enqueue(batch);
+        Signal();
+    }
+
+    /// <summary>A batch of an older incarnation is dropped, and acknowledged.</summary>
+    internal void Drop(long sequence, int incarnation)
+    {
+        (_dropped, _droppedIncarnation) = (sequence, incarnation);
+        Signal();
+    }
+
+    internal void Signal()
+    {
+        if (_signal.CurrentCount == 0)
+        {
+            _ = _signal.Release();
+        }
+    }
+
+    internal Task WaitAsync() => _signal.WaitAsync(Token);
+
+    /// <summary>The message that is to be sent next; null where there is none. Acknowledgements go first: they make room at
+    /// the peer.</summary>
+    internal ChannelMessage? Next(Func<Heartbeat> heartbeat, out bool isBatch)
+    {
+        isBatch = false;
+        if (_dropped is long dropped)
+        {
+            _dropped = null;
+            return Acknowledge(dropped, _droppedIncarnation);
+        }
+
+        if (Link.Acknowledgeable > Math.Max(_acknowledged, 0))
+        {
+            _acknowledged = Link.Acknowledgeable;
+            return Acknowledge(_acknowledged, Incarnation);
+        }
+
+        if (HeartbeatDue)
+        {
+            HeartbeatDue = false;
+            return new ChannelMessage { Heartbeat = heartbeat() };
+        }
+
+        if (!_toSend.TryDequeue(out SentBatch batch))
+        {
+            return null;
+        }
+
+        isBatch = true;
+        return new ChannelMessage
+        {
+            Batch = new Batch
+            {
+                Incarnation = (ulong)Incarnation,
+                Sn = (ulong)batch.Index,
+                Sequence = (ulong)batch.Sequence,
+                FrameCount = (uint)FrameBatch.Check(batch.Frames.Span),
+                Frames = UnsafeByteOperations.UnsafeWrap(batch.Frames),
+                OriginIncarnation = (ulong)batch.Origin,
+            },
+        };
+    }
+
+    /// <summary>A batch came again that was taken over already: its sender has not seen that.</summary>
+    internal void AcknowledgeAgain()
+    {
+        _acknowledged = -1;
+        Signal();
+    }
+
+    public void Dispose()
+    {
+        _cancel.Dispose();
+        _signal.Dispose();
+    }
+
+    private static ChannelMessage Acknowledge(long through, int incarnation) => new()
+    {
+        Acknowledgement = new Acknowledgement { Through = (ulong)through, Incarnation = (ulong)incarnation },
+    };
+}

@@ -1,0 +1,43 @@
+namespace XenTwoLevelCkpt.Channels;
+
+/// <summary>
+/// Where the guests of this node meet the channels: frames of local guests for others come out, frames of remote guests go
+/// in. Nothing that came out may be lost: what is not read yet stays in the uplink.
+/// </summary>
+/// <remarks>One thread reads at a time, one writes; the two may be at it at once. <see cref="Wake"/> is for any.</remarks>
+public interface IUplink : IDisposable
+{
+    /// <summary>Bytes of the virtio_net_hdr before each frame; 0 where frames are bare. The length of a frame counts them.
+    /// </summary>
+    int HeaderSize { get; }
+
+    /// <summary>Waits until a frame can be read.</summary>
+    /// <param name="timeout">How long at most.</param>
+    /// <returns>False where there is none: the time is over, or <see cref="Wake"/> was called.</returns>
+    bool Wait(TimeSpan timeout);
+
+    /// <summary>Ends the present <see cref="Wait"/>, or the next one.</summary>
+    void Wake();
+
+    /// <summary>Takes the oldest frame of a local guest; does not wait.</summary>
+    /// <param name="frame">Receives the frame; <see cref="FrameBatch.MaxFrame"/> bytes.</param>
+    /// <returns>The frame's bytes; 0 where there is none.</returns>
+    /// <exception cref="IOException">The uplink is broken.</exception>
+    int Read(Span<byte> frame);
+
+    /// <summary>Gives a frame to the local guests; returns when they have it, or when nothing more can be done for it, as
+    /// for a bridge whose port is down.</summary>
+    /// <param name="frame">The frame, with its header.</param>
+    /// <exception cref="IOException">The uplink is broken.</exception>
+    void Write(ReadOnlySpan<byte> frame);
+
+    /// <summary>What is on its way to local guests and belongs to a checkpoint, with all domains suspended; empty where
+    /// such frames may be lost, as on any Ethernet.</summary>
+    byte[] Save();
+
+    /// <summary>Takes everything back that came out or went in, and puts in what <see cref="Save"/> gave: the domains have
+    /// gone back to a checkpoint, and do not run.</summary>
+    /// <param name="saved">What <see cref="Save"/> gave; empty for the initial state.</param>
+    /// <exception cref="InvalidDataException">It gave something else.</exception>
+    void Restore(ReadOnlySpan<byte> saved);
+}

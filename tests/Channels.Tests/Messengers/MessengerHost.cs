@@ -1,0 +1,98 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using XenTwoLevelCkpt.Rpc.Server;
+
+namespace XenTwoLevelCkpt.Channels.Tests;
+
+/// <summary>A server on loopback with the service of one messenger.</summary>
+internal sealed class MessengerHost : IAsyncDisposable
+{
+    private readonly WebApplication _app;
+
+    private MessengerHost(WebApplication app)
+    {
+        _app = app;
+        Port = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First())
+            .Port;
+    }
+
+    internal int Port { get; }
+
+    internal static async Task<MessengerHost> StartAsync(NodeMessenger messenger, ILogger logger)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        _ = builder.Services.AddRouting();
+        _ = builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.LimitForRpc();
+            kestrel.ListenRpc(new IPEndPoint(IPAddress.Loopback, 0));
+        });
+        WebApplication app = builder.Build();
+        _ = app.UseRpc(new RpcServer(new RpcServerOptions(), logger, messenger.Define()));
+        await app.StartAsync();
+        return new MessengerHost(app);
+    }
+
+    public ValueTask DisposeAsync() => _app.DisposeAsync();
+}
+
+/// <summary>Keeps what is logged from a level on, but for one event.</summary>
+internal sealed class Collector(ConcurrentQueue<string> lines, LogLevel least = LogLevel.Error, int except = 0) : ILogger
+{
+    public IDisposable? BeginScope<TState>(TState state)
+        where TState : notnull => null;
+
+    public bool IsEnabled(LogLevel logLevel) => logLevel >= least;
+
+    public void Log<TState>(
+        LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        if (IsEnabled(logLevel) && eventId.Id != except)
+        {
+            lines.Enqueue($"{logLevel} {eventId.Id} {formatter(state, exception)} {exception}");
+        }
+    }
+}
+
+/// <summary>Takes every checkpoint at once, or fails at once.</summary>
+internal sealed class PromptCheckpoints : INodeCheckpoints
+{
+    internal NodeMessenger Messenger { get; set; } = null!;
+
+    internal ConcurrentQueue<Exception> Errors { get; } = new();
+
+    internal int Taken { get; private set; }
+
+    internal bool Fails { get; set; }
+
+    internal SemaphoreSlim Failed { get; } = new(0);
+
+    /// <inheritdoc/>
+    public void Begin(long label, CheckpointCause cause) => _ = Task.Run(() =>
+    {
+        try
+        {
+            Messenger.Suspended();
+            _ = Messenger.TakeState();
+            if (Fails)
+            {
+                Messenger.CheckpointFailed();
+                Failed.Release();
+                return;
+            }
+
+            Taken++;
+            Messenger.CheckpointDone();
+        }
+        catch (Exception e)
+        {
+            Errors.Enqueue(e);
+        }
+    });
+}

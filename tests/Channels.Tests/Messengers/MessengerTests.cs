@@ -1,0 +1,72 @@
+using XenTwoLevelCkpt.Protocol.Checking;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Channels.Tests;
+
+/// <summary>Whole messengers over TCP: whatever is cut, fails and is recovered, no money is lost or made, each pair of guests
+/// sees each message once and in order, and the checker of traces finds nothing.</summary>
+public sealed class MessengerTests(ITestOutputHelper output)
+{
+    public static TheoryData<string, int, int> Runs
+    {
+        get
+        {
+            var runs = new TheoryData<string, int, int>();
+            int seed = 1;
+            foreach (string protocol in NodeMessenger.Protocols)
+            {
+                for (int nodes = 2; nodes <= 4; nodes++)
+                {
+                    runs.Add(protocol, nodes, seed++);
+                }
+            }
+
+            return runs;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Runs))]
+    public async Task A_run_with_cuts_and_failed_checkpoints_loses_nothing(string protocol, int nodes, int seed)
+    {
+        await using var cluster = new TestCluster(protocol, nodes, seed);
+        await cluster.StartAsync();
+        await cluster.LiveAsync(150);
+        await cluster.SettleAsync();
+        CheckReport report = await cluster.JudgeAsync();
+        Show(report);
+        Assert.True(report.Sound, string.Join('\n', report.Findings.Select(f => f.Text)));
+        Assert.Equal(0, report.InFlight);
+        Assert.True(report.Receives > 50 && report.Basic > 5 && report.CheckpointsFailed > 0, $"{report}");
+    }
+
+    [Theory]
+    [MemberData(nameof(Runs))]
+    public async Task Any_recoveries_lose_nothing(string protocol, int nodes, int seed)
+    {
+        await using var cluster = new TestCluster(protocol, nodes, seed + 1000);
+        await cluster.StartAsync();
+        for (int round = 0; round < 8; round++)
+        {
+            await cluster.LiveAsync(30);
+            await cluster.RecoverAsync();
+            if (round % 2 == 1)
+            {
+                await cluster.SettleAsync();
+            }
+        }
+
+        await cluster.SettleAsync();
+        long replayed = cluster.Nodes.Sum(node => node.Replayed);
+        CheckReport report = await cluster.JudgeAsync();
+        Show(report);
+        output.WriteLine($"{replayed} batches replayed");
+        Assert.True(report.Sound, string.Join('\n', report.Findings.Select(f => f.Text)));
+        Assert.Equal(0, report.InFlight);
+        Assert.True(report.Rollbacks > 4, $"{report}");
+    }
+
+    private void Show(CheckReport report) => output.WriteLine(
+        $"{report.Sends} sent, {report.Receives} delivered, {report.Basic} basic, {report.Forced} forced, {report.Other} other, "
+        + $"{report.CheckpointsFailed} failed; {report.Rollbacks} rollbacks, {report.CheckpointsUndone} undone, {report.Failures} failures");
+}

@@ -1,0 +1,222 @@
+using System.Diagnostics;
+using XenTwoLevelCkpt.Protocol.Checking;
+using XenTwoLevelCkpt.Protocol.Recovery;
+using Xunit;
+
+namespace XenTwoLevelCkpt.Channels.Tests;
+
+/// <summary>Messengers of several nodes in one process, over loopback TCP that is cut at random.</summary>
+internal sealed class TestCluster : IAsyncDisposable
+{
+    /// <summary>What hangs is found, not measured: no test depends on this time.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+
+    private readonly Random _random;
+    private readonly long _money;
+    private int _incarnation;
+
+    internal TestCluster(string protocol, int nodes, int seed, int banks = 2)
+    {
+        Protocol = protocol;
+        _random = new Random(seed);
+        Nodes = [];
+        for (int i = 0; i < nodes; i++)
+        {
+            Nodes.Add(new TestNode(this, $"node{i}", (seed * 100) + i, banks));
+        }
+
+        _money = Nodes.Sum(node => node.Money);
+    }
+
+    internal DirectoryInfo Folder { get; } = Directory.CreateTempSubdirectory("channels-test-");
+
+    internal Guid Id { get; } = Guid.NewGuid();
+
+    internal string Protocol { get; }
+
+    internal List<TestNode> Nodes { get; }
+
+    internal long WindowBytes { get; init; } = 4 << 10;
+
+    internal long HeldBytes { get; init; } = 8 << 10;
+
+    internal async Task StartAsync()
+    {
+        foreach (TestNode node in Nodes)
+        {
+            await node.StartAsync();
+        }
+    }
+
+    internal Guid AnyOther(Random random, Bank bank)
+    {
+        while (true)
+        {
+            TestNode node = Nodes[random.Next(Nodes.Count)];
+            Bank other = node.Banks[random.Next(node.Banks.Length)];
+            if (other != bank)
+            {
+                return other.Id;
+            }
+        }
+    }
+
+    /// <summary>Guests run, checkpoints begin, connections are cut.</summary>
+    internal async Task LiveAsync(int events)
+    {
+        foreach (TestNode node in Nodes)
+        {
+            node.RunGuests();
+        }
+
+        for (int i = 0; i < events; i++)
+        {
+            await Task.Delay(_random.Next(8));
+            TestNode node = Nodes[_random.Next(Nodes.Count)];
+            switch (_random.Next(4))
+            {
+                case 0:
+                    node.Proxy.Cut();
+                    break;
+                default:
+                    _ = node.Messenger.Tick(CheckpointCause.Basic);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Some nodes fail, some of these with their process; all go through the recovery.</summary>
+    internal async Task RecoverAsync()
+    {
+        foreach (TestNode node in Nodes)
+        {
+            node.StopGuests();
+        }
+
+        bool[] failed = [.. Nodes.Select(_ => _random.Next(3) == 0)];
+        failed[_random.Next(failed.Length)] = true;
+        bool[] killed = [.. failed.Select(f => f && _random.Next(2) == 0)];
+        for (int i = 0; i < Nodes.Count; i++)
+        {
+            if (killed[i])
+            {
+                await Nodes[i].KillAsync();
+            }
+        }
+
+        for (int i = 0; i < Nodes.Count; i++)
+        {
+            if (!killed[i])
+            {
+                await QuiesceAsync(Nodes[i]);
+            }
+        }
+
+        RecoveryPlan plan = RecoveryPlan.ByIndex([.. Nodes.Select((node, i) => node.Status(failed[i]))], _incarnation);
+        for (int i = 0; i < Nodes.Count; i++)
+        {
+            if (killed[i])
+            {
+                await Nodes[i].StartAsync();
+                Assert.True(Nodes[i].Messenger.AwaitsRecovery);
+            }
+        }
+
+        _incarnation = plan.Incarnation;
+        foreach (int i in Enumerable.Range(0, Nodes.Count).OrderBy(_ => _random.Next()))
+        {
+            if (plan.Steps[i] == RecoveryStep.RollBack)
+            {
+                Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
+            }
+            else
+            {
+                _ = Nodes[i].Messenger.Survive(plan.Line, plan.Incarnation);
+            }
+        }
+    }
+
+    /// <summary>Guests stand still until everything has arrived: the money is what it was.</summary>
+    internal async Task SettleAsync()
+    {
+        foreach (TestNode node in Nodes)
+        {
+            node.StopGuests();
+        }
+
+        var patience = Stopwatch.StartNew();
+        while (true)
+        {
+            foreach (TestNode node in Nodes)
+            {
+                node.Messenger.Retry();
+                Assert.Empty(node.Errors);
+            }
+
+            if (Nodes.TrueForAll(node => node.IsQuiet) && Nodes.Sum(node => node.Money) == _money)
+            {
+                return;
+            }
+
+            if (patience.Elapsed > Patience)
+            {
+                Assert.Fail($"money is {Nodes.Sum(node => node.Money)} instead of {_money}; " + string.Join("; ", Nodes.Select(
+                    n => $"{n.Name} {n.Messenger.Index} {n.Uplink.Leaving} {string.Join(", ", n.Messenger.Peers)}")));
+            }
+
+            await Task.Delay(5);
+        }
+    }
+
+    /// <summary>Ends all nodes and judges their traces.</summary>
+    internal async Task<CheckReport> JudgeAsync()
+    {
+        foreach (TestNode node in Nodes)
+        {
+            await node.DisposeAsync();
+            Assert.Empty(node.Errors);
+        }
+
+        List<Stream> files = [];
+        IReadOnlyList<Func<TraceReader>> open = [.. Nodes.Select(node => new Func<TraceReader>(() =>
+        {
+            files.Add(File.OpenRead(node.TracePath));
+            return TraceReader.Open(files[^1]);
+        }))];
+        using var merged = new MemoryStream();
+        TraceHeader header = TraceMerger.HeaderOf([.. open.Select(o => o().Header)]);
+        using (var writer = TraceWriter.Create(merged, header))
+        {
+            TraceMerger.Merge(open, writer);
+            writer.Complete();
+        }
+
+        files.ForEach(file => file.Dispose());
+        merged.Position = 0;
+        return TraceChecker.Check(merged);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        Folder.Delete(recursive: true);
+        return ValueTask.CompletedTask;
+    }
+
+    private static async Task QuiesceAsync(TestNode node)
+    {
+        while (true)
+        {
+            await node.StopCheckpointsAsync();
+            try
+            {
+                node.Messenger.Quiesce();
+                return;
+            }
+            catch (InvalidOperationException)
+            {
+                // A batch forced one meanwhile.
+                await Task.Delay(1);
+            }
+        }
+    }
+}
