@@ -60,6 +60,10 @@ public interface INodeMessages : IAsyncDisposable
     /// <summary>The node's incarnation: how often the cluster has recovered.</summary>
     int Incarnation { get; }
 
+    /// <summary>True where the node has been running before and its channels are gone with the process: it carries nothing
+    /// until <see cref="RollBack"/>.</summary>
+    bool AwaitsRecovery { get; }
+
     /// <summary>The greatest index whose checkpoint is durable; told to the peers.</summary>
     long DurableIndex { get; set; }
 

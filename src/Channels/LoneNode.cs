@@ -46,6 +46,9 @@ public sealed class LoneNode : INodeMessages
         }
     }
 
+    /// <summary>False: there are no channels.</summary>
+    public bool AwaitsRecovery => false;
+
     /// <inheritdoc/>
     public int Incarnation
     {

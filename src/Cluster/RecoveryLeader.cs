@@ -193,14 +193,18 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         long latest = wish.Lost is { } lost
             ? view.DurableIndex(lost) ?? throw new ClusterRecoveryException(
                 $"No node has heard of a checkpoint of {lost}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes.")
-            : view.SafeLine!.Value;
+            : Failed(view) ?? view.SafeLine!.Value;
         if (wish.At is { } at && (at < 0 || (wish.Lost is null && at > latest)))
         {
-            throw new ClusterRecoveryException($"--at is 0 to {latest}, the latest line that all nodes have.");
+            throw new ClusterRecoveryException($"--at is 0 to {latest}, the latest line that can be gone back to.");
         }
 
         return wish.At ?? latest;
     }
+
+    // The least durable index of nodes that have lost what was on its way: nobody has to go back further for them.
+    private static long? Failed(ClusterView view) =>
+        view.Answering.Where(n => n.AwaitsRecovery).Select(n => (long?)n.DurableSn).Min();
 
     private static string Emptiest(ClusterView view) =>
         view.Answering.OrderBy(n => n.Domains).ThenBy(n => n.Name, StringComparer.Ordinal).First().Name;

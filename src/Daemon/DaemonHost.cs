@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
@@ -53,6 +54,15 @@ public sealed class DaemonHost : IAsyncDisposable
         {
             kestrel.LimitForRpc();
             kestrel.ListenRpc(settings.ControlSocket);
+            if (settings.ControlListen is { } control)
+            {
+                kestrel.ListenRpc(control);
+            }
+
+            if (settings.Listen is { } listen && settings.Nodes.Count > 1)
+            {
+                kestrel.ListenRpc(listen);
+            }
         });
         WebApplication app = builder.Build();
         ILogger logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("xtlckptd");
@@ -61,6 +71,14 @@ public sealed class DaemonHost : IAsyncDisposable
         var health = new HealthService();
         health.Set("", ServingStatus.NotServing);
         health.Set(NodeControlMethods.Service, ServingStatus.NotServing);
+        if (settings.Listen is { } channel)
+        {
+            // What other nodes reach is the channel alone.
+            _ = app.Use((http, next) => http.Connection.LocalPort != channel.Port
+                ? next(http)
+                : node.Channel is { } server ? server.HandleAsync(http) : UnavailableAsync(http));
+        }
+
         ServiceDefinition[] services = [new ControlService(node).Define(), health.Define()];
         _ = app.UseRpc(new RpcServer(
             new RpcServerOptions { Stopping = app.Lifetime.ApplicationStopping }, logger,
@@ -106,6 +124,13 @@ public sealed class DaemonHost : IAsyncDisposable
         await StopAsync().ConfigureAwait(false);
         await Node.DisposeAsync().ConfigureAwait(false);
         await _app.DisposeAsync().ConfigureAwait(false);
+    }
+
+    // 503 is UNAVAILABLE to any gRPC client (gRPC, "HTTP to gRPC Status Code Mapping").
+    private static Task UnavailableAsync(HttpContext http)
+    {
+        http.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        return Task.CompletedTask;
     }
 
     // A socket that a daemon left behind that was killed is in the way of the next one.

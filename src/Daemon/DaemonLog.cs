@@ -38,6 +38,9 @@ internal sealed partial class DaemonLog(ILogger logger)
     [LoggerMessage(3014, LogLevel.Information, "What waits for a checkpoint is asked again in {Delay}")]
     internal partial void RetryLater(TimeSpan delay);
 
+    [LoggerMessage(3015, LogLevel.Warning, "This node has been running before: nothing passes between it and other nodes, and it takes no checkpoints, until 'xtlctl cluster recover' has put it back to checkpoint {Index} or an earlier one")]
+    internal partial void AwaitsRecovery(long index);
+
     [LoggerMessage(3020, LogLevel.Information, "Domains {Domains} restored from checkpoint {Checkpoint}")]
     internal partial void Restored(string domains, Guid checkpoint);
 

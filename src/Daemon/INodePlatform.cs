@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
@@ -37,6 +38,11 @@ public interface INodePlatform : IDisposable
     /// <param name="store">The store to read from.</param>
     IDiskRestorer DiskRestorer(ICheckpointStore store);
 
+    /// <summary>Opens the way of frames between guests here and guests of other nodes.</summary>
+    /// <param name="settings">The bridge's name, and the tap's.</param>
+    /// <exception cref="IOException">It cannot be opened.</exception>
+    IUplink OpenUplink(NodeSettings settings);
+
     /// <summary>Domains that were restored run now.</summary>
     /// <param name="domains">The domains.</param>
     void Running(IReadOnlyList<IDomain> domains);
@@ -66,6 +72,13 @@ public sealed class XenPlatform(string state) : INodePlatform
     public IDiskRestorer DiskRestorer(ICheckpointStore store) => new XenDiskRestorer(DeviceMapper.Open, _registry, store);
 
     /// <inheritdoc/>
+    public IUplink OpenUplink(NodeSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        return TapUplink.Open(settings.Tap, settings.Bridge);
+    }
+
+    /// <inheritdoc/>
     public void Running(IReadOnlyList<IDomain> domains)
     {
         // They do by themselves.
@@ -79,28 +92,35 @@ public sealed class XenPlatform(string state) : INodePlatform
 public sealed class ModelPlatform : INodePlatform
 {
     private readonly ModelHypervisor _hypervisor;
+    private readonly GuestNetworkUplink _uplink = new();
     private readonly int _stepsPerSecond;
     private readonly bool _owned;
 
     /// <summary>Boots the guests.</summary>
     /// <param name="node">The node's name: guests of one name and number have the same UUID in each run.</param>
     /// <param name="settings">The guests.</param>
-    public ModelPlatform(string node, ModelSettings settings)
+    /// <param name="nodes">All nodes of the cluster, whose guests have the same settings; empty for this one alone.</param>
+    public ModelPlatform(string node, ModelSettings settings, params IReadOnlyList<string> nodes)
     {
         ArgumentNullException.ThrowIfNull(settings);
-        _hypervisor = new ModelHypervisor();
+        ArgumentNullException.ThrowIfNull(nodes);
+        _hypervisor = new ModelHypervisor(_uplink);
         _stepsPerSecond = settings.StepsPerSecond;
         _owned = true;
         Guid[] uuids = [.. Enumerable.Range(0, settings.Guests).Select(i => UuidOf(node, i))];
+        Guid[] all = nodes.Count == 0
+            ? uuids
+            : [.. nodes.SelectMany(n => Enumerable.Range(0, settings.Guests).Select(i => UuidOf(n, i)))];
         for (int i = 0; i < uuids.Length; i++)
         {
+            _uplink.Attach(uuids[i]);
             ModelGuest guest = _hypervisor.CreateDomain(new ModelDomainOptions
             {
                 Name = $"{node}-{i + 1}",
                 Uuid = uuids[i],
                 MemoryPages = settings.MemoryPages,
                 Workload = settings.Workload == ModelWorkload.Bank
-                    ? new BankWorkload((ulong)i + 1, peers: [.. uuids.Where((_, other) => other != i)])
+                    ? new BankWorkload((ulong)i + 1, peers: [.. all.Where(other => other != uuids[i]).Take(BankWorkload.MaxPeers)])
                     : new StepperWorkload((ulong)i + 1, pages: settings.MemoryPages / 2),
             });
             Start(guest);
@@ -127,9 +147,17 @@ public sealed class ModelPlatform : INodePlatform
     public IDiskRestorer DiskRestorer(ICheckpointStore store) => new ModelDisks(_hypervisor, store);
 
     /// <inheritdoc/>
+    public IUplink OpenUplink(NodeSettings settings) => _uplink;
+
+    /// <inheritdoc/>
     public void Running(IReadOnlyList<IDomain> domains)
     {
         ArgumentNullException.ThrowIfNull(domains);
+        foreach (IDomain domain in domains)
+        {
+            _uplink.Attach(domain.Uuid);
+        }
+
         foreach (ModelGuest guest in _hypervisor.Guests.Where(g => domains.Any(d => d.Uuid == g.Uuid)))
         {
             Start(guest);

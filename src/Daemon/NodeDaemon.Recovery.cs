@@ -117,12 +117,13 @@ public sealed partial class NodeDaemon
         long line = (long)request.Line;
         var wanted = new PendingRecovery(line, (int)request.Incarnation, request.LostNode, false);
         bool known = state.Pending is { } pending && pending with { RollsBack = false } == wanted;
-        bool rollsBack = known ? state.Pending!.RollsBack : _messages!.Index >= line;
+        bool awaits = _messages!.AwaitsRecovery;
+        bool rollsBack = known ? state.Pending!.RollsBack : awaits || _messages.Index >= line;
         CheckpointManifest? member = null;
         if (rollsBack)
         {
             member = Member([.. Line()], line) ?? throw NoMember($"Node {_settings.Node}", line);
-            if (member.Domains.Count == 0 && Hypervisor.ListDomains().All(d => d.Id == 0))
+            if (!awaits && member.Domains.Count == 0 && Hypervisor.ListDomains().All(d => d.Id == 0))
             {
                 // Nothing to put back, and nothing to forget: its index may stay.
                 rollsBack = false;
@@ -244,10 +245,27 @@ public sealed partial class NodeDaemon
             return;
         }
 
-        GiveUpBegun();
-        _messages!.Quiesce();
-        GiveUpBegun();
+        while (!TryQuiesce())
+        {
+            Thread.Sleep(1);
+        }
+
         _quiesced = true;
+    }
+
+    // A batch may force a checkpoint at any moment before the messages stand still, and says so a moment later.
+    private bool TryQuiesce()
+    {
+        GiveUpBegun();
+        try
+        {
+            _messages!.Quiesce();
+            return true;
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
     }
 
     // A message may have begun a checkpoint since the last turn ended.

@@ -6,6 +6,7 @@ using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Rpc.Server;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Daemon;
@@ -24,6 +25,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     private readonly NodeSettings _settings;
     private readonly INodePlatform _platform;
     private readonly Func<NodeOrigin, INodeMessages> _makeMessages;
+    private readonly ILogger _logger;
     private readonly DaemonLog _log;
     private readonly Lock _gate = new();
     private readonly SemaphoreSlim _turn = new(1, 1);
@@ -33,6 +35,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     private IDisposable? _guardian;
     private DirectoryStore? _store;
     private NodeStateFile? _file;
+    private IUplink? _uplink;
     private INodeMessages? _messages;
     private NodeCheckpointer? _checkpointer;
     private Tidying? _tidying;
@@ -51,6 +54,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     {
         _settings = settings;
         _platform = platform;
+        _logger = logger;
         _log = new DaemonLog(logger);
         _makeMessages = makeMessages ?? NodeMessages.Create;
     }
@@ -86,6 +90,9 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     /// <summary>The messages between this node and others; null before the node has started.</summary>
     public INodeMessages? Messages => _messages;
 
+    /// <summary>Serves the other nodes; null on a node on its own, and before the node has started.</summary>
+    public RpcServer? Channel { get; private set; }
+
     /// <summary>Fault points of recoveries, for tests.</summary>
     internal Action<RecoverStep>? Fault { get; set; }
 
@@ -119,6 +126,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
 
         _file = NodeStateFile.Open(_settings.State);
         FinishRecovery();
+        _uplink = _settings.Nodes.Count > 1 ? _platform.OpenUplink(_settings) : null;
         await MakeMessagesAsync().ConfigureAwait(false);
         OpenCheckpointer();
         if (_file.State.Pending is { } pending)
@@ -164,6 +172,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             await _messages.DisposeAsync().ConfigureAwait(false);
         }
 
+        _uplink?.Dispose();
         await CloseCheckpointerAsync().ConfigureAwait(false);
         _guardian?.Dispose();
         _store?.Dispose();
@@ -201,6 +210,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             node.Incarnation = (ulong)messages.Incarnation;
             node.Sn = (ulong)messages.Index;
             node.DurableSn = (ulong)messages.DurableIndex;
+            node.AwaitsRecovery = messages.AwaitsRecovery;
             node.Peers.AddRange(messages.Peers.Select(Daemon.Messages.From));
         }
 
@@ -308,11 +318,18 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
 
         NodeRecord state = _file!.State;
         long index = Math.Max(state.Index, Line().Select(m => (long)m.Closing.Index).DefaultIfEmpty().Max());
-        _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation));
+        _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation, _uplink, _logger));
 
         // The store lies where the operator wants checkpoints to be safe: what is committed there is durable.
         _messages.DurableIndex = index;
         _messagesStarted = false;
+        Channel = _messages is NodeMessenger messenger
+            ? new RpcServer(new RpcServerOptions { Stopping = _stop.Token }, _logger, messenger.Define())
+            : null;
+        if (_messages.AwaitsRecovery && state.Pending is null)
+        {
+            _log.AwaitsRecovery(index);
+        }
     }
 
     private void StartMessages()

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
 
 namespace XenTwoLevelCkpt.Daemon;
@@ -7,7 +8,10 @@ namespace XenTwoLevelCkpt.Daemon;
 /// <param name="Checkpoints">Takes checkpoints.</param>
 /// <param name="Index">The node's index, that of its last checkpoint; 0 for none.</param>
 /// <param name="Incarnation">The node's incarnation.</param>
-public sealed record NodeOrigin(NodeSettings Settings, INodeCheckpoints Checkpoints, long Index, int Incarnation);
+/// <param name="Uplink">Where frames of the guests come out and go in; null on a node on its own.</param>
+/// <param name="Logger">Learns what happens to links.</param>
+public sealed record NodeOrigin(
+    NodeSettings Settings, INodeCheckpoints Checkpoints, long Index, int Incarnation, IUplink? Uplink, ILogger Logger);
 
 /// <summary>Makes the messages of a node.</summary>
 public static class NodeMessages
@@ -15,13 +19,32 @@ public static class NodeMessages
     /// <summary>Makes the messages that the settings ask for; nothing is connected before
     /// <see cref="INodeMessages.Start"/>.</summary>
     /// <param name="origin">What they begin with.</param>
-    /// <exception cref="SettingsException">The settings ask for what is not there.</exception>
+    /// <exception cref="SettingsException">The store is of a time before the node was in a cluster.</exception>
+    /// <exception cref="InvalidDataException">The channel log is damaged.</exception>
+    /// <exception cref="IOException">The channel log or the trace cannot be opened.</exception>
     public static INodeMessages Create(NodeOrigin origin)
     {
         ArgumentNullException.ThrowIfNull(origin);
-        return origin.Settings.Nodes.Count <= 1
-            ? new LoneNode(origin.Checkpoints, origin.Index, origin.Incarnation)
+        NodeSettings settings = origin.Settings;
+        if (origin.Uplink is not { } uplink)
+        {
+            return new LoneNode(origin.Checkpoints, origin.Index, origin.Incarnation);
+        }
+
+        NodeMessenger messages = NodeMessenger.Create(
+            settings.Protocol,
+            new NodeMessengerOptions
+            {
+                Cluster = settings.Cluster!.Value,
+                Node = settings.Node,
+                Peers = [.. settings.Nodes.Where(n => n.Name != settings.Node).Select(n => new PeerAddress(n.Name, n.Address, n.Port))],
+                LogDirectory = settings.ChannelLog,
+                TracePath = settings.Trace,
+            },
+            uplink, origin.Checkpoints, origin.Logger);
+        return messages.AwaitsRecovery || origin.Index == 0
+            ? messages
             : throw new SettingsException(
-                ["'nodes' has several nodes; this version of the daemon has no messages between nodes: leave the key out."]);
+                [$"'store' is \"{settings.Store}\"; its checkpoints are of a time before the node was in a cluster, and no line has them: name an empty directory."]);
     }
 }

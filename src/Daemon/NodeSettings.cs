@@ -78,6 +78,21 @@ public sealed record NodeSettings
     /// <summary>Where other nodes' daemons connect to; null for nowhere.</summary>
     public IPEndPoint? Listen { get; init; }
 
+    /// <summary>Where operators of the cluster connect to by TCP, beside the socket; null for nowhere.</summary>
+    public IPEndPoint? ControlListen { get; init; }
+
+    /// <summary>The bridge of the guests, which the frames of other nodes come in by.</summary>
+    public string Bridge { get; init; } = "xenbr0";
+
+    /// <summary>The name of the tap that the daemon makes in it.</summary>
+    public string Tap { get; init; } = "xtl0";
+
+    /// <summary>A file that receives the trace of the run (docs/trace-format.md); null for none.</summary>
+    public string? Trace { get; init; }
+
+    /// <summary>The directory of the channel log: beside the store, so that it outlives the node as checkpoints do.</summary>
+    public string ChannelLog => Store + ".channels";
+
     /// <summary>The mean time from one basic checkpoint to the next; null for none.</summary>
     public TimeSpan? BasicInterval { get; init; }
 

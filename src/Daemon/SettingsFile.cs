@@ -98,6 +98,10 @@ public sealed class SettingsFile
             case "shared": return s with { Shared = IsNull(p) ? null : AbsolutePath(p, "/") };
             case "controlSocket": return s with { ControlSocket = AbsolutePath(p, s.ControlSocket) };
             case "listen": return s with { Listen = EndPoint(p) };
+            case "controlListen": return s with { ControlListen = EndPoint(p) };
+            case "bridge": return s with { Bridge = Interface(p, s.Bridge) };
+            case "tap": return s with { Tap = Interface(p, s.Tap) };
+            case "trace": return s with { Trace = IsNull(p) ? null : AbsolutePath(p, "/") };
             case "basicInterval": return s with { BasicInterval = IsOff(p) ? null : Duration(p, Seconds(1), TimeSpan.FromDays(365), "off") };
             case "basicJitter": return s with { BasicJitter = Number(p, 0, 1, s.BasicJitter) };
             case "protocol": return s with { Protocol = OneOf(p, Protocols, s.Protocol) };
@@ -239,6 +243,11 @@ public sealed class SettingsFile
             }
         }
 
+        if (s.Listen is { } listen && s.ControlListen?.Port == listen.Port)
+        {
+            _problems.Add($"'controlListen' is \"{s.ControlListen}\"; allowed is another port than that of 'listen'.");
+        }
+
         return s;
     }
 
@@ -277,6 +286,19 @@ public sealed class SettingsFile
         }
 
         Wrong(p.Name, p.Value, "an absolute path");
+        return otherwise;
+    }
+
+    // linux/if.h, IFNAMSIZ.
+    private string Interface(JsonProperty p, string otherwise)
+    {
+        if (p.Value.ValueKind == JsonValueKind.String && p.Value.GetString() is { Length: > 0 and <= 15 } name
+            && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-'))
+        {
+            return name;
+        }
+
+        Wrong(p.Name, p.Value, "the name of an interface, 1 to 15 of a-z A-Z 0-9 . _ -");
         return otherwise;
     }
 

@@ -96,7 +96,7 @@ static async Task ServeAsync(NodeSettings settings)
     var end = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
     using PosixSignalRegistration terminate = On(PosixSignal.SIGTERM), interrupt = On(PosixSignal.SIGINT);
     using INodePlatform platform = settings.Hypervisor == HypervisorKind.Model
-        ? new ModelPlatform(settings.Node, settings.Model)
+        ? new ModelPlatform(settings.Node, settings.Model, [.. settings.Nodes.Select(n => n.Name)])
         : new XenPlatform(settings.State);
     DaemonHost host = await DaemonHost.StartAsync(settings, platform, Log).ConfigureAwait(false);
     await using (host.ConfigureAwait(false))

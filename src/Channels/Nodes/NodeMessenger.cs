@@ -28,8 +28,7 @@ public abstract class NodeMessenger : INodeMessages
     /// <inheritdoc/>
     public abstract IReadOnlyList<PeerStatus> Peers { get; }
 
-    /// <summary>True where the channel log is of an earlier life of the node: after <see cref="Start"/> it carries nothing
-    /// until <see cref="RollBack"/>.</summary>
+    /// <inheritdoc/>
     public abstract bool AwaitsRecovery { get; }
 
     internal abstract ChannelLog Log { get; }
