@@ -17,8 +17,8 @@ internal sealed record ClusterJson(long? Line, IReadOnlyList<ClusterNodeJson> No
 /// <summary>A node of a cluster. All but <paramref name="Name"/> and <paramref name="Problem"/> are null where it does not
 /// answer.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="State">What it does.</param>
-/// <param name="Index">sn.</param>
+/// <param name="State">What it does; <c>awaitsRecovery</c> where it has lost what was on its way.</param>
+/// <param name="Index">sn; null also where it awaits a recovery.</param>
 /// <param name="DurableIndex">Its durable index.</param>
 /// <param name="Lag">How far its index is ahead of the line.</param>
 /// <param name="Incarnation">How often the cluster has recovered.</param>
@@ -33,7 +33,8 @@ internal sealed record ClusterNodeJson(
     internal static ClusterNodeJson From(NodeView view, long? line) => view.Node is not { } node
         ? new ClusterNodeJson(view.Name, null, null, null, null, null, null, null, null, view.Problem)
         : new ClusterNodeJson(
-            view.Name, $"{node.State}".ToLowerInvariant(), (long)node.Sn, (long)node.DurableSn, (long)node.Sn - line,
+            view.Name, node.AwaitsRecovery ? "awaitsRecovery" : JsonNamingPolicy.CamelCase.ConvertName($"{node.State}"),
+            node.AwaitsRecovery ? null : (long)node.Sn, (long)node.DurableSn, node.AwaitsRecovery ? null : (long)node.Sn - line,
             (long)node.Incarnation, (int)node.Domains, node.Peers.Count, node.Peers.Count(p => p.Connected), null);
 }
 

@@ -16,7 +16,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 {
     // The event of a log that cannot be written: what a node says whose power goes. Where it says so at another time, its
     // peers' batches are never acknowledged, and that shows.
-    private const int PowerGone = 3003;
+    private const int PowerGone = 3103;
 
     private readonly TestCluster _cluster;
     private readonly string _folder;
