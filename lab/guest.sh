@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 guest_usage() {
     cat <<'EOF'
-usage: ./dev lab guest NODE create NAME [--type pvh|pv] [--memory MIB] [--vcpus N] [--disk MIB] [--vif]
+usage: ./dev lab guest NODE create NAME [--type pvh|pv] [--memory MIB] [--vcpus N] [--disk MIB] [--vif | --bridge NAME]
                                    [--app stepper|bank] [PARAMETER=VALUE...]
        ./dev lab guest NODE destroy NAME
        ./dev lab guest NODE log NAME [--follow]
@@ -16,6 +16,7 @@ create   makes a guest and returns when it is up
          --memory  96 MiB where nothing else is said, which is the least that the kernel needs
          --disk    a disk of so many MiB, /dev/xvda in the guest
          --vif     a network card on the node's bridge; the guest's address is printed
+         --bridge  the same on another bridge; xtlbr0 is one that other nodes reach through their daemons only
          --app     the program that the guest runs: stepper (the default) or bank
          Parameters go to the program: stepper.pages=2048, bank.peers=1@10.77.1.3; lab/guest/*.c lists them.
 destroy  ends the guest and removes its disk
@@ -33,7 +34,8 @@ create() {
             --memory) memory=${2:?}; shift 2 ;;
             --vcpus) vcpus=${2:?}; shift 2 ;;
             --disk) disk=${2:?}; shift 2 ;;
-            --vif) vif=1; shift ;;
+            --vif) vif=xenbr0; shift ;;
+            --bridge) vif=${2:?}; shift 2 ;;
             --app) app=${2:?}; shift 2 ;;
             --) shift ;;
             -*) usage_error "lab guest create: $1 is not known" ;;
@@ -61,7 +63,7 @@ create() {
                 address=10.77.$node.$host
                 grep -qsF "xtl.ip=$address " "$dir"/*.cfg || break
             done
-            nics="\"bridge=xenbr0,mac=$(printf "00:16:3e:77:%02x:%02x" "$node" "$host")\""
+            nics="\"bridge=$vif,mac=$(printf "00:16:3e:77:%02x:%02x" "$node" "$host")\""
         fi
         disks=''
         if ((disk > 0)); then

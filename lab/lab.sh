@@ -15,6 +15,7 @@ usage: ./dev lab COMMAND
   guest NODE ...            make, show and destroy guests
   console NODE              a node's serial console
   logs NODE                 what its console has printed
+  kill NODE                 end a node at once, as when its power fails
   down                      end all nodes
 
 XTL_LAB=NAME names a lab; several may run side by side. docs/lab.md tells more.
@@ -81,12 +82,23 @@ lab_logs() {
     cat "$RUN/$1/console.log" "$RUN/$1/qemu.log"
 }
 
+lab_kill() {
+    [[ ${1:-} != -h && ${1:-} != --help ]] || { echo "usage: ./dev lab kill NODE"; return; }
+    check_node "${1:?usage: ./dev lab kill NODE}"
+    local emulator
+    emulator=$(read_pid "$RUN/$1/qemu.pid")
+    kill -KILL "$emulator"
+    tail --pid="$emulator" -f /dev/null
+    say "node $1 is off"
+}
+
 command=${1:-}
 (($# == 0)) || shift
 case $command in
     build | up | down | push | guest) exec "$LAB_DIR/$command.sh" "$@" ;;
     ps) need_root; lab_ps "$@" ;;
     exec) need_root; lab_exec "$@" ;;
+    kill) need_root; lab_kill "$@" ;;
     console) need_root; lab_console "$@" ;;
     logs) lab_logs "$@" ;;
     -h | --help) lab_usage ;;

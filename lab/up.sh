@@ -40,7 +40,7 @@ start_keeper() {
 # start_node N: the emulator runs inside the lab's namespaces and ends with them.
 start_node() {
     local n=$1 dir=$RUN/$1 cache=$STATE/cache/$SUITE outer i
-    mkdir -p "$dir"
+    mkdir -p "$dir" "$RUN/shared"
     rm -f "$dir"/*
     qemu-img create -q -f qcow2 -F raw -b "$cache/dom0.img" "$dir/disk.qcow2"
     in_lab ip link del "node$n" 2>/dev/null || true
@@ -56,6 +56,7 @@ start_node() {
         -drive "if=none,id=payload,file=$cache/payload.img,format=raw,readonly=on" -device virtio-blk-pci,drive=payload \
         -netdev "tap,id=net,ifname=node$n,script=no,downscript=no" \
         -device "virtio-net-pci,netdev=net,romfile=,mac=$(printf '52:54:00:77:%02x:01' "$n")" \
+        -fsdev "local,id=shared,path=$RUN/shared,security_model=none" -device virtio-9p-pci,fsdev=shared,mount_tag=shared \
         -device virtio-rng-pci \
         -chardev "socket,id=console,path=$dir/console.sock,server=on,wait=off,logfile=$dir/console.log" -serial chardev:console \
         -monitor "unix:$dir/monitor.sock,server=on,wait=off" \

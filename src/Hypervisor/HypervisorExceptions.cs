@@ -67,6 +67,17 @@ public sealed class DirtyLogLostException : HypervisorException
     }
 }
 
+/// <summary>A domain is being built: the toolstack has no configuration of it yet, and it has never run.</summary>
+public sealed class DomainUnfinishedException : HypervisorException
+{
+    /// <summary>Creates the exception.</summary>
+    /// <param name="domain">The domain's name or id.</param>
+    public DomainUnfinishedException(string domain)
+        : base($"Domain {domain} is being created or restored: the toolstack has no configuration of it yet.")
+    {
+    }
+}
+
 /// <summary>A guest did not suspend; it runs on.</summary>
 public sealed class SuspendFailedException : HypervisorException
 {

@@ -137,7 +137,20 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         if (found.Count > 0)
         {
             _intent.SetLogs(_captures.Select(c => c.Uuid).Concat(found.Select(d => d.Uuid)));
-            found.ForEach(d => _captures.Add(Take(d)));
+            found.ForEach(TakeIfThere);
+        }
+    }
+
+    // One that is being built takes part the next time.
+    private void TakeIfThere(DomainInfo domain)
+    {
+        try
+        {
+            _captures.Add(Take(domain));
+        }
+        catch (DomainUnfinishedException e)
+        {
+            Log?.Invoke(e.Message);
         }
     }
 

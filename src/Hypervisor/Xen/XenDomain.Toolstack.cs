@@ -91,6 +91,11 @@ internal sealed partial class XenDomain
         {
             using JsonDocument document = JsonDocument.Parse(output);
             JsonElement root = document.RootElement;
+            if (root.ValueKind == JsonValueKind.Array && root.GetArrayLength() == 0)
+            {
+                throw new DomainUnfinishedException(Label);
+            }
+
             JsonElement domain = root.ValueKind == JsonValueKind.Array ? root[0] : root;
             return domain.GetProperty("config").GetRawText();
         }
