@@ -99,4 +99,8 @@ for guest in bank-1 bank-2; do whole 1 "$guest" || die "$guest found something b
 dom0 1 xl list
 dom0 1 bash -c 'pkill -TERM -x xtlckptd; while pgrep -x xtlckptd >/dev/null; do sleep 0.2; done'
 for n in 1 2; do dom0 1 cat "/srv/shared/traces/node$n.trace" >"$OUT/node$n.trace"; done
+"$REPO/dev" sim merge "$OUT"/node[12].trace --failed "$OUT/node2.trace" --out "$OUT/run.trace"
+"$REPO/dev" sim check "$OUT/run.trace"
+dotnet run --no-build -c Release --project "$REPO/src/xtlctl" -- cluster timeline "$OUT/run.trace" --names node1 node2 --out "$OUT/run.svg"
+say "the run as a picture: artifacts/cluster/run.svg"
 echo "demo: OK"

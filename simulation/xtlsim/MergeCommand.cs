@@ -20,17 +20,24 @@ internal static class MergeCommand
             HelpName = "FILE",
             Required = true,
         };
+        var failed = new Option<string[]>("--failed")
+        {
+            Description = "Those of them whose nodes are lost: where such a trace is cut, its node failed.",
+            HelpName = "TRACE",
+            AllowMultipleArgumentsPerToken = true,
+        };
         var command = new Command(
             "merge", "Merge the traces that single nodes recorded into one for 'xtlsim check': each delivery after its send.")
         {
-            files, target,
+            files, target, failed,
         };
         command.SetAction(result =>
         {
             var streams = new List<FileStream>();
+            string[] lost = result.GetValue(failed) ?? [];
             TraceReader Opened(string path)
             {
-                streams.Add(File.OpenRead(path));
+                streams.Add(lost.Contains(path) ? EndWithFailure(path) : File.OpenRead(path));
                 try
                 {
                     return TraceReader.Open(streams[^1]);
@@ -62,5 +69,32 @@ internal static class MergeCommand
             return ExitCodes.Ok;
         });
         return command;
+    }
+
+    // A copy up to where the trace is cut, with the node's failure and the end behind it.
+    private static FileStream EndWithFailure(string path)
+    {
+        using FileStream input = File.OpenRead(path);
+        TraceReader reader = TraceReader.Open(input);
+        var copy = new FileStream(
+            Path.GetTempFileName(), FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
+        using TraceWriter writer = TraceWriter.Create(copy, reader.Header);
+        int node = -1;
+        try
+        {
+            while (reader.TryRead(out TraceEvent item))
+            {
+                node = item.Node;
+                writer.Write(item);
+            }
+        }
+        catch (TraceException) when (node >= 0)
+        {
+            writer.Write(TraceEvent.Failure(node));
+        }
+
+        writer.Complete();
+        copy.Position = 0;
+        return copy;
     }
 }

@@ -178,6 +178,29 @@ public sealed class ArrivalGate<TProtocol>
         HeldBytes = 0;
     }
 
+    // A node that is behind its peers would take a checkpoint for each index that waits, and fall back further where one takes
+    // longer than their timers. So the protocol is asked first about the highest index that waits, which may have come
+    // first as well; batches with lower ones cross its line, and are logged.
+    private bool CatchesUp(in ArrivedBatch first)
+    {
+        if (TProtocol.Traits.Line != LineRule.FirstAtLeast || first.Incarnation != Incarnation || first.Index <= Index
+            || PendingLabel != 0)
+        {
+            return false;
+        }
+
+        long highest = first.Index;
+        foreach (ArrivedBatch batch in _held)
+        {
+            if (batch.Incarnation == Incarnation && batch.Index > highest)
+            {
+                highest = batch.Index;
+            }
+        }
+
+        return highest > first.Index && _node.Protocol.OnRaise(highest);
+    }
+
     private void Drain()
     {
         if (_draining)
@@ -203,6 +226,12 @@ public sealed class ArrivalGate<TProtocol>
 
     private bool Settle(in ArrivedBatch batch)
     {
+        if (CatchesUp(batch))
+        {
+            _arrivals.BeginCheckpoint(PendingLabel, batch);
+            return false;
+        }
+
         switch (_node.OnReceive(batch.From, batch.Incarnation, batch.Index))
         {
             case ReceiveDecision.Deliver:

@@ -72,6 +72,23 @@ public sealed class GateTests
     }
 
     [Fact]
+    public void A_node_that_is_behind_takes_one_checkpoint_for_all_indexes_that_wait()
+    {
+        var arrivals = new Recorder();
+        var gate = new ArrivalGate<Bcs>(new ProtocolNode<Bcs, long>(0, 3), arrivals, 1000);
+        gate.Arrive(Batch(1, 1));
+        Assert.Equal(["begin 1 by 1/1"], arrivals.Taken());
+        gate.Arrive(Batch(1, 2));
+        gate.Arrive(Batch(2, 7));
+        gate.Arrive(Batch(2, 9) with { Incarnation = 1 });
+        gate.CheckpointDone();
+        Assert.Equal(["deliver 1/1", "begin 7 by 1/2"], arrivals.Taken());
+        gate.CheckpointDone();
+        Assert.Equal(["log 1/2", "deliver 2/7"], arrivals.Taken());
+        Assert.Equal(7, gate.Index);
+    }
+
+    [Fact]
     public void What_waits_is_bounded_by_what_is_read()
     {
         var gate = new ArrivalGate<Bcs>(new ProtocolNode<Bcs, long>(0, 2), new Recorder(), 150);
