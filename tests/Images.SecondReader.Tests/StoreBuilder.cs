@@ -11,6 +11,9 @@ internal sealed class StoreBuilder : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("second-reader-").FullName;
 
+    // Domains without parts, which come before the one with images.
+    public Guid[] OtherDomains { get; set; } = [];
+
     public void Dispose() => Directory.Delete(Path, recursive: true);
 
     public string DirectoryOf(ulong epoch) =>
@@ -36,7 +39,8 @@ internal sealed class StoreBuilder : IDisposable
         string body =
             $"{{\"format\":\"xtl-checkpoint\",\"version\":1,\"id\":\"{ImageBuilder.Id(id):D}\",\"epoch\":{epoch},\"index\":0," +
             "\"captured\":\"1970-01-01T00:00:00.000000Z\",\"label\":\"\",\"node\":\"n\"," +
-            $"\"domains\":[{{\"uuid\":\"{ImageBuilder.SomeDomain:D}\",\"name\":\"guest\",\"parts\":[{string.Join(',', lines)}]}}]";
+            $"\"domains\":[{string.Concat(OtherDomains.Select(d => $"{{\"uuid\":\"{d:D}\",\"name\":\"\",\"parts\":[]}},"))}" +
+            $"{{\"uuid\":\"{ImageBuilder.SomeDomain:D}\",\"name\":\"guest\",\"parts\":[{string.Join(',', lines)}]}}]";
         string manifest = $"{body},\"sha256\":\"{Digest(Encoding.UTF8.GetBytes(body))}\"}}\n";
         File.WriteAllText(System.IO.Path.Combine(directory, "manifest.json"), manifest);
     }

@@ -273,4 +273,78 @@ public sealed class StoreTests : IDisposable
 
         return state;
     }
+
+    private FileTree TreeOf(params ImageBuilder[] chain)
+    {
+        PartState state = new();
+        foreach (ImageBuilder image in chain)
+        {
+            state.Apply(ImageFile.Read(image.Build()));
+        }
+
+        return state.Tree();
+    }
+
+    private static ImageBuilder LayersOf(byte id, params LayerBuilder[] layers)
+    {
+        ImageBuilder image = ImageBuilder.Layers().At(id, id, (byte)(id - 1));
+        foreach ((int i, LayerBuilder layer) in layers.Index())
+        {
+            image.Blob(ImageBuilder.Id((byte)((16 * id) + i)).ToString("D"), layer.Build());
+        }
+
+        return image;
+    }
+
+    [Fact]
+    public void The_tree_of_a_chain()
+    {
+        LayerBuilder lowest = LayerBuilder.Rooted().File("a").File("b"), second = LayerBuilder.Rooted().Whiteout("a").File("c");
+        Assert.Equal(["a", "b"], TreeOf(LayersOf(1, lowest)).Root!.Children.Keys);
+        Assert.Equal(["b", "c"], TreeOf(LayersOf(1, lowest), LayersOf(2, second)).Root!.Children.Keys);
+        Assert.Equal(["b", "c"], TreeOf(LayersOf(1, lowest), LayersOf(2), LayersOf(3, second)).Root!.Children.Keys);
+        ImageBuilder folded = LayersOf(1, lowest, second);
+        Refuse.That("a full image has one layer", () => TreeOf(folded));
+        Assert.Equal(["b", "c"], TreeOf(folded.With(i => i.ChangeHeader = header => header[95] = 1)).Root!.Children.Keys);
+        Refuse.That("a full image has one layer", () => TreeOf(LayersOf(1), LayersOf(2, lowest)));
+        Refuse.That("a whole tree", () => TreeOf(LayersOf(1, second)));
+        Refuse.That("a whole tree", () => TreeOf(LayersOf(1, LayerBuilder.Rooted().Opaque("d"))));
+    }
+
+    [Fact]
+    public void The_channel_state_of_the_node()
+    {
+        ImageBuilder Channels(string name, byte value) =>
+            new ImageBuilder { Content = ImageContent.Channels }.At(1, 1).Blob("console-ring", [9]).Blob(name, [value]);
+
+        _store.Add(1, 1, Channels("node-channels", 7));
+        _store.Add(2, 2, Channels("other", 7).At(2, 2), ImageBuilder.Registers().At(2, 2));
+        _store.Add(3, 3, ImageBuilder.Registers().At(3, 3));
+        Store store = Store.Read(_store.Path);
+        Assert.Equal([7], Store.NodeChannels(store.Checkpoints[0]));
+        Assert.Null(Store.NodeChannels(store.Checkpoints[1]));
+        Assert.Null(Store.NodeChannels(store.Checkpoints[2]));
+
+        File.AppendAllText(System.IO.Path.Combine(_store.DirectoryOf(1), $"{Domain}.com"), "x");
+        Refuse.That("the channels of the least domain", () => Store.NodeChannels(Store.Read(_store.Path).Checkpoints[0]));
+    }
+
+    [Theory]
+    [InlineData("00112233-4455-6677-8899-aabbccddeefe", false)]
+    [InlineData("00112233-4455-6677-8899-aabbccddef00", true)]
+    [InlineData("ff112233-4455-6677-8899-aabbccddeeff", true)]
+    public void The_channel_state_is_in_the_image_of_the_least_domain(string other, bool found)
+    {
+        ImageBuilder image = new ImageBuilder { Content = ImageContent.Channels }.At(1, 1).Blob("node-channels", [7]);
+        _store.OtherDomains = [Guid.Parse(other)];
+        _store.Add(1, 1, image);
+        Checkpoint checkpoint = Assert.Single(Store.Read(_store.Path).Checkpoints);
+        if (found)
+        {
+            Assert.Equal([7], Store.NodeChannels(checkpoint));
+            return;
+        }
+
+        Refuse.That("in the image of the least domain", () => Store.NodeChannels(checkpoint));
+    }
 }

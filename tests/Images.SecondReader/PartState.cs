@@ -8,6 +8,7 @@ public sealed class PartState
     private readonly SortedDictionary<string, Blob> _blobs = new(StringComparer.Ordinal);
     private readonly List<Blob> _layers = [];
     private byte[] _zeroUnit = [];
+    private bool _hasLowest;
 
     /// <summary>The units that exist, in content 2; those that an image mentions, in content 3, where others are zero.</summary>
     public IReadOnlyDictionary<ulong, ReadOnlyMemory<byte>> Units => _units;
@@ -24,6 +25,23 @@ public sealed class PartState
     /// <summary>The disk as the newest image has it, in contents 3 and 4.</summary>
     public Disk? Disk { get; private set; }
 
+    /// <summary>The tree that the layers make, in content 4.</summary>
+    /// <exception cref="FormatViolationException">A layer breaks a rule of section 5.6.</exception>
+    public FileTree Tree()
+    {
+        Rule.Require(_hasLowest, Layer.Section, "a full image has one layer, and at least one where it was folded");
+        FileTree tree = new();
+        foreach (Blob blob in _layers)
+        {
+            Layer layer = Layer.Read(blob.ToArray());
+            Rule.Require(
+                tree.Root is not null || layer.IsWholeTree, Layer.Section, "the lowest layer is a whole tree, which hides nothing");
+            tree.Apply(layer);
+        }
+
+        return tree;
+    }
+
     /// <summary>Applies the next image of a chain that begins with a full one.</summary>
     public void Apply(ImageFile image)
     {
@@ -36,6 +54,11 @@ public sealed class PartState
         }
         else if (image.Header.Content == ImageContent.Directory)
         {
+            if (image.Header.Kind == ImageKind.Full)
+            {
+                _hasLowest = image.Blobs.Count == 1 || (image.Header.IsFolded && image.Blobs.Count > 0);
+            }
+
             foreach (Blob layer in image.Blobs)
             {
                 Rule.Require(!_layers.Exists(below => below.Name == layer.Name), "6", "a layer is in a chain once");

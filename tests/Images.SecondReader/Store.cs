@@ -83,6 +83,34 @@ public sealed class Store
         return state;
     }
 
+    /// <summary>The channel state of the node as a whole (section 12); null where the checkpoint has none.</summary>
+    /// <param name="checkpoint">A checkpoint of this store.</param>
+    /// <exception cref="FormatViolationException">
+    /// The blob is in the image of another domain than the least, or the image that may have it is missing or damaged.
+    /// </exception>
+    public static byte[]? NodeChannels(Checkpoint checkpoint)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        byte[]? state = null;
+        // The order of UUIDs is that of their octets, which that of their text is, too.
+        foreach ((int rank, ManifestDomain domain) in checkpoint.Manifest.Domains
+            .OrderBy(domain => domain.Uuid.ToString("D"), StringComparer.Ordinal).Index())
+        {
+            if (!domain.Parts.Any(part => part.Content == ImageContent.Channels))
+            {
+                continue;
+            }
+
+            CheckpointPart? part = checkpoint.Find(domain.Uuid, ImageContent.Channels, "");
+            Rule.Require(part is not null || rank > 0, "12", "the channels of the least domain are whole");
+            Blob? blob = part is null ? null : ImageFile.Read(part.Path).Blobs.FirstOrDefault(blob => blob.Name == "node-channels");
+            Rule.Require(blob is null || rank == 0, "12", "node-channels is in the image of the least domain");
+            state ??= blob?.ToArray();
+        }
+
+        return state;
+    }
+
     // The images that make up the state, with the full one on top.
     private Stack<CheckpointPart> Chain(Checkpoint checkpoint, Guid domain, ImageContent content, string diskName)
     {
