@@ -499,21 +499,21 @@ public sealed class ChaosRun : IDisposable
             }
             while (waiting.Length > 0);
         }, cancellationToken);
-        var holdings = new Dictionary<string, Holdings>();
+        var epochs = new Dictionary<DaemonProcess, ulong>();
         foreach (DaemonProcess node in _nodes)
         {
-            holdings[node.Name] = Holdings.Read(node.Store, (await CheckpointAsync(node, cancellationToken)).Epoch);
+            epochs[node] = (await CheckpointAsync(node, cancellationToken)).Epoch;
         }
 
-        Count(holdings);
+        // A daemon tidies its store while it runs.
+        await TerminateAllAsync(cancellationToken);
+        Count(epochs.ToDictionary(e => e.Key.Name, e => Holdings.Read(e.Key.Store, e.Value)));
         _still = false;
         if (last)
         {
-            await TerminateAllAsync(cancellationToken);
             return;
         }
 
-        await TerminateAllAsync(cancellationToken);
         await RestartAsync(_nodes, cancellationToken);
         await LeadAsync(cancellationToken);
         await CheckAsync(cancellationToken);
