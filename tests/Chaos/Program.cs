@@ -16,7 +16,8 @@ rounds.Validators.Add(r => Within(r, rounds, 1, 1_000_000));
 count.Validators.Add(r => Within(r, count, 1, 1_000_000));
 var root = new RootCommand("Runs a cluster of daemons, injects faults, and judges what becomes of it.") { nodes, rounds, seed, folder, count };
 root.SetAction(RunAsync);
-return await root.Parse(args).InvokeAsync();
+// Daemons have to be ended and storage unmounted, however long that takes.
+return await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
 
 static void Within(System.CommandLine.Parsing.OptionResult result, Option<int> option, int least, int most)
 {
@@ -29,11 +30,7 @@ static void Within(System.CommandLine.Parsing.OptionResult result, Option<int> o
 async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken)
 {
     using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-    using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, s =>
-    {
-        s.Cancel = true;
-        end.Cancel();
-    });
+    using PosixSignalRegistration terminate = On(PosixSignal.SIGTERM), interrupt = On(PosixSignal.SIGINT);
     string place = parsed.GetValue(folder) is { } said
         ? Path.GetFullPath(said)
         : Directory.CreateTempSubdirectory("xtl-chaos-").FullName;
@@ -47,4 +44,10 @@ async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellationToken
     };
     bool well = await ChaosProgram.RunAsync(options, Console.Out, Console.Error, end.Token);
     return well ? 0 : 1;
+
+    PosixSignalRegistration On(PosixSignal signal) => PosixSignalRegistration.Create(signal, context =>
+    {
+        context.Cancel = true;
+        end.Cancel();
+    });
 }
