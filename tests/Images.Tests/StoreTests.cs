@@ -240,6 +240,20 @@ public class StoreTests
     }
 
     [Fact]
+    public void A_part_that_could_not_be_begun_can_be_begun_again()
+    {
+        using var folder = new TemporaryFolder();
+        using var store = DirectoryStore.Open(folder.Path);
+        using var draft = new CheckpointDraft(store, "node1");
+        store.Fault = _ => throw new IOException("injected");
+        Assert.Throws<IOException>(() => draft.AddPart(StoreSample.Memory(Guid.Empty)));
+        store.Fault = null;
+        StoreSample.Fill(draft, Guid.Empty, w => w.AddZero(new PfnRun(0, 1)));
+        _ = draft.Commit(StoreSample.Closing(1));
+        Assert.Empty(Verifier.VerifyStore(store));
+    }
+
+    [Fact]
     public void Files_are_for_their_owner_only()
     {
         using var folder = new TemporaryFolder();

@@ -56,16 +56,24 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             // Unbuffered: images are written in whole records.
             var stream = new FileStream(Temporary(file), new FileStreamOptions
             {
-                // A rewrite that failed may have left one that could not be removed.
-                Mode = _old is null ? FileMode.CreateNew : FileMode.Create,
+                // One may be left that could not be removed when it should have been.
+                Mode = FileMode.Create,
                 Access = FileAccess.Write,
                 Share = FileShare.Read,
                 BufferSize = 0,
                 UnixCreateMode = DirectoryStore.FileMode600,
             });
             _files.Add(file, stream);
-            _store.At(CommitStep.ImageMade);
-            return stream;
+            try
+            {
+                _store.At(CommitStep.ImageMade);
+                return stream;
+            }
+            catch
+            {
+                Remove(file);
+                throw;
+            }
         }
     }
 
@@ -79,7 +87,14 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             }
 
             stream.Dispose();
-            File.Delete(Temporary(file));
+            try
+            {
+                File.Delete(Temporary(file));
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // The storage is away. The next file of that name takes its place.
+            }
         }
     }
 
