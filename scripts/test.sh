@@ -50,8 +50,8 @@ host_tests() {
     for dir in "$REPO"/tests/*/; do
         name=$(basename "$dir")
         case $name in
-            # Libraries, and what runs in the lab.
-            *.Conformance | *.SecondReader | Xen | Xen.*) ;;
+            # Libraries, the program of Chaos.Tests, and what runs in the lab.
+            *.Conformance | *.SecondReader | Chaos | Xen | Xen.*) ;;
             *) tally "$name" "$(output_of "$name")" -noColor "${filter[@]}" ;;
         esac
     done

@@ -104,7 +104,7 @@ public sealed class ModelPlatform : INodePlatform
     {
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(nodes);
-        _hypervisor = new ModelHypervisor(_uplink);
+        _hypervisor = new ModelHypervisor(_uplink) { FailSuspends = settings.FailSuspends };
         _stepsPerSecond = settings.StepsPerSecond;
         _owned = true;
         Guid[] uuids = [.. Enumerable.Range(0, settings.Guests).Select(i => UuidOf(node, i))];

@@ -45,6 +45,9 @@ public sealed record ModelSettings
 
     /// <summary>The pace of each; 0 for guests that stand still.</summary>
     public int StepsPerSecond { get; init; } = 100;
+
+    /// <summary>The share of requests to suspend that guests ignore, 0 to 1: so that checkpoints fail in trials.</summary>
+    public double FailSuspends { get; init; }
 }
 
 /// <summary>What an operator sets of a daemon; docs/operations.md has the table.</summary>

@@ -127,7 +127,7 @@ public sealed class SettingsFile
         var model = new ModelSettings();
         if (p.Value.ValueKind != JsonValueKind.Object)
         {
-            Wrong(p.Name, p.Value, "an object with 'guests', 'workload', 'memory' and 'stepsPerSecond'");
+            Wrong(p.Name, p.Value, "an object with 'guests', 'workload', 'memory', 'stepsPerSecond' and 'failSuspends'");
             return model;
         }
 
@@ -141,7 +141,8 @@ public sealed class SettingsFile
                     break;
                 case "memory": model = model with { MemoryPages = Size(m, 4 << 20, 1L << 32, "model.") >> 12 }; break;
                 case "stepsPerSecond": model = model with { StepsPerSecond = (int)Whole(m, 0, 1_000_000, 0, "model.") }; break;
-                default: _problems.Add($"'model.{m.Name}' is no key of the configuration; it has 'guests', 'workload', 'memory' and 'stepsPerSecond'."); break;
+                case "failSuspends": model = model with { FailSuspends = Number(m, 0, 1, 0, "model.") }; break;
+                default: _problems.Add($"'model.{m.Name}' is no key of the configuration; it has 'guests', 'workload', 'memory', 'stepsPerSecond' and 'failSuspends'."); break;
             }
         }
 
@@ -379,14 +380,14 @@ public sealed class SettingsFile
         return otherwise;
     }
 
-    private double Number(JsonProperty p, double least, double most, double otherwise)
+    private double Number(JsonProperty p, double least, double most, double otherwise, string prefix = "")
     {
         if (p.Value.ValueKind == JsonValueKind.Number && p.Value.TryGetDouble(out double value) && value >= least && value <= most)
         {
             return value;
         }
 
-        Wrong(p.Name, p.Value, string.Create(CultureInfo.InvariantCulture, $"a number from {least} to {most}"));
+        Wrong(prefix + p.Name, p.Value, string.Create(CultureInfo.InvariantCulture, $"a number from {least} to {most}"));
         return otherwise;
     }
 

@@ -209,6 +209,50 @@ public class StoreTests
         Assert.Empty(Verifier.VerifyStore(store));
     }
 
+    [Theory]
+    [InlineData(CommitStep.ImageMade)]
+    [InlineData(CommitStep.ManifestSynced)]
+    [InlineData(CommitStep.Renamed)]
+    public void A_checkpoint_that_could_not_be_discarded_is_not_in_the_way_of_the_next_one(CommitStep step)
+    {
+        using var folder = new TemporaryFolder();
+        string root = Path.Combine(folder.Path, "store"), away = root + ".away";
+        using var store = DirectoryStore.Open(root);
+        _ = StoreSample.Add(store, Guid.Empty, 1);
+        store.Fault = s =>
+        {
+            // The storage goes away with the step, and is back later.
+            if (s == step)
+            {
+                Directory.Move(root, away);
+                throw new IOException("injected");
+            }
+        };
+        Assert.Throws<IOException>(() => StoreSample.Add(store, Guid.Empty, 2));
+        store.Fault = null;
+        Directory.Move(away, root);
+        Assert.Equal(2, Directory.GetDirectories(root).Length);
+        _ = StoreSample.Add(store, Guid.Empty, 2);
+        Assert.Empty(Verifier.VerifyStore(store));
+        using DirectoryStore again = DirectoryStore.OpenReadOnly(root);
+        Assert.Equal([1UL, 2UL], again.Checkpoints.Select(c => c.Epoch));
+        Assert.Equal(2, Directory.GetDirectories(root).Length);
+    }
+
+    [Fact]
+    public void A_part_that_could_not_be_begun_can_be_begun_again()
+    {
+        using var folder = new TemporaryFolder();
+        using var store = DirectoryStore.Open(folder.Path);
+        using var draft = new CheckpointDraft(store, "node1");
+        store.Fault = _ => throw new IOException("injected");
+        Assert.Throws<IOException>(() => draft.AddPart(StoreSample.Memory(Guid.Empty)));
+        store.Fault = null;
+        StoreSample.Fill(draft, Guid.Empty, w => w.AddZero(new PfnRun(0, 1)));
+        _ = draft.Commit(StoreSample.Closing(1));
+        Assert.Empty(Verifier.VerifyStore(store));
+    }
+
     [Fact]
     public void Files_are_for_their_owner_only()
     {

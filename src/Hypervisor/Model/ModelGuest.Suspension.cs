@@ -101,7 +101,7 @@ public sealed partial class ModelGuest
 
             return _request = new SuspendRequest(now)
             {
-                Ignored = _faults.Take(ModelFault.SuspendNotAcknowledged),
+                Ignored = _faults.Take(ModelFault.SuspendNotAcknowledged) || _ignoresSuspend(),
                 NeverDone = _faults.Take(ModelFault.SuspendNotCompleted),
                 DuringWithdrawal = _faults.Take(ModelFault.SuspendDuringWithdrawal),
                 AfterWithdrawal = _faults.Take(ModelFault.SuspendAfterWithdrawal),

@@ -19,6 +19,7 @@ public sealed partial class ModelGuest : IDisposable
     private readonly List<WritableMapping> _mappings = [];
     private readonly ModelVcpu _vcpu;
     private readonly Action<ModelGuest> _onDestroyed;
+    private readonly Func<bool> _ignoresSuspend;
     private readonly TimeSpan _suspendLatency;
     private readonly int _vcpus;
     private readonly long _maxPages;
@@ -28,7 +29,8 @@ public sealed partial class ModelGuest : IDisposable
     private ShutdownReason? _shutdown;
 
     internal ModelGuest(
-        int id, ModelDomainOptions options, IGuestNetwork network, Action<ModelGuest> onDestroyed)
+        int id, ModelDomainOptions options, IGuestNetwork network, Action<ModelGuest> onDestroyed,
+        Func<bool> ignoresSuspend)
     {
         long maxRam = Math.Max(options.MemoryPages, options.MaxMemoryPages);
         Id = id;
@@ -37,6 +39,7 @@ public sealed partial class ModelGuest : IDisposable
         Disk = new ModelDisk(options.DiskBlocks);
         Network = network;
         _onDestroyed = onDestroyed;
+        _ignoresSuspend = ignoresSuspend;
         _suspendLatency = options.SuspendLatency;
         _vcpus = options.Vcpus;
         _map = new PhysicalMap(options.Kind, maxRam);

@@ -26,6 +26,9 @@ public sealed class ModelHypervisor : IHypervisor
     /// <inheritdoc/>
     public HypervisorInfo Info { get; } = new("model", Version);
 
+    /// <summary>The share of requests to suspend that guests ignore, at random, 0 to 1; restored guests do so, too.</summary>
+    public double FailSuspends { get; init; }
+
     /// <summary>The guests, in ascending order of their ids.</summary>
     public IReadOnlyList<ModelGuest> Guests
     {
@@ -53,7 +56,8 @@ public sealed class ModelHypervisor : IHypervisor
                 throw new InvalidOperationException($"There is a domain {options.Name} ({options.Uuid}) already.");
             }
 
-            var created = new ModelGuest(_nextId, options, _network, Forget);
+            var created = new ModelGuest(
+                _nextId, options, _network, Forget, () => FailSuspends > 0 && Random.Shared.NextDouble() < FailSuspends);
             _guests.Add(_nextId++, created);
             return created;
         }

@@ -106,15 +106,25 @@ public sealed class CheckpointDraft : IDisposable
         string file = PartNames.For(part.DomainUuid, part.Content, disk, 0);
         lock (_lock)
         {
-            var writer = new ImageWriter(
-                _transaction.Create(file), header, _store.PathOf(Epoch, file),
-                part.Options ?? DefaultsFor(part.Content));
-            _parts.Add((part, file, writer));
-            if (part.Disk is { } info)
+            Stream stream = _transaction.Create(file);
+            ImageWriter? writer = null;
+            try
             {
-                writer.AddDisk(info);
+                writer = new ImageWriter(stream, header, _store.PathOf(Epoch, file), part.Options ?? DefaultsFor(part.Content));
+                if (part.Disk is { } info)
+                {
+                    writer.AddDisk(info);
+                }
+            }
+            catch
+            {
+                // Nobody has the writer to take the part out with, and it may be begun again: on storage that was full.
+                writer?.Dispose();
+                _transaction.Remove(file);
+                throw;
             }
 
+            _parts.Add((part, file, writer));
             return writer;
         }
     }

@@ -25,6 +25,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         _folder = old is null ? final + DirectoryStore.TemporarySuffix : final;
         if (old is null)
         {
+            RemoveLeftover(final);
             DirectoryStore.MakeFolder(_folder);
             try
             {
@@ -55,15 +56,24 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             // Unbuffered: images are written in whole records.
             var stream = new FileStream(Temporary(file), new FileStreamOptions
             {
-                Mode = FileMode.CreateNew,
+                // One may be left that could not be removed when it should have been.
+                Mode = FileMode.Create,
                 Access = FileAccess.Write,
                 Share = FileShare.Read,
                 BufferSize = 0,
                 UnixCreateMode = DirectoryStore.FileMode600,
             });
             _files.Add(file, stream);
-            _store.At(CommitStep.ImageMade);
-            return stream;
+            try
+            {
+                _store.At(CommitStep.ImageMade);
+                return stream;
+            }
+            catch
+            {
+                Remove(file);
+                throw;
+            }
         }
     }
 
@@ -77,7 +87,14 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             }
 
             stream.Dispose();
-            File.Delete(Temporary(file));
+            try
+            {
+                File.Delete(Temporary(file));
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // The storage is away. The next file of that name takes its place.
+            }
         }
     }
 
@@ -231,7 +248,24 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         }
     }
 
-    // What cannot be removed here is removed when the store is opened the next time.
+    // Of a transaction that failed together with the storage under it, so that it could not be discarded: the epoch is not
+    // taken, and would never be again.
+    private void RemoveLeftover(string final)
+    {
+        if (Directory.Exists(_folder))
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
+
+        if (Directory.Exists(final))
+        {
+            Directory.Move(final, _folder);
+            DirectorySync.Flush(_store.Root);
+            Directory.Delete(_folder, recursive: true);
+        }
+    }
+
+    // What cannot be removed here is removed when the epoch is begun again, or the store opened the next time.
     private void Discard()
     {
         try
