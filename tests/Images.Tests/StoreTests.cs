@@ -334,7 +334,7 @@ public class StoreTests
     private static void StopAt(DirectoryStore store, CommitStep step) =>
         store.Fault = s =>
         {
-            if ((int)s == step)
+            if (s == step)
             {
                 throw new FaultException();
             }
