@@ -381,6 +381,8 @@ public sealed class ChaosRun : IDisposable
                         throw new ChaosException($"the daemon of {dead.Name} has ended by itself");
                     }
 
+                    // A call that was given up may begin its recovery after the last look at the node.
+                    await LeadAsync(token);
                     await Task.Delay(Look, token);
                 }
             }, cancellationToken);

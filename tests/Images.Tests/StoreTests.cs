@@ -210,10 +210,10 @@ public class StoreTests
     }
 
     [Theory]
-    [InlineData(CommitStep.ImageMade)]
-    [InlineData(CommitStep.ManifestSynced)]
-    [InlineData(CommitStep.Renamed)]
-    public void A_checkpoint_that_could_not_be_discarded_is_not_in_the_way_of_the_next_one(CommitStep step)
+    [InlineData((int)CommitStep.ImageMade)]
+    [InlineData((int)CommitStep.ManifestSynced)]
+    [InlineData((int)CommitStep.Renamed)]
+    public void A_checkpoint_that_could_not_be_discarded_is_not_in_the_way_of_the_next_one(int step)
     {
         using var folder = new TemporaryFolder();
         string root = Path.Combine(folder.Path, "store"), away = root + ".away";
@@ -222,7 +222,7 @@ public class StoreTests
         store.Fault = s =>
         {
             // The storage goes away with the step, and is back later.
-            if (s == step)
+            if ((int)s == step)
             {
                 Directory.Move(root, away);
                 throw new IOException("injected");
