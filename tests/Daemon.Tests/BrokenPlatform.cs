@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
@@ -32,6 +33,8 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
         Restore?.Invoke();
         return _model!.Hypervisor.BeginRestore(request);
     }
+
+    public IUplink OpenUplink(NodeSettings settings) => _model!.OpenUplink(settings);
 
     public IReadOnlyList<string> Undo(string state) => _model!.Undo(state);
 
