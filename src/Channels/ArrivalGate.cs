@@ -51,6 +51,8 @@ public sealed class ArrivalGate<TProtocol>
     private readonly long _maxHeldBytes;
     private ProtocolNode<TProtocol, long> _node;
     private bool _draining;
+    private bool _forced;
+    private bool _failed;
 
     /// <summary>Makes the gate of a node that has just begun, or has just gone back to a checkpoint.</summary>
     /// <param name="node">The protocol's state.</param>
@@ -86,7 +88,10 @@ public sealed class ArrivalGate<TProtocol>
     {
         _held.Enqueue(batch);
         HeldBytes += batch.Frames.Length;
-        Drain();
+        if (!_failed)
+        {
+            Drain();
+        }
     }
 
     /// <summary>The timer for basic checkpoints has fired.</summary>
@@ -116,15 +121,26 @@ public sealed class ArrivalGate<TProtocol>
     public void CheckpointDone()
     {
         _ = _node.Protocol.OnCheckpointDone();
+        _forced = false;
+        _failed = false;
         Drain();
     }
 
-    /// <summary>The checkpoint that was being taken is not saved. What waits goes on waiting, until <see cref="Retry"/>.
-    /// </summary>
-    public void CheckpointFailed() => _node.Protocol.OnCheckpointFailed();
+    /// <summary>The checkpoint that was being taken is not saved. What waits goes on waiting, until <see cref="Retry"/>; where
+    /// a batch forced it, so does what comes meanwhile, which would otherwise ask for the same checkpoint at once.</summary>
+    public void CheckpointFailed()
+    {
+        _node.Protocol.OnCheckpointFailed();
+        _failed |= _forced;
+        _forced = false;
+    }
 
     /// <summary>Asks again about what waits, some time after a failure.</summary>
-    public void Retry() => Drain();
+    public void Retry()
+    {
+        _failed = false;
+        Drain();
+    }
 
     /// <summary>The protocol's state for the checkpoint that is being taken.</summary>
     public TProtocol Save() => _node.Protocol.Save();
@@ -174,8 +190,16 @@ public sealed class ArrivalGate<TProtocol>
 
     private void Forget()
     {
+        _forced = false;
+        _failed = false;
         _held.Clear();
         HeldBytes = 0;
+    }
+
+    private void Force(in ArrivedBatch batch)
+    {
+        _forced = true;
+        _arrivals.BeginCheckpoint(PendingLabel, batch);
     }
 
     // A node that is behind its peers would take a checkpoint for each index that waits, and fall back further where one takes
@@ -228,7 +252,7 @@ public sealed class ArrivalGate<TProtocol>
     {
         if (CatchesUp(batch))
         {
-            _arrivals.BeginCheckpoint(PendingLabel, batch);
+            Force(batch);
             return false;
         }
 
@@ -241,7 +265,7 @@ public sealed class ArrivalGate<TProtocol>
                 _arrivals.Reject(batch);
                 return true;
             case ReceiveDecision.CheckpointFirst:
-                _arrivals.BeginCheckpoint(PendingLabel, batch);
+                Force(batch);
                 return false;
             default:
                 return false;

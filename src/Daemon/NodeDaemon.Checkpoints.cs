@@ -304,6 +304,7 @@ public sealed partial class NodeDaemon
         {
             _messages!.CheckpointFailed();
             _log.CheckpointGivenUp(begun.Label, begun.Cause);
+            _retryAt = DateTimeOffset.UtcNow;
             StatusException reason = _stop.IsCancellationRequested
                 ? Problems.Stopping()
                 : Problems.IsBusy("A recovery has begun.");
@@ -323,6 +324,11 @@ public sealed partial class NodeDaemon
                 _retryAt = DateTimeOffset.UtcNow + _retryDelay;
                 _log.RetryLater(_retryDelay);
                 _retryDelay = _retryDelay * 2 < LastRetry ? _retryDelay * 2 : LastRetry;
+            }
+            else
+            {
+                // Batches that came meanwhile wait, too, and nothing else may ask about them.
+                _retryAt ??= DateTimeOffset.UtcNow + FirstRetry;
             }
         }
         finally

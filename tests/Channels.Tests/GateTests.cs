@@ -63,6 +63,8 @@ public sealed class GateTests
         gate.CheckpointFailed();
         Assert.Empty(arrivals.Taken());
         gate.Arrive(Batch(2, 0));
+        Assert.Empty(arrivals.Taken());
+        gate.Retry();
         Assert.Equal(["begin 5 by 1/5"], arrivals.Taken());
         gate.CheckpointDone();
         Assert.Equal(["deliver 1/5", "log 2/0", "log 2/0"], arrivals.Taken());
