@@ -83,7 +83,9 @@ public sealed class UplinkTests
         using var hypervisor = new ModelHypervisor(uplink);
         ModelGuest guest = hypervisor.CreateDomain(new ModelDomainOptions
         {
-            Name = "bank", Uuid = Here, Workload = new BankWorkload(1, 16, 1000, There),
+            Name = "bank",
+            Uuid = Here,
+            Workload = new BankWorkload(1, 16, 1000, There),
         });
         uplink.Attach(guest.Uuid);
         hypervisor.Advance(10);

@@ -281,7 +281,9 @@ public sealed class HardeningTests(ITestOutputHelper output)
                 {
                     Heartbeat = new Heartbeat
                     {
-                        Incarnation = AnyNumber(random) >> 62, Sn = AnyNumber(random), DurableSn = AnyNumber(random),
+                        Incarnation = AnyNumber(random) >> 62,
+                        Sn = AnyNumber(random),
+                        DurableSn = AnyNumber(random),
                     },
                 };
             case 4:
