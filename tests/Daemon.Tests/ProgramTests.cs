@@ -184,6 +184,7 @@ public sealed class ProgramTests : IDisposable
         {
             ("not found", "NOT_FOUND", "CHECKPOINT"), ("label", "INVALID_ARGUMENT", "LABEL"), ("domain", "NOT_FOUND", "DOMAIN"),
             ("exists", "ALREADY_EXISTS", "DOMAIN"), ("incarnation", "INVALID_ARGUMENT", "INCARNATION"), ("line", "FAILED_PRECONDITION", "LINE"),
+            ("garbage", "FAILED_PRECONDITION", "LINE"),
         })
         {
             Assert.Equal(status, told[tag].GetProperty("code").GetString());

@@ -165,6 +165,8 @@ def daemon(peer):
     peer.call(control, "Recover", {"line": "1"}, tag="incarnation")
     peer.call(control, "Recover", {"incarnation": "1"}, tag="line")
     peer.call(control, "Recover", {"line": "1", "incarnation": "1"})
+    peer.call(control, "CollectGarbage", {"line": "99"}, tag="garbage")
+    peer.call(control, "CollectGarbage", {"line": "1"})
 
 
 def channel(peer):
