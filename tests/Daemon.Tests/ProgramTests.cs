@@ -20,11 +20,34 @@ public sealed class ProgramTests : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("xtl-program-").FullName;
 
+    private readonly List<int> _started = [];
+
     private string Socket => Path.Combine(_folder, "control.sock");
 
     private string Store => Path.Combine(_folder, "store");
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    // A test that failed has left its daemon, which holds what the tests print to.
+    public void Dispose()
+    {
+        foreach (int id in _started)
+        {
+            try
+            {
+                using Process process = Process.GetProcessById(id);
+                if (process.ProcessName is "dotnet")
+                {
+                    process.Kill();
+                    process.WaitForExit();
+                }
+            }
+            catch (ArgumentException)
+            {
+                // It has ended.
+            }
+        }
+
+        Directory.Delete(_folder, recursive: true);
+    }
 
     [Fact]
     public async Task A_wrong_start_says_what_is_wrong()
@@ -251,6 +274,7 @@ public sealed class ProgramTests : IDisposable
 
         // A pipe that nobody reads would stop the daemon's log.
         process.BeginOutputReadLine();
+        _started.Add(process.Id);
         return process;
     }
 
