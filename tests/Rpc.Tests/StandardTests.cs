@@ -80,7 +80,7 @@ public class StandardTests
             var files = (await AskAsync(request)).FileDescriptorResponse.FileDescriptorProto;
             IReadOnlyList<FileDescriptor> built = FileDescriptor.BuildFromByteStrings(files.Reverse());
             Assert.Equal(control, built[^1].Name);
-            Assert.Equal(9, built[^1].Services[0].Methods.Count);
+            Assert.Equal(10, built[^1].Services[0].Methods.Count);
             Assert.Equal(
                 ["google/protobuf/duration.proto", "google/protobuf/timestamp.proto"],
                 built.Select(f => f.Name).Where(n => n != control).Order(StringComparer.Ordinal));
