@@ -24,7 +24,7 @@ begin_bench() {
 dom0() { "$REPO/dev" lab exec 1 -- "$@"; }
 
 # median LIST: of the numbers in it, or - where there is none.
-median() { tr ' ' '\n' <<<"$1" | grep -E '^[0-9.]+$' | sort -n | awk '{ a[NR] = $1 } END { if (NR) print a[int((NR + 1) / 2)]; else print "-" }'; }
+median() { tr ' ' '\n' <<<"$1" | sort -n | awk '/^[0-9.]+$/ { a[++n] = $1 } END { if (n) print a[int((n + 1) / 2)]; else print "-" }'; }
 
 # ratio A B: A over B, or - where one of them is.
 ratio() { if [[ $1 == - || $2 == - ]]; then echo -; else awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; fi; }
