@@ -34,8 +34,12 @@ public interface INodeClient
 /// <summary>A node that is asked over gRPC.</summary>
 public sealed class RemoteNode : INodeClient, IDisposable
 {
-    /// <summary>How long a node has to say how it is: one whose daemon hangs is one that is lost.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    /// <summary>How long a node has to say how it is: one whose daemon hangs is one that is lost. A Dom0 that is busy with a
+    /// checkpoint, on an emulated processor, takes more than 5 s.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long a connection may take: a host without power does not refuse it.</summary>
+    private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(10);
 
     private readonly RpcChannel _channel;
     private readonly NodeControlClient _client;
@@ -46,7 +50,7 @@ public sealed class RemoteNode : INodeClient, IDisposable
     {
         ArgumentNullException.ThrowIfNull(member);
         Name = member.Name;
-        var options = new RpcChannelOptions { ConnectTimeout = Patience };
+        var options = new RpcChannelOptions { ConnectTimeout = ConnectPatience };
         _channel = member.Socket is { } path
             ? RpcChannel.ForUnixSocket(path, options)
             : RpcChannel.ForTcp(member.Host, member.Port, options);
