@@ -96,20 +96,9 @@ internal sealed class NodeStateFile
     /// <exception cref="IOException">It could not be written; the old one stands.</exception>
     internal void Write(NodeRecord state)
     {
-        string path = Path.Combine(_directory, FileName), temporary = path + ".tmp";
-        using (var stream = new FileStream(temporary, new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-        }))
-        {
-            JsonSerializer.Serialize(stream, state, NodeStateJson.Default.NodeRecord);
-            stream.Flush(flushToDisk: true);
-        }
-
-        File.Move(temporary, path, overwrite: true);
-        DirectorySync.Flush(_directory);
+        DurableFile.Replace(
+            Path.Combine(_directory, FileName),
+            stream => JsonSerializer.Serialize(stream, state, NodeStateJson.Default.NodeRecord));
         State = state;
     }
 }

@@ -25,8 +25,9 @@ public sealed class SettingsFile
 {
     private const int MaxNodes = 256;
 
-    // Message protocols whose piggyback is one index: what the messages between daemons carry.
-    private static readonly string[] Protocols = ["bcs", "manivannan-singhal", "lazy-bcs", "bcs-aftersend"];
+    // Protocols whose messages carry one index, as those between daemons do. Not bcs-aftersend: a recovery finds lines by the
+    // labels of checkpoints, and those of that protocol also need the index that a node reached after its checkpoint.
+    private static readonly string[] Protocols = ["bcs", "manivannan-singhal", "lazy-bcs"];
 
     private readonly List<string> _problems = [];
 

@@ -123,6 +123,13 @@ public sealed class CommandTests : IDisposable
         AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {parts[0]} --out {merged}.new");
         AssertOneLine(ExitCodes.Data, $"merge {parts[0]} {File("noise.bin", "no trace")} --out {merged}.new");
         AssertOneLine(ExitCodes.Usage, $"merge {parts[0]}");
+
+        // A node that is lost leaves a trace without its end.
+        byte[] bytes = System.IO.File.ReadAllBytes(parts[3]);
+        System.IO.File.WriteAllBytes(parts[3], bytes[..^1]);
+        AssertOneLine(ExitCodes.Data, $"merge {string.Join(' ', parts)} --out {merged}.new");
+        Assert.Equal((0, "", ""), Invoke($"merge {string.Join(' ', parts)} --failed {parts[3]} --out {merged}"));
+        Assert.Equal([1], Values(Invoke($"check {merged} --csv").Output, "failures"));
     }
 
     [Fact]

@@ -124,23 +124,8 @@ public sealed class DiskRegistry
         }
     }
 
-    private void Write(DiskState state)
-    {
-        string temporary = Path + ".tmp";
-        using (var stream = new FileStream(temporary, new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-        }))
-        {
-            JsonSerializer.Serialize(stream, new Document(Format, Version, state), Json);
-            stream.Flush(flushToDisk: true);
-        }
-
-        File.Move(temporary, Path, overwrite: true);
-        DirectorySync.Flush(_directory);
-    }
+    private void Write(DiskState state) => DurableFile.Replace(
+        Path, stream => JsonSerializer.Serialize(stream, new Document(Format, Version, state), Json));
 
     // 0 where it is none.
     private static int VersionOf(JsonElement document) =>

@@ -179,23 +179,8 @@ public sealed class IntentFile : IDisposable
         }
     }
 
-    private void Write()
-    {
-        string path = Path.Combine(_directory, FileName), temporary = path + ".tmp";
-        using (var stream = new FileStream(temporary, new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-        }))
-        {
-            JsonSerializer.Serialize(stream, _intent, NodeJson.Default.Intent);
-            stream.Flush(flushToDisk: true);
-        }
-
-        File.Move(temporary, path, overwrite: true);
-        DirectorySync.Flush(_directory);
-    }
+    private void Write() => DurableFile.Replace(
+        Path.Combine(_directory, FileName), stream => JsonSerializer.Serialize(stream, _intent, NodeJson.Default.Intent));
 }
 
 /// <summary>Another process takes checkpoints of this host's domains.</summary>

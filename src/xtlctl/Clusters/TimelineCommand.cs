@@ -22,24 +22,32 @@ internal static class TimelineCommand
             HelpName = "NAME",
             AllowMultipleArgumentsPerToken = true,
         };
+        var failed = new Option<string[]>("--failed")
+        {
+            Description = "Those of them whose nodes are lost: where such a trace is cut, its node failed.",
+            HelpName = "TRACE",
+            AllowMultipleArgumentsPerToken = true,
+        };
         var command = new Command(
             "timeline",
             "Draw a run as a space-time diagram: basic and forced checkpoints, the messages that forced one, failures, "
             + "rollbacks, and the recovery line.")
         {
-            files, target, names,
+            files, target, names, failed,
         };
         command.SetAction(result =>
         {
-            Draw(result.GetRequiredValue(files), result.GetRequiredValue(target), result.GetValue(names) ?? []);
+            Draw(
+                result.GetRequiredValue(files), result.GetValue(failed) ?? [], result.GetRequiredValue(target),
+                result.GetValue(names) ?? []);
             return ExitCodes.Ok;
         });
         return command;
     }
 
-    private static void Draw(string[] files, string target, string[] names)
+    private static void Draw(string[] files, string[] lost, string target, string[] names)
     {
-        using Stream trace = files.Length == 1 ? File.OpenRead(files[0]) : Merge(files);
+        using Stream trace = files.Length == 1 && lost.Length == 0 ? File.OpenRead(files[0]) : Merge(files, lost);
         Timeline timeline = TimelineReader.Read(() =>
         {
             trace.Position = 0;
@@ -68,40 +76,18 @@ internal static class TimelineCommand
         }
     }
 
-    private static FileStream Merge(string[] files)
+    private static FileStream Merge(string[] files, string[] lost)
     {
-        var inputs = new List<FileStream>();
-        var merged = new FileStream(
-            Path.GetTempFileName(), FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
+        FileStream merged = TraceFiles.Temporary();
         try
         {
-            TraceReader Open(string path)
-            {
-                inputs.Add(File.OpenRead(path));
-                try
-                {
-                    return TraceReader.Open(inputs[^1]);
-                }
-                catch (TraceException e)
-                {
-                    throw new TraceException($"{path}: {e.Message}", e);
-                }
-            }
-
-            using TraceWriter writer = TraceWriter.Create(
-                merged, TraceMerger.HeaderOf([.. files.Select(file => Open(file).Header)]));
-            TraceMerger.Merge([.. files.Select(file => new Func<TraceReader>(() => Open(file)))], writer);
-            writer.Complete();
+            TraceFiles.Merge(files, lost, header => TraceWriter.Create(merged, header));
             return merged;
         }
         catch
         {
             merged.Dispose();
             throw;
-        }
-        finally
-        {
-            inputs.ForEach(input => input.Dispose());
         }
     }
 }

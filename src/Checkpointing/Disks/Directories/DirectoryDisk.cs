@@ -154,7 +154,9 @@ public sealed class DirectoryDisk : ICheckpointedDisk
         _increments = since == Guid.Empty ? 0 : (record.Sealed?.Increments ?? 0) + 1;
         if (since == Guid.Empty)
         {
-            _places.ReadTogether(record.Layers, tree => Add(writer, _checkpoint, tree, _sealedAt));
+            // One layer alone is read as it is.
+            _places.ReadTogether(
+                record.Layers, tree => Add(writer, _checkpoint, tree, _sealedAt, seen: record.Layers.Count > 1));
         }
         else if (record.Sealed is { } older && older.Checkpoint == since)
         {
@@ -232,9 +234,9 @@ public sealed class DirectoryDisk : ICheckpointedDisk
         // Directories outlive their guests.
     }
 
-    private static void Add(ImageWriter writer, Guid sealedBy, string tree, RawTime? sealedAt)
+    private static void Add(ImageWriter writer, Guid sealedBy, string tree, RawTime? sealedAt, bool seen = false)
     {
-        using var stream = new LayerStream(tree, sealedAt);
+        using var stream = new LayerStream(tree, sealedAt, seen);
         writer.AddLayer(sealedBy, stream);
     }
 

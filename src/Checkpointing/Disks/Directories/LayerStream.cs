@@ -34,6 +34,7 @@ internal sealed class LayerStream : Stream
     private readonly Dictionary<ulong, string> _linked = [];
     private readonly string _root;
     private readonly RawTime? _sealedAt;
+    private readonly bool _seen;
     private readonly byte[] _buffer = new byte[Piece];
     private ReadOnlyMemory<byte> _rest;
 
@@ -41,8 +42,10 @@ internal sealed class LayerStream : Stream
     /// <param name="root">The tree's raw path.</param>
     /// <param name="sealedAt">When the tree was sealed: one that changed later is an error. Null where it is not known.
     /// </param>
-    internal LayerStream(string root, RawTime? sealedAt)
+    /// <param name="seen">The tree is one as a guest sees it, through a mount, and not a layer.</param>
+    internal LayerStream(string root, RawTime? sealedAt, bool seen = false)
     {
+        _seen = seen;
         _root = root;
         _sealedAt = sealedAt;
         _pieces = Produce().GetEnumerator();
@@ -120,10 +123,19 @@ internal sealed class LayerStream : Stream
     /// where a file came from on this host.</summary>
     /// <exception cref="DiskException">One that changes what the file is, and that no mount of this software makes.
     /// </exception>
-    internal static IEnumerable<(string Name, byte[] Value)> Attributes(string path)
+    /// <param name="path">The file's raw path.</param>
+    /// <param name="seen">It is in a tree as a guest sees it, where overlayfs's own are those of an overlayfs inside the tree.
+    /// </param>
+    internal static IEnumerable<(string Name, byte[] Value)> Attributes(string path, bool seen)
     {
         foreach ((string name, byte[] value) in RawAttributes.Read(path))
         {
+            if (seen)
+            {
+                yield return (OverlayNames.Stored(name), value);
+                continue;
+            }
+
             if (name is OverlayNames.Redirect or OverlayNames.Metacopy)
             {
                 throw new DiskException(
@@ -199,7 +211,7 @@ internal sealed class LayerStream : Stream
     private static byte[] Padding(long length) => new byte[(Block - (length % Block)) % Block];
 
     // The extended header and the header of an entry.
-    private static byte[] Header(string path, string name, RawStat stat, string? link)
+    private byte[] Header(string path, string name, RawStat stat, string? link)
     {
         long size = stat.Type == RawFileType.Regular && link is null ? stat.Length : 0;
         string? target = stat.Type == RawFileType.Symlink ? RawFiles.ReadSymlink(path) : link;
@@ -221,7 +233,7 @@ internal sealed class LayerStream : Stream
 
         if (link is null)
         {
-            foreach ((string attribute, byte[] value) in Attributes(path))
+            foreach ((string attribute, byte[] value) in Attributes(path, _seen))
             {
                 Add(extended, AttributePrefix + EncodeKeyword(attribute), value);
             }

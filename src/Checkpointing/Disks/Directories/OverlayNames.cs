@@ -21,4 +21,8 @@ internal static class OverlayNames
     /// <summary>True for attributes of an overlayfs inside the directory, which Linux stores with a longer name since 6.7.
     /// </summary>
     internal static bool IsEscaped(string attribute) => attribute.StartsWith(Escape, StringComparison.Ordinal);
+
+    /// <summary>The name that a layer has for an attribute of the tree that a guest sees.</summary>
+    internal static string Stored(string attribute) =>
+        IsOwn(attribute) ? Escape + attribute[Prefix.Length..] : attribute;
 }

@@ -10,7 +10,8 @@ internal static class Trees
     /// <param name="from">The one.</param>
     /// <param name="to">The other.</param>
     /// <param name="stat">What <paramref name="from"/> is.</param>
-    internal static void CopyAttributes(string from, string to, in RawStat stat)
+    /// <param name="seen">The one is in a tree as a guest sees it, and not in a layer.</param>
+    internal static void CopyAttributes(string from, string to, in RawStat stat, bool seen = false)
     {
         RawFiles.SetOwner(to, stat.Owner, stat.Group);
         if (stat.Type != RawFileType.Symlink)
@@ -18,7 +19,7 @@ internal static class Trees
             RawFiles.SetPermissions(to, stat.Permissions);
         }
 
-        foreach ((string name, byte[] value) in LayerStream.Attributes(from))
+        foreach ((string name, byte[] value) in LayerStream.Attributes(from, seen))
         {
             if (name != OverlayNames.Opaque)
             {
@@ -33,8 +34,9 @@ internal static class Trees
     /// <param name="from">The file.</param>
     /// <param name="to">The copy; there is nothing of the name.</param>
     /// <param name="stat">What it is.</param>
+    /// <param name="seen">As for <see cref="CopyAttributes"/>.</param>
     /// <returns>Bytes that were copied.</returns>
-    internal static long CopyFile(string from, string to, in RawStat stat)
+    internal static long CopyFile(string from, string to, in RawStat stat, bool seen = false)
     {
         using SafeFileHandle source = RawFiles.OpenToRead(from), copy = RawFiles.Create(to);
         long copied = 0;
@@ -44,11 +46,11 @@ internal static class Trees
             FileContents.Copy(source, copy, copied);
         }
 
-        CopyAttributes(from, to, stat);
+        CopyAttributes(from, to, stat, seen);
         return copied;
     }
 
-    /// <summary>Copies a tree into an empty directory. Files with several names keep them.</summary>
+    /// <summary>Copies a tree as a guest sees it into an empty layer. Files with several names keep them.</summary>
     /// <param name="from">The tree.</param>
     /// <param name="to">The directory.</param>
     /// <exception cref="DiskException">It holds what a layer cannot.</exception>
@@ -89,7 +91,7 @@ internal static class Trees
         stat is { Type: RawFileType.CharacterDevice, Device: (0, 0) };
 
     /// <summary>Makes a file that is neither a directory nor a regular file as another one is.</summary>
-    internal static void CopySpecial(string from, string to, in RawStat stat)
+    internal static void CopySpecial(string from, string to, in RawStat stat, bool seen = false)
     {
         if (stat.Type == RawFileType.Symlink)
         {
@@ -100,7 +102,7 @@ internal static class Trees
             RawFiles.MakeNode(to, stat.Type, stat.Device);
         }
 
-        CopyAttributes(from, to, stat);
+        CopyAttributes(from, to, stat, seen);
     }
 
     private static void Copy(string from, string to, Dictionary<ulong, string> linked)
@@ -119,15 +121,15 @@ internal static class Trees
             {
                 RawFiles.MakeDirectory(target);
                 Copy(source, target, linked);
-                CopyAttributes(source, target, stat);
+                CopyAttributes(source, target, stat, seen: true);
             }
             else if (stat.Type != RawFileType.Regular)
             {
-                CopySpecial(source, target, stat);
+                CopySpecial(source, target, stat, seen: true);
             }
             else if (stat.Links == 1 || linked.TryAdd(stat.Inode, target))
             {
-                _ = CopyFile(source, target, stat);
+                _ = CopyFile(source, target, stat, seen: true);
             }
             else
             {
@@ -135,6 +137,6 @@ internal static class Trees
             }
         }
 
-        CopyAttributes(from, to, RawFiles.Stat(from));
+        CopyAttributes(from, to, RawFiles.Stat(from), seen: true);
     }
 }

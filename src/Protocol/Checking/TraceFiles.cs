@@ -1,0 +1,83 @@
+namespace XenTwoLevelCkpt.Protocol.Checking;
+
+/// <summary>Traces that single nodes recorded into files of their own.</summary>
+public static class TraceFiles
+{
+    /// <summary>Merges traces into one, complete to its end.</summary>
+    /// <param name="paths">The files, of either form, at least one; each node's records in one of them.</param>
+    /// <param name="lost">Those of them whose nodes are lost: where such a trace is cut, its node failed.</param>
+    /// <param name="create">Begins the merged trace with its header.</param>
+    /// <exception cref="TraceException">As for <see cref="TraceMerger"/>; the message names the file that cannot be read.
+    /// </exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
+    public static void Merge(
+        IReadOnlyList<string> paths, IReadOnlyCollection<string> lost, Func<TraceHeader, TraceWriter> create)
+    {
+        ArgumentNullException.ThrowIfNull(paths);
+        ArgumentNullException.ThrowIfNull(lost);
+        ArgumentNullException.ThrowIfNull(create);
+        var streams = new List<Stream>();
+        try
+        {
+            using TraceWriter writer = create(TraceMerger.HeaderOf([.. paths.Select(path => Open(path).Header)]));
+            TraceMerger.Merge([.. paths.Select(path => new Func<TraceReader>(() => Open(path)))], writer);
+            writer.Complete();
+        }
+        finally
+        {
+            streams.ForEach(stream => stream.Dispose());
+        }
+
+        TraceReader Open(string path)
+        {
+            try
+            {
+                streams.Add(lost.Contains(path) ? EndWithFailure(path) : File.OpenRead(path));
+                return TraceReader.Open(streams[^1]);
+            }
+            catch (TraceException e)
+            {
+                throw new TraceException($"{path}: {e.Message}", e);
+            }
+        }
+    }
+
+    /// <summary>A file that is there until it is closed.</summary>
+    /// <exception cref="IOException">It cannot be made.</exception>
+    public static FileStream Temporary() => new(
+        Path.GetTempFileName(), FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
+
+    // A copy up to where the trace is cut, with the node's failure and the end behind it.
+    private static FileStream EndWithFailure(string path)
+    {
+        using FileStream input = File.OpenRead(path);
+        TraceReader reader = TraceReader.Open(input);
+        FileStream copy = Temporary();
+        try
+        {
+            using TraceWriter writer = TraceWriter.Create(copy, reader.Header);
+            int node = -1;
+            try
+            {
+                while (reader.TryRead(out TraceEvent item))
+                {
+                    node = item.Node;
+                    writer.Write(item);
+                }
+            }
+            catch (TraceException) when (node >= 0 && reader is BinaryTraceReader { IsBetweenBlocks: true })
+            {
+                writer.Write(TraceEvent.Failure(node));
+            }
+
+            writer.Complete();
+            copy.Position = 0;
+            return copy;
+        }
+        catch
+        {
+            copy.Dispose();
+            throw;
+        }
+    }
+}
