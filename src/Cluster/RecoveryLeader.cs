@@ -65,7 +65,15 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         }
         else if (latest is not null && wish.Lost is { } lost && latest.LostNode == lost && wish.At is null)
         {
-            // What this wish asks for has been done, and the node has not come back since.
+            if (view.Answering.FirstOrDefault(n => n.AwaitsRecovery) is { } failed)
+            {
+                // What is in the lost node's store is the past of domains that have gone on since.
+                throw new ClusterRecoveryException(
+                    $"The domains of {lost} have been brought up on another node, whose own they are now, and {failed.Name} has "
+                    + $"failed since. Take {lost} out of the nodes that this command is told of, and leave --lost out.");
+            }
+
+            // What this wish asks for has been done.
             return Plan(latest, view, wish, resumed: false) with { Done = true };
         }
         else
@@ -191,8 +199,8 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
     private static long Line(RecoveryWish wish, ClusterView view)
     {
         long latest = wish.Lost is { } lost
-            ? view.DurableIndex(lost) ?? throw new ClusterRecoveryException(
-                $"No node has heard of a checkpoint of {lost}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes.")
+            ? Math.Min(Failed(view) ?? long.MaxValue, view.DurableIndex(lost) ?? throw new ClusterRecoveryException(
+                $"No node has heard of a checkpoint of {lost}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes."))
             : Failed(view) ?? view.SafeLine!.Value;
         if (wish.At is { } at && (at < 0 || (wish.Lost is null && at > latest)))
         {

@@ -203,7 +203,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             Started = Google.Protobuf.WellKnownTypes.Timestamp.FromDateTimeOffset(Started),
             Protocol = messages is LoneNode ? "bcs" : _settings.Protocol,
             Domains = (uint)Hypervisor.ListDomains().Count(d => d.Id != 0
-                && (d.State & (DomainStates.Running | DomainStates.Blocked)) != DomainStates.None),
+                && (d.State & (DomainStates.Paused | DomainStates.Shutdown | DomainStates.Dying)) == DomainStates.None),
         };
         if (messages is not null)
         {

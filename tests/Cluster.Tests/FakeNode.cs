@@ -21,6 +21,8 @@ internal sealed class FakeNode(string name) : INodeClient
 
     internal bool Dead { get; set; }
 
+    internal bool Awaits { get; set; }
+
     internal Dictionary<string, long> Heard { get; } = [];
 
     internal List<long> WentBackTo { get; } = [];
@@ -42,6 +44,7 @@ internal sealed class FakeNode(string name) : INodeClient
             DurableSn = (ulong)Durable,
             Incarnation = (ulong)Incarnation,
             Domains = Domains,
+            AwaitsRecovery = Awaits,
             Recovery = _record?.Clone(),
         };
         node.Peers.AddRange(Heard.Select(h => new Peer { Name = h.Key, DurableSn = (ulong)h.Value, LastHeard = new() }));
@@ -88,6 +91,7 @@ internal sealed class FakeNode(string name) : INodeClient
 
         Index = (long)request.Line;
         Durable = Index;
+        Awaits = false;
         _record.Done = true;
         Cut?.Invoke("done");
         return response;

@@ -48,6 +48,31 @@ public sealed class RecoveryLeaderTests
     }
 
     [Fact]
+    public async Task Nobody_goes_back_further_than_those_that_failed()
+    {
+        // a, which lags behind, has not failed: it takes a checkpoint.
+        _nodes[1].Awaits = true;
+        ClusterRecovery done = await RunAsync(new RecoveryWish(null, null, null));
+        Assert.Equal(4, done.Line);
+        Assert.Equal(
+            [RecoverAction.Checkpoint, RecoverAction.RollBack, RecoverAction.RollBack], done.Steps.Select(s => s.Response.Action));
+        Assert.All(_nodes, node => Assert.False(node.Awaits));
+    }
+
+    [Fact]
+    public async Task A_node_that_failed_beside_the_lost_one_goes_back_too_and_one_that_fails_later_does_not_bring_its_past_back()
+    {
+        _nodes[1].Dead = true;
+        (_nodes[0].Awaits, _nodes[0].Domains) = (true, 1);
+        ClusterRecovery both = await RunAsync(new RecoveryWish("b", null, null));
+        Assert.Equal((3, false), (both.Line, both.Done));
+        _nodes[2].Awaits = true;
+        await RefusedAsync(new RecoveryWish("b", null, null), "Take b out");
+        ClusterRecovery later = await new RecoveryLeader([_nodes[0], _nodes[2]]).PlanAsync(new RecoveryWish(null, null, null), Token);
+        Assert.Equal((3, 2), (later.Line, later.Incarnation));
+    }
+
+    [Fact]
     public async Task The_same_wish_again_changes_nothing()
     {
         _nodes[1].Dead = true;

@@ -157,6 +157,12 @@ public class ControlTests
             while ((await call.ReadAsync())!.Progress.Stage != CheckpointStage.Suspending)
             {
             }
+
+            // The stage begins before the guest is asked.
+            while (node.Hypervisor.Guests[0].FaultsStruck(ModelFault.SuspendNotAcknowledged) == 0)
+            {
+                await Task.Delay(1);
+            }
         }
 
         node.Hypervisor.Guests[0].Disarm(ModelFault.SuspendNotAcknowledged);
