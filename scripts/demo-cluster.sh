@@ -15,7 +15,8 @@ RUN_S=${XTL_DEMO_RUN_S:-60}
 trap 'XTL_LAB=$XTL_LAB "$REPO/dev" lab down' EXIT
 lab() { "$REPO/dev" lab "$@"; }
 dom0() { lab exec "$1" -- "${@:2}" </dev/null; }
-cluster() { dom0 1 xtlctl cluster "$@" --cluster /etc/xtlckpt/cluster.json; }
+# An emulated host that shares its processors takes its time to start a program.
+cluster() { dom0 1 xtlctl cluster "$@" --cluster /etc/xtlckpt/cluster.json --timeout 3m; }
 
 configure() {
     local n=$1 cluster=$2

@@ -112,4 +112,9 @@ public interface INodeMessages : IAsyncDisposable
     /// <param name="incarnation">The incarnation that begins.</param>
     /// <returns>True where a checkpoint begins.</returns>
     bool Survive(long line, int incarnation);
+
+    /// <summary>Ends the messages, as disposing of them does, for a stop of the daemon while the guests run on.</summary>
+    /// <returns>What the messages of the next process go on with (<see cref="NodeMessengerOptions.Parked"/>), once; null where
+    /// there is nothing to go on with: no frames are carried, or the channel log is not whole.</returns>
+    ValueTask<ReadOnlyMemory<byte>?> ParkAsync();
 }

@@ -186,6 +186,9 @@ public sealed class LoneNode : INodeMessages
         return true;
     }
 
+    /// <summary>Nothing: the index is that of the last checkpoint.</summary>
+    public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => ValueTask.FromResult<ReadOnlyMemory<byte>?>(null);
+
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

@@ -17,6 +17,10 @@ public interface INodePlatform : IDisposable
     /// <summary>The hypervisor.</summary>
     IHypervisor Hypervisor { get; }
 
+    /// <summary>The life of the domains: another one when none of them can be there any more that was there before. Null where
+    /// they end with this process.</summary>
+    string? Life { get; }
+
     /// <summary>Undoes what a process left behind that ended in the middle of a checkpoint: resumes domains, switches dirty
     /// logs off.</summary>
     /// <param name="state">The state directory.</param>
@@ -58,6 +62,9 @@ public sealed class XenPlatform(string state) : INodePlatform
     /// <remarks>Opened with this object.</remarks>
     /// <exception cref="HypervisorUnavailableException">There is no Xen here.</exception>
     public IHypervisor Hypervisor { get; } = XenHypervisor.Open();
+
+    /// <summary>The boot of Dom0, which ends when Xen ends: random(4), proc_sys_kernel(5).</summary>
+    public string? Life { get; } = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
 
     /// <inheritdoc/>
     public IReadOnlyList<string> Undo(string state) => NodeRecovery.Run(state, Hypervisor);
@@ -129,10 +136,18 @@ public sealed class ModelPlatform : INodePlatform
 
     /// <summary>Uses a hypervisor that lives longer than the daemon.</summary>
     /// <param name="hypervisor">The hypervisor; stays the caller's.</param>
-    public ModelPlatform(ModelHypervisor hypervisor) => _hypervisor = hypervisor;
+    /// <param name="life">Names its life; null for a daemon that takes no channels up.</param>
+    public ModelPlatform(ModelHypervisor hypervisor, string? life = null)
+    {
+        _hypervisor = hypervisor;
+        Life = life;
+    }
 
     /// <inheritdoc/>
     public IHypervisor Hypervisor => _hypervisor;
+
+    /// <inheritdoc/>
+    public string? Life { get; }
 
     /// <inheritdoc/>
     public IReadOnlyList<string> Undo(string state) => IntentFile.Recover(state, _hypervisor);

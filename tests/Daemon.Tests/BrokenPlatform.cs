@@ -21,6 +21,8 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public IHypervisor Hypervisor => this;
 
+    public string? Life => null;
+
     public HypervisorInfo Info => _model!.Hypervisor.Info;
 
     public IReadOnlyList<DomainInfo> ListDomains() =>

@@ -109,7 +109,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         _gate.RollBack(TProtocol.From(saved?.Protocol ?? default), line, incarnation);
         foreach (PeerLink link in _links)
         {
-            link.RollBack(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
+            link.Restore(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
             Forget(link, line);
         }
 

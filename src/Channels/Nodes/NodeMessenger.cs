@@ -101,5 +101,8 @@ public abstract class NodeMessenger : INodeMessages
     public abstract bool Survive(long line, int incarnation);
 
     /// <inheritdoc/>
+    public abstract ValueTask<ReadOnlyMemory<byte>?> ParkAsync();
+
+    /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();
 }

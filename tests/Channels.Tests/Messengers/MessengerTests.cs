@@ -27,14 +27,17 @@ public sealed class MessengerTests(ITestOutputHelper output)
 
     [Theory]
     [MemberData(nameof(Runs))]
-    public async Task A_run_with_cuts_and_failed_checkpoints_loses_nothing(string protocol, int nodes, int seed)
+    public async Task A_run_with_cuts_restarts_and_failed_checkpoints_loses_nothing(string protocol, int nodes, int seed)
     {
         await using var cluster = new TestCluster(protocol, nodes, seed);
         await cluster.StartAsync();
         await cluster.LiveAsync(150);
         await cluster.SettleAsync();
+        int restarts = cluster.Nodes.Sum(node => node.Restarts);
         CheckReport report = await cluster.JudgeAsync();
         Show(report);
+        output.WriteLine($"{restarts} restarts");
+        Assert.True(restarts > 0);
         Assert.True(report.Sound, string.Join('\n', report.Findings.Select(f => f.Text)));
         Assert.Equal(0, report.InFlight);
         Assert.True(report.Receives > 50 && report.Basic > 5 && report.CheckpointsFailed > 0, $"{report}");

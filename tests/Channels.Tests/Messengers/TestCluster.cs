@@ -78,6 +78,9 @@ internal sealed class TestCluster : IAsyncDisposable
                 case 0:
                     node.Proxy.Cut();
                     break;
+                case 1 when _random.Next(4) == 0:
+                    await node.RestartAsync();
+                    break;
                 default:
                     _ = node.Messenger.Tick(CheckpointCause.Basic);
                     break;
