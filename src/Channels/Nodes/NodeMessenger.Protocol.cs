@@ -339,15 +339,18 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         }
     }
 
-    // Gives frames to the local guests.
-    private void Hand(PeerLink link, ReadOnlySpan<byte> frames)
+    // Gives frames to the local guests. They come by a link, or from guests of this node.
+    private void Hand(PeerLink? link, ReadOnlySpan<byte> frames)
     {
         TimeSpan now = _clock.Elapsed;
         foreach (ReadOnlySpan<byte> frame in FrameBatch.Of(frames))
         {
-            lock (_macs)
+            if (link is not null)
             {
-                _macs.Learn(frame[_uplink.HeaderSize..], link.Number, now);
+                lock (_macs)
+                {
+                    _macs.Learn(frame[_uplink.HeaderSize..], link.Number, now);
+                }
             }
 
             try

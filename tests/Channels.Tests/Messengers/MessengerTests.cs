@@ -69,6 +69,31 @@ public sealed class MessengerTests(ITestOutputHelper output)
         Assert.True(report.Rollbacks > 4, $"{report}");
     }
 
+    [Theory]
+    [InlineData("bcs", 20)]
+    [InlineData("manivannan-singhal", 40)]
+    [InlineData("lazy-bcs", 60)]
+    public async Task The_guests_of_a_lost_node_get_what_was_on_its_way(string protocol, int seed)
+    {
+        long adopted = 0;
+        for (int run = 0; run < 20 && (run < 3 || adopted == 0); run++)
+        {
+            await using var cluster = new TestCluster(protocol, 2, seed + run);
+            await cluster.StartAsync();
+            await cluster.LiveAsync(60);
+            adopted += await cluster.LoseAsync();
+
+            // The banks stand still from here on: they do not know that they are on one node.
+            CheckReport report = await cluster.JudgeAsync();
+            Show(report);
+            output.WriteLine($"{adopted} batches");
+            Assert.True(report.Sound, string.Join('\n', report.Findings.Take(10).Select(f => f.Text)));
+            Assert.True(report.Rollbacks > 0, $"{report}");
+        }
+
+        Assert.True(adopted > 0);
+    }
+
     private void Show(CheckReport report) => output.WriteLine(
         $"{report.Sends} sent, {report.Receives} delivered, {report.Basic} basic, {report.Forced} forced, {report.Other} other, "
         + $"{report.CheckpointsFailed} failed; {report.Rollbacks} rollbacks, {report.CheckpointsUndone} undone, {report.Failures} failures");

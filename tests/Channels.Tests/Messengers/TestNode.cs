@@ -60,7 +60,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     internal GuestNetworkUplink Uplink { get; } = new();
 
-    internal Bank[] Banks { get; }
+    internal Bank[] Banks { get; private set; }
 
     internal CuttingProxy Proxy { get; } = new();
 
@@ -102,7 +102,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             Parked = parked,
             Cluster = _cluster.Id,
             Node = Name,
-            Peers = [.. _cluster.Nodes.Where(n => n != this).Select(n => new PeerAddress(n.Name, "127.0.0.1", n.Proxy.Port))],
+            Peers = [.. _cluster.Members.Where(n => n != this).Select(n => new PeerAddress(n.Name, "127.0.0.1", n.Proxy.Port))],
             LogDirectory = Path.Combine(_folder, "log"),
             TracePath = TracePath,
             WindowBytes = _cluster.WindowBytes,
@@ -254,6 +254,28 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         Replayed += Messenger.RollBack(saved.State, line, incarnation);
         Durable = member;
         Messenger.DurableIndex = saved.Label;
+    }
+
+    /// <summary>What is left of a node that was killed.</summary>
+    internal void Discard()
+    {
+        Proxy.Dispose();
+        Uplink.Dispose();
+    }
+
+    /// <summary>The guests of a node that was killed come here, to a checkpoint of theirs.</summary>
+    internal long Adopt(TestNode lost, int member, long line)
+    {
+        SavedNode saved = lost.Saved[member];
+        for (int i = 0; i < lost.Banks.Length; i++)
+        {
+            Uplink.Attach(lost.Banks[i].Id);
+            lost.Banks[i].Restore(saved.Banks[i]);
+        }
+
+        Banks = [.. Banks, .. lost.Banks];
+        lost.Banks = [];
+        return Messenger.Adopt(lost.Name, saved.State, Path.Combine(lost._folder, "log"), line);
     }
 
     public async ValueTask DisposeAsync()
