@@ -11,6 +11,8 @@ MONEY_EACH=64000
 BASIC=(10s 17s)
 # How long the banks send before the power fails; an emulated host is slow.
 RUN_S=${XTL_DEMO_RUN_S:-60}
+# Recoveries of both hosts before that, each after the daemon of one of them was killed.
+RECOVERIES=${1:-0}
 
 trap 'XTL_LAB=$XTL_LAB "$REPO/dev" lab down' EXIT
 lab() { "$REPO/dev" lab "$@"; }
@@ -71,6 +73,21 @@ moving() {
     return 1
 }
 
+# rolled_back N: a daemon is killed at a random moment, with its guardian or without, and both hosts go back to a line.
+rolled_back() {
+    local victim=$((1 + RANDOM % 2)) oldest=-o
+    ((RANDOM % 2)) || oldest=''
+    sleep "$((RANDOM % 20))"
+    say "recovery $1 of $RECOVERIES: the daemon of node$victim is killed"
+    dom0 "$victim" bash -c "pkill -KILL $oldest -x xtlckptd; while pgrep -x xtlckptd >/dev/null; do sleep 0.2; done"
+    start_daemon "$victim"
+    cluster recover
+    moving 2 || die "the banks do not go on"
+    conserved 2 || die "money was made or lost in the recovery"
+    whole 1 bank-1 || die "bank-1 found something broken"
+    whole 2 bank-2 || die "bank-2 found something broken"
+}
+
 whole() { ! lab guest "$1" log "$2" </dev/null | grep -a BROKEN; }
 
 mkdir -p "$OUT"
@@ -89,6 +106,7 @@ dom0 1 grep -a "Checkpoint" /var/log/xtlckptd.log | sed 's/^/node1: /' | tail -n
 dom0 2 grep -a "Checkpoint" /var/log/xtlckptd.log | sed 's/^/node2: /' | tail -n 8
 cluster status
 conserved 2 || die "money was made or lost"
+for ((i = 1; i <= RECOVERIES; i++)); do rolled_back "$i"; done
 lab kill 2
 sleep 3
 cluster recover --lost node2 --to node1

@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 demo_usage() {
     cat <<'EOF'
-usage: ./dev demo [--model | --cluster]
+usage: ./dev demo [--model | --cluster [--recoveries N]]
 
 Starts two PVH guests with disks and a PV guest that rewrite their memory and disks all the time, takes a first checkpoint
 and five increments of all of them together, destroys the guests, and restores two different checkpoints one after the
@@ -15,7 +15,8 @@ back by Xen's own 'xl restore'. The last line is 'demo: OK'.
 In a Dom0 (as root) it uses this host: guests 'xtldemo-*', a thin pool 'xtldemo' in files under /var/tmp, all of which it
 removes again. Elsewhere it boots a Xen host in an emulator (as root; some minutes the first time).
   --cluster two Xen hosts in emulators, whose guests send each other money; one is powered off, and its guests
-            are brought up on the other, with every transfer accounted for
+            are brought up on the other, with every transfer accounted for. With N, both go back to a line N times
+            before, each time after a daemon was killed
   --model   the same on a model of a hypervisor inside one process, in seconds and without root
 EOF
 }
@@ -37,16 +38,23 @@ box_demo() {
     "$REPO/dev" lab exec 1 -- bash --norc -c "$(<"$REPO/scripts/demo-host.sh")" demo-host.sh xtlctl /var/lib/xtl-lab/guest
 }
 
-model=''
+model='' cluster='' recoveries=0
 while (($# > 0)); do
     case $1 in
         --model) model=1 ;;
-        --cluster) exec "$REPO/scripts/demo-cluster.sh" ;;
+        --cluster) cluster=1 ;;
+        --recoveries)
+            [[ ${2:-} =~ ^[0-9]+$ ]] || usage_error "demo: --recoveries takes a number"
+            recoveries=$2
+            shift
+            ;;
         -h | --help) demo_usage; exit 0 ;;
         *) demo_usage >&2; usage_error "demo: $1 is not known" ;;
     esac
     shift
 done
+((recoveries == 0)) || [[ -n $cluster ]] || usage_error "demo: --recoveries goes with --cluster"
+[[ -z $cluster ]] || exec "$REPO/scripts/demo-cluster.sh" "$recoveries"
 if [[ -n $model ]]; then
     need build
     cd "$REPO"
