@@ -62,8 +62,8 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     private bool _holding;
     private ChannelState? _noted;
     private CheckpointCause _cause = CheckpointCause.Basic;
-    private (long Label, CheckpointCause Cause)? _pending;
-    private (long Label, CheckpointCause Cause)? _toBegin;
+    private BegunCheckpoint? _pending;
+    private BegunCheckpoint? _toBegin;
 
     internal NodeMessenger(
         NodeMessengerOptions options, IUplink uplink, INodeCheckpoints checkpoints, ILogger logger)
@@ -215,7 +215,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             Drain();
             lock (_lock)
             {
-                (long label, CheckpointCause cause) = _pending ?? throw NoCheckpoint();
+                (long label, CheckpointCause cause, _) = _pending ?? throw NoCheckpoint();
                 _holding = true;
                 _noted = new ChannelState
                 {
@@ -246,7 +246,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     {
         lock (_lock)
         {
-            (long label, CheckpointCause cause) = _pending ?? throw NoCheckpoint();
+            (long label, CheckpointCause cause, _) = _pending ?? throw NoCheckpoint();
             _pending = null;
             _trace.Saved(KindOf(cause), label);
             _ordinal++;
@@ -306,7 +306,9 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     /// <inheritdoc/>
     void IArrivals.BeginCheckpoint(long label, ArrivedBatch? forcedBy)
     {
-        _pending = (label, forcedBy is null ? _cause : CheckpointCause.Forced);
+        _pending = forcedBy is { } message
+            ? new BegunCheckpoint(label, CheckpointCause.Forced, new ForcingMessage(_byNumber[message.From]!.Name, message.Index))
+            : new BegunCheckpoint(label, _cause, null);
         _toBegin = _pending;
     }
 
@@ -363,16 +365,16 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     // A checkpoint that was asked for under the lock.
     private void Begin()
     {
-        (long Label, CheckpointCause Cause)? begin;
+        BegunCheckpoint? begin;
         lock (_lock)
         {
             begin = _toBegin;
             _toBegin = null;
         }
 
-        if (begin is var (label, cause))
+        if (begin is var (label, cause, forcedBy))
         {
-            _checkpoints.Begin(label, cause);
+            _checkpoints.Begin(label, cause, forcedBy);
         }
     }
 
@@ -428,4 +430,5 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             return _ordinal - (_taken.Count - 1);
         }
     }
+    private sealed record BegunCheckpoint(long Label, CheckpointCause Cause, ForcingMessage? ForcedBy);
 }

@@ -171,7 +171,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public void Begin(long label, CheckpointCause cause)
+    public void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
     {
         _pending = true;
         _checkpoint = Task.Run(() => TakeAsync(label));
