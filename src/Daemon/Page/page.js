@@ -90,6 +90,9 @@ function add(mark) {
   const standing = line.filter(m => indexed(m) && !m.undone);
   if (mark.kind === "start" && line.length > 0) {
     marks.push({ kind: "failure", node: mark.node, at: mark.at });
+    for (const m of standing) {
+      m.undone = m.index > mark.index;
+    }
   } else if (mark.kind === "forced" && mark.by) {
     mark.cause = marks.findLast(m => m.node === mark.by.node && m.kind === "heard" && m.index === mark.by.index)
       ?? marks.findLast(m => m.node === mark.by.node && m.kind === "heard" && !m.undone);
@@ -142,11 +145,14 @@ function draw() {
     byId("summary").textContent = `${hello.protocol}, ${hello.nodes.length} node${hello.nodes.length === 1 ? "" : "s"}; `
       + (now.line === undefined ? "recovery line not known: a node was not heard of yet" : `recovery line ${now.line}`)
       + (missed > 0 ? `; ${missed} earlier events are not shown` : "");
+    // Set when it changes, so that it is read out once.
     const alert = byId("alert");
-    alert.hidden = !now.awaitsRecovery;
-    alert.textContent = now.awaitsRecovery
-      ? "This node awaits a recovery: nothing passes between it and other nodes, and it takes no checkpoints, until 'xtlctl cluster recover'."
-      : "";
+    if (alert.hidden === now.awaitsRecovery) {
+      alert.hidden = !now.awaitsRecovery;
+      alert.textContent = now.awaitsRecovery
+        ? "This node awaits a recovery: nothing passes between it and other nodes, and it takes no checkpoints, until 'xtlctl cluster recover'."
+        : "";
+    }
   }
 }
 
