@@ -234,7 +234,7 @@ public sealed class PageTests : IDisposable
     public async Task A_viewer_that_takes_nothing_is_dropped_and_nobody_waits_for_it()
     {
         await using TestNode node = await StartAsync(
-            new PageLimits { History = 64, Patience = TimeSpan.FromMilliseconds(300) });
+            new PageLimits { History = 64, Patience = TimeSpan.FromSeconds(3) });
         using Socket stuck = await StuckAsync();
         using PageViewer other = await PageViewer.OpenAsync(_client);
         _ = await other.ReadAsync("mark");
@@ -250,12 +250,12 @@ public sealed class PageTests : IDisposable
             byte[] mark = Encoding.UTF8.GetBytes($$"""{"kind":"basic","node":"alpha","index":7,"text":"{{new string('x', 16 << 10)}}"}""");
             while (node.Host.Page.Viewers == 2)
             {
-                for (int i = 0; i < 64; i++)
+                for (int i = 0; i < 16; i++)
                 {
                     node.Host.Page.History.Add([.. mark]);
                 }
 
-                await Task.Delay(1);
+                await Task.Delay(5);
             }
         });
         while (!flood.IsCompleted)
@@ -362,7 +362,7 @@ public sealed class PageTests : IDisposable
     {
         try
         {
-            return await socket.ReceiveAsync(new byte[1]);
+            return await socket.ReceiveAsync(new byte[1]).WaitAsync(TestNode.Patience);
         }
         catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
         {

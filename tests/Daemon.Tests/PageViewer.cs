@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
@@ -74,7 +75,8 @@ internal sealed class PageViewer : IDisposable
     /// <summary>The next event of a kind; what comes before it is passed over.</summary>
     internal async Task<PageEvent> ReadAsync(string kind, Predicate<PageEvent>? wanted = null)
     {
-        while (true)
+        // The stream itself never ends.
+        for (var waited = Stopwatch.StartNew(); waited.Elapsed < TestNode.Patience;)
         {
             PageEvent next = await ReadAsync() ?? throw new EndOfStreamException();
             if (next.Kind == kind && wanted?.Invoke(next) != false)
@@ -82,6 +84,8 @@ internal sealed class PageViewer : IDisposable
                 return next;
             }
         }
+
+        throw new TimeoutException($"no such '{kind}' came");
     }
 
     /// <summary>All marks up to one.</summary>
