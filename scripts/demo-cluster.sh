@@ -15,7 +15,8 @@ RUN_S=${XTL_DEMO_RUN_S:-60}
 trap 'XTL_LAB=$XTL_LAB "$REPO/dev" lab down' EXIT
 lab() { "$REPO/dev" lab "$@"; }
 dom0() { lab exec "$1" -- "${@:2}" </dev/null; }
-cluster() { dom0 1 xtlctl cluster "$@" --cluster /etc/xtlckpt/cluster.json; }
+# An emulated host that shares its processors takes its time to start a program.
+cluster() { dom0 1 xtlctl cluster "$@" --cluster /etc/xtlckpt/cluster.json --timeout 3m; }
 
 configure() {
     local n=$1 cluster=$2
@@ -98,8 +99,8 @@ conserved 1 || die "money was made or lost in the recovery"
 for guest in bank-1 bank-2; do whole 1 "$guest" || die "$guest found something broken"; done
 dom0 1 xl list
 dom0 1 bash -c 'pkill -TERM -x xtlckptd; while pgrep -x xtlckptd >/dev/null; do sleep 0.2; done'
-for n in 1 2; do dom0 1 cat "/srv/shared/traces/node$n.trace" >"$OUT/node$n.trace"; done
-"$REPO/dev" sim merge "$OUT"/node[12].trace --failed "$OUT/node2.trace" --out "$OUT/run.trace"
+for trace in node1.trace node2.trace node1.trace.node2; do dom0 1 cat "/srv/shared/traces/$trace" >"$OUT/$trace"; done
+"$REPO/dev" sim merge "$OUT"/node[12].trace "$OUT/node1.trace.node2" --failed "$OUT/node2.trace" --out "$OUT/run.trace"
 "$REPO/dev" sim check "$OUT/run.trace"
 dotnet run --no-build -c Release --project "$REPO/src/xtlctl" -- cluster timeline "$OUT/run.trace" --names node1 node2 --out "$OUT/run.svg"
 say "the run as a picture: artifacts/cluster/run.svg"

@@ -142,6 +142,9 @@ public sealed class ArrivalGate<TProtocol>
         Drain();
     }
 
+    /// <summary>The protocol's state now; a checkpoint that is being taken is no part of it.</summary>
+    public TProtocol Protocol => _node.Protocol;
+
     /// <summary>The protocol's state for the checkpoint that is being taken.</summary>
     public TProtocol Save() => _node.Protocol.Save();
 

@@ -112,10 +112,28 @@ public interface INodeMessages : IAsyncDisposable
     /// <returns>Batches that are delivered again.</returns>
     long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
 
+    /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has
+    /// begun the incarnation. What crossed the line to the lost node is delivered again from its channel log, and what was on
+    /// its way between it and this node is delivered. What was on its way between it and others is lost, as on any Ethernet.
+    /// </summary>
+    /// <param name="node">The lost node.</param>
+    /// <param name="state">What its <see cref="TakeState"/> gave for that checkpoint; empty for the initial state.</param>
+    /// <param name="log">The directory of its channel log; one that is not there is an empty log.</param>
+    /// <param name="line">k.</param>
+    /// <returns>Batches that are delivered.</returns>
+    /// <exception cref="InvalidDataException">The state or the log is damaged.</exception>
+    /// <exception cref="IOException">The log cannot be read.</exception>
+    long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line);
+
     /// <summary>The node goes on in a new incarnation, with a checkpoint first where its index is below the line
     /// (<see cref="INodeCheckpoints.Begin"/> is called).</summary>
     /// <param name="line">k.</param>
     /// <param name="incarnation">The incarnation that begins.</param>
     /// <returns>True where a checkpoint begins.</returns>
     bool Survive(long line, int incarnation);
+
+    /// <summary>Ends the messages, as disposing of them does, for a stop of the daemon while the guests run on.</summary>
+    /// <returns>What the messages of the next process go on with (<see cref="NodeMessengerOptions.Parked"/>), once; null where
+    /// there is nothing to go on with: no frames are carried, or the channel log is not whole.</returns>
+    ValueTask<ReadOnlyMemory<byte>?> ParkAsync();
 }

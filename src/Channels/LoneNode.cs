@@ -186,6 +186,12 @@ public sealed class LoneNode : INodeMessages
         return true;
     }
 
+    /// <summary>Nothing: there are no channels.</summary>
+    public long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line) => 0;
+
+    /// <summary>Nothing: the index is that of the last checkpoint.</summary>
+    public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => ValueTask.FromResult<ReadOnlyMemory<byte>?>(null);
+
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 

@@ -34,22 +34,25 @@ public interface INodeClient
 /// <summary>A node that is asked over gRPC.</summary>
 public sealed class RemoteNode : INodeClient, IDisposable
 {
-    /// <summary>How long a node has to say how it is: one whose daemon hangs is one that is lost. A Dom0 that is busy with a
-    /// checkpoint, on an emulated processor, takes more than 5 s.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    /// <summary>How long a node has to say how it is, unless told otherwise: one whose daemon hangs is one that does not answer.
+    /// A Dom0 that is busy with a checkpoint, on an emulated processor, takes more than 5 s.</summary>
+    public static TimeSpan DefaultPatience { get; } = TimeSpan.FromSeconds(30);
 
     /// <summary>How long a connection may take: a host without power does not refuse it.</summary>
     private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(10);
 
     private readonly RpcChannel _channel;
     private readonly NodeControlClient _client;
+    private readonly TimeSpan _patience;
 
     /// <summary>Makes ready; connects with the first call.</summary>
     /// <param name="member">Which node.</param>
-    public RemoteNode(ClusterMember member)
+    /// <param name="patience">How long it has to say how it is; null for <see cref="DefaultPatience"/>.</param>
+    public RemoteNode(ClusterMember member, TimeSpan? patience = null)
     {
         ArgumentNullException.ThrowIfNull(member);
         Name = member.Name;
+        _patience = patience ?? DefaultPatience;
         var options = new RpcChannelOptions { ConnectTimeout = ConnectPatience };
         _channel = member.Socket is { } path
             ? RpcChannel.ForUnixSocket(path, options)
@@ -62,7 +65,7 @@ public sealed class RemoteNode : INodeClient, IDisposable
 
     /// <inheritdoc/>
     public Task<Node> GetNodeAsync(CancellationToken cancellationToken) =>
-        _client.GetNodeAsync(new CallOptions(Patience, CancellationToken: cancellationToken));
+        _client.GetNodeAsync(new CallOptions(_patience, CancellationToken: cancellationToken));
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<Checkpoint>> ListCheckpointsAsync(CancellationToken cancellationToken)

@@ -41,6 +41,15 @@ internal sealed partial class DaemonLog(ILogger logger)
     [LoggerMessage(3015, LogLevel.Warning, "This node has been running before: nothing passes between it and other nodes, and it takes no checkpoints, until 'xtlctl cluster recover' has put it back to checkpoint {Index} or an earlier one")]
     internal partial void AwaitsRecovery(long index);
 
+    [LoggerMessage(3016, LogLevel.Information, "The channels of the process before this one are taken up, at index {Index}")]
+    internal partial void TakenUp(long index);
+
+    [LoggerMessage(3017, LogLevel.Warning, "The channels of the process before this one are not taken up: {Reason}")]
+    internal partial void NotTakenUp(string reason);
+
+    [LoggerMessage(3018, LogLevel.Error, "The channels cannot be kept for the next process, which will have to wait for a recovery")]
+    internal partial void NotParked(Exception e);
+
     [LoggerMessage(3020, LogLevel.Information, "Domains {Domains} restored from checkpoint {Checkpoint}")]
     internal partial void Restored(string domains, Guid checkpoint);
 

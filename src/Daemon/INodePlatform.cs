@@ -17,6 +17,10 @@ public interface INodePlatform : IDisposable
     /// <summary>The hypervisor.</summary>
     IHypervisor Hypervisor { get; }
 
+    /// <summary>The life of the domains: another one when none of them can be there any more that was there before. Null where
+    /// they end with this process.</summary>
+    string? Life { get; }
+
     /// <summary>Undoes what a process left behind that ended in the middle of a checkpoint: resumes domains, switches dirty
     /// logs off.</summary>
     /// <param name="state">The state directory.</param>
@@ -43,6 +47,10 @@ public interface INodePlatform : IDisposable
     /// <exception cref="IOException">It cannot be opened.</exception>
     IUplink OpenUplink(NodeSettings settings);
 
+    /// <summary>Domains of another node have been put back here, and do not run yet: frames may be for them from now on.</summary>
+    /// <param name="domains">The domains.</param>
+    void Arrived(IReadOnlyList<IDomain> domains);
+
     /// <summary>Domains that were restored run now.</summary>
     /// <param name="domains">The domains.</param>
     void Running(IReadOnlyList<IDomain> domains);
@@ -58,6 +66,9 @@ public sealed class XenPlatform(string state) : INodePlatform
     /// <remarks>Opened with this object.</remarks>
     /// <exception cref="HypervisorUnavailableException">There is no Xen here.</exception>
     public IHypervisor Hypervisor { get; } = XenHypervisor.Open();
+
+    /// <summary>The boot of Dom0, which ends when Xen ends: random(4), proc_sys_kernel(5).</summary>
+    public string? Life { get; } = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
 
     /// <inheritdoc/>
     public IReadOnlyList<string> Undo(string state) => NodeRecovery.Run(state, Hypervisor);
@@ -76,6 +87,12 @@ public sealed class XenPlatform(string state) : INodePlatform
     {
         ArgumentNullException.ThrowIfNull(settings);
         return TapUplink.Open(settings.Tap, settings.Bridge);
+    }
+
+    /// <inheritdoc/>
+    public void Arrived(IReadOnlyList<IDomain> domains)
+    {
+        // The bridge learns of them when they begin to speak.
     }
 
     /// <inheritdoc/>
@@ -129,10 +146,18 @@ public sealed class ModelPlatform : INodePlatform
 
     /// <summary>Uses a hypervisor that lives longer than the daemon.</summary>
     /// <param name="hypervisor">The hypervisor; stays the caller's.</param>
-    public ModelPlatform(ModelHypervisor hypervisor) => _hypervisor = hypervisor;
+    /// <param name="life">Names its life; null for a daemon that takes no channels up.</param>
+    public ModelPlatform(ModelHypervisor hypervisor, string? life = null)
+    {
+        _hypervisor = hypervisor;
+        Life = life;
+    }
 
     /// <inheritdoc/>
     public IHypervisor Hypervisor => _hypervisor;
+
+    /// <inheritdoc/>
+    public string? Life { get; }
 
     /// <inheritdoc/>
     public IReadOnlyList<string> Undo(string state) => IntentFile.Recover(state, _hypervisor);
@@ -150,13 +175,19 @@ public sealed class ModelPlatform : INodePlatform
     public IUplink OpenUplink(NodeSettings settings) => _uplink;
 
     /// <inheritdoc/>
-    public void Running(IReadOnlyList<IDomain> domains)
+    public void Arrived(IReadOnlyList<IDomain> domains)
     {
         ArgumentNullException.ThrowIfNull(domains);
         foreach (IDomain domain in domains)
         {
             _uplink.Attach(domain.Uuid);
         }
+    }
+
+    /// <inheritdoc/>
+    public void Running(IReadOnlyList<IDomain> domains)
+    {
+        Arrived(domains);
 
         foreach (ModelGuest guest in _hypervisor.Guests.Where(g => domains.Any(d => d.Uuid == g.Uuid)))
         {

@@ -187,6 +187,7 @@ public sealed partial class NodeDaemon
         Fault?.Invoke(RecoverStep.Restored);
         long replayed = _messages!.RollBack(
             new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation);
+        replayed += Adopt(task, lost);
         Fault?.Invoke(RecoverStep.RolledBack);
         IReadOnlyList<IDomain> domains = [.. own.Domains, .. lost?.Domains ?? []];
         V1.RecoverResponse response = Response(V1.RecoverAction.RollBack, member, domains, replayed);
@@ -212,6 +213,7 @@ public sealed partial class NodeDaemon
     {
         PendingRecovery what = task.What;
         IReadOnlyList<V1.RestoredDomain> adopted = [];
+        long replayed = 0;
         if (_messages!.Incarnation != what.Incarnation)
         {
             Destroy(task.LostMember);
@@ -221,6 +223,7 @@ public sealed partial class NodeDaemon
                 : null;
             Fault?.Invoke(RecoverStep.Restored);
             _ = _messages.Survive(what.Line, what.Incarnation);
+            replayed = Adopt(task, lost);
             adopted = [.. lost?.Domains.Select(Daemon.Messages.From) ?? []];
 
             // They take part in the checkpoint, for which they have to run; what they send waits for its end.
@@ -237,7 +240,7 @@ public sealed partial class NodeDaemon
         await RaiseAsync(cancellationToken).ConfigureAwait(false);
         Fault?.Invoke(RecoverStep.Raised);
         CheckpointManifest? taken = Line().FirstOrDefault(m => (long)m.Closing.Index >= what.Line);
-        V1.RecoverResponse response = Response(V1.RecoverAction.Checkpoint, taken, [], 0);
+        V1.RecoverResponse response = Response(V1.RecoverAction.Checkpoint, taken, [], replayed);
         response.Domains.AddRange(adopted);
         End(what, response, [], null);
         Fault?.Invoke(RecoverStep.EndWritten);
@@ -272,6 +275,19 @@ public sealed partial class NodeDaemon
         new Restorer(store).RestorePaused(
             Hypervisor, member, disks: member.Domains.Any(HasDisks) ? _platform.DiskRestorer(store) : null,
             cancellationToken: cancellationToken);
+
+    private long Adopt(RecoveryTask task, PausedDomains? lost)
+    {
+        if (lost is not { Domains.Count: > 0 })
+        {
+            return 0;
+        }
+
+        _platform.Arrived(lost.Domains);
+        return _messages!.Adopt(
+            task.What.LostNode, new Restorer(task.Lost!).ReadNodeState(task.LostMember!),
+            NodeSettings.ChannelLogOf(task.Lost!.Root), task.What.Line);
+    }
 
     private void Destroy(CheckpointManifest? member)
     {

@@ -167,11 +167,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         await _turn.WaitAsync().ConfigureAwait(false);
         _started = false;
         FailOrders(Problems.Stopping());
-        if (_messages is not null)
-        {
-            await _messages.DisposeAsync().ConfigureAwait(false);
-        }
-
+        await ParkAsync().ConfigureAwait(false);
         _uplink?.Dispose();
         await CloseCheckpointerAsync().ConfigureAwait(false);
         _guardian?.Dispose();
@@ -318,7 +314,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
 
         NodeRecord state = _file!.State;
         long index = Math.Max(state.Index, Line().Select(m => (long)m.Closing.Index).DefaultIfEmpty().Max());
-        _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation, _uplink, _logger));
+        _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation, _uplink, _logger, Parked()));
 
         // The store lies where the operator wants checkpoints to be safe: what is committed there is durable.
         _messages.DurableIndex = index;
@@ -337,6 +333,16 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         if (!_messagesStarted)
         {
             _messagesStarted = true;
+            if (_file!.State.Parked is not null)
+            {
+                // From here on they are of the past.
+                _file.Unpark();
+                if (!_messages!.AwaitsRecovery)
+                {
+                    _log.TakenUp(_messages.Index);
+                }
+            }
+
             _messages!.Start();
         }
     }

@@ -10,8 +10,11 @@ namespace XenTwoLevelCkpt.Daemon;
 /// <param name="Incarnation">The node's incarnation.</param>
 /// <param name="Uplink">Where frames of the guests come out and go in; null on a node on its own.</param>
 /// <param name="Logger">Learns what happens to links.</param>
+/// <param name="Parked">The channels of the process before this one (<see cref="INodeMessages.ParkAsync"/>), where the guests
+/// have run on since; null where it was not stopped in good order.</param>
 public sealed record NodeOrigin(
-    NodeSettings Settings, INodeCheckpoints Checkpoints, long Index, int Incarnation, IUplink? Uplink, ILogger Logger);
+    NodeSettings Settings, INodeCheckpoints Checkpoints, long Index, int Incarnation, IUplink? Uplink, ILogger Logger,
+    ReadOnlyMemory<byte>? Parked = null);
 
 /// <summary>Makes the messages of a node.</summary>
 public static class NodeMessages
@@ -39,10 +42,11 @@ public static class NodeMessages
                 Node = settings.Node,
                 Peers = [.. settings.Nodes.Where(n => n.Name != settings.Node).Select(n => new PeerAddress(n.Name, n.Address, n.Port))],
                 LogDirectory = settings.ChannelLog,
+                Parked = origin.Parked,
                 TracePath = settings.Trace,
             },
             uplink, origin.Checkpoints, origin.Logger);
-        return messages.AwaitsRecovery || origin.Index == 0
+        return messages.AwaitsRecovery || messages.Index >= origin.Index
             ? messages
             : throw new SettingsException(
                 [$"'store' is \"{settings.Store}\"; its checkpoints are of a time before the node was in a cluster, and no line has them: name an empty directory."]);

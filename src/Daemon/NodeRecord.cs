@@ -24,6 +24,14 @@ internal sealed record LastRecovery(long Line, int Incarnation, string LostNode,
 /// <param name="Through">up to this one.</param>
 internal sealed record DiscardedEpochs(ulong After, ulong Through);
 
+/// <summary>Channels that wait for the next process (<see cref="NodeStateFile.ReadParked"/>), and what has to be so for it to take them up.
+/// </summary>
+/// <param name="Life">That of the domains (<see cref="INodePlatform.Life"/>).</param>
+/// <param name="Epoch">The store's last checkpoint; 0 for none.</param>
+/// <param name="Domains">The domains that were there: their numbers by UUID. One that was restored or created anew since has
+/// another number.</param>
+internal sealed record ParkedLife(string Life, ulong Epoch, IReadOnlyDictionary<Guid, int> Domains);
+
 /// <summary>What a node has to know after a restart, beside its store.</summary>
 internal sealed record NodeRecord
 {
@@ -41,6 +49,9 @@ internal sealed record NodeRecord
 
     /// <summary>Checkpoints that are still to be removed; null for none.</summary>
     public DiscardedEpochs? Discarded { get; init; }
+
+    /// <summary>What the process before this one parked; null where it was not stopped in good order.</summary>
+    public ParkedLife? Parked { get; init; }
 
     /// <summary>Restored domains that are still to be let run, by UUID.</summary>
     public IReadOnlyList<Guid> Paused { get; init; } = [];
@@ -91,6 +102,28 @@ internal sealed class NodeStateFile
                 + "the cluster has never recovered.", e);
         }
     }
+
+    /// <summary>Writes channels down for the next process, which finds them by <see cref="NodeRecord.Parked"/>.</summary>
+    /// <exception cref="IOException">They could not be written.</exception>
+    internal void Park(ReadOnlyMemory<byte> channels, ParkedLife life)
+    {
+        DurableFile.Replace(ParkedPath, stream => stream.Write(channels.Span));
+        Write(State with { Parked = life });
+    }
+
+    /// <summary>The channels that <see cref="Park"/> wrote down.</summary>
+    /// <exception cref="IOException">They cannot be read.</exception>
+    internal ReadOnlyMemory<byte> ReadParked() => File.ReadAllBytes(ParkedPath);
+
+    /// <summary>They are taken up, once, or are none any more.</summary>
+    /// <exception cref="IOException">The state could not be written.</exception>
+    internal void Unpark()
+    {
+        Write(State with { Parked = null });
+        File.Delete(ParkedPath);
+    }
+
+    private string ParkedPath => Path.Combine(_directory, "channels.parked");
 
     /// <summary>Replaces the state; it is on disk when this returns.</summary>
     /// <exception cref="IOException">It could not be written; the old one stands.</exception>

@@ -101,7 +101,7 @@ public sealed record NodeSettings
     public string? Trace { get; init; }
 
     /// <summary>The directory of the channel log: beside the store, so that it outlives the node as checkpoints do.</summary>
-    public string ChannelLog => Store + ".channels";
+    public string ChannelLog => ChannelLogOf(Store);
 
     /// <summary>The mean time from one basic checkpoint to the next; null for none.</summary>
     public TimeSpan? BasicInterval { get; init; }
@@ -139,6 +139,9 @@ public sealed record NodeSettings
 
     /// <summary>The model's guests.</summary>
     public ModelSettings Model { get; init; } = new();
+
+    /// <summary>The directory of the channel log of the node with a store.</summary>
+    internal static string ChannelLogOf(string store) => store + ".channels";
 
     /// <summary>The settings of the node's checkpoints.</summary>
     internal NodeOptions ForCheckpoints() => new()

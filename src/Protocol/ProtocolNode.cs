@@ -17,6 +17,16 @@ public struct ProtocolNode<TProtocol, TPiggyback>
     /// <param name="nodes">Nodes in the system.</param>
     public ProtocolNode(int node, int nodes) => Protocol = TProtocol.Create(node, nodes);
 
+    /// <summary>The state of a node that goes on in an incarnation that has begun.</summary>
+    /// <param name="protocol">The protocol's state.</param>
+    /// <param name="incarnation">The incarnation.</param>
+    public ProtocolNode(in TProtocol protocol, int incarnation)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(incarnation);
+        Protocol = protocol;
+        Incarnation = incarnation;
+    }
+
     /// <summary>The protocol's state. A field, so that calls change it in place.</summary>
 #pragma warning disable CA1051, MA0069 // A property would hand out copies of this mutable struct.
     public TProtocol Protocol;

@@ -21,6 +21,8 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public IHypervisor Hypervisor => this;
 
+    public string? Life => null;
+
     public HypervisorInfo Info => _model!.Hypervisor.Info;
 
     public IReadOnlyList<DomainInfo> ListDomains() =>
@@ -50,6 +52,8 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
         Disk is null ? [] : throw Disk();
 
     public IDiskRestorer DiskRestorer(ICheckpointStore store) => _model!.DiskRestorer(store);
+
+    public void Arrived(IReadOnlyList<IDomain> domains) => _model!.Arrived(domains);
 
     public void Running(IReadOnlyList<IDomain> domains) => _model!.Running(domains);
 

@@ -105,7 +105,8 @@ public sealed class CommandTests : IDisposable
             parts.Add(Path.Combine(_folder, node == 2 ? "2.jsonl" : $"{node}.bin"));
             using FileStream input = System.IO.File.OpenRead(whole), output = System.IO.File.Create(parts[node]);
             TraceReader reader = TraceReader.Open(input);
-            using TraceWriter writer = TraceWriter.Create(output, reader.Header, jsonLines: node == 2);
+            using TraceWriter writer = TraceWriter.Create(
+                output, reader.Header with { Rollbacks = true }, jsonLines: node == 2);
             while (reader.TryRead(out TraceEvent item))
             {
                 if (item.Node == node)
@@ -129,7 +130,22 @@ public sealed class CommandTests : IDisposable
         System.IO.File.WriteAllBytes(parts[3], bytes[..^1]);
         AssertOneLine(ExitCodes.Data, $"merge {string.Join(' ', parts)} --out {merged}.new");
         Assert.Equal((0, "", ""), Invoke($"merge {string.Join(' ', parts)} --failed {parts[3]} --out {merged}"));
-        Assert.Equal([1], Values(Invoke($"check {merged} --csv").Output, "failures"));
+        Assert.Equal([1, 0], Values(Invoke($"check {merged} --csv").Output, "failures", "rollbacks"));
+
+        // Its domains went back to a checkpoint of its, and on elsewhere.
+        string later = Path.Combine(_folder, "3.later");
+        using (FileStream one = System.IO.File.OpenRead(parts[0]), rest = System.IO.File.Create(later))
+        {
+            using TraceWriter writer = TraceWriter.Create(rest, TraceReader.Open(one).Header);
+            writer.Write(TraceEvent.Rollback(3, 1, 1));
+            writer.Complete();
+        }
+
+        AssertOneLine(ExitCodes.Data, $"merge {string.Join(' ', parts)} {later} --out {merged}.new");
+        Assert.Equal((0, "", ""), Invoke($"merge {string.Join(' ', parts)} {later} --failed {parts[3]} --out {merged}"));
+        string judged = Invoke($"check {merged} --csv").Output;
+        Assert.Equal([1, 1], Values(judged, "failures", "rollbacks"));
+        Assert.True(Values(judged, "checkpoints_undone")[0] > 0, judged);
     }
 
     [Fact]

@@ -117,8 +117,7 @@ public sealed class ChannelLog : IDisposable
             segment.Length = segment.Scan((record, _) => log.Note(segment, record));
             if (i < segments.Count - 1 && segment.Length != new FileInfo(segment.Path).Length)
             {
-                throw new InvalidDataException(
-                    $"The channel log is damaged at octet {segment.Length} of {segment.Path}; batches are missing.");
+                throw Damaged(segment, segment.Length);
             }
         }
 
@@ -214,16 +213,31 @@ public sealed class ChannelLog : IDisposable
     public IEnumerable<LoggedBatch> Replay(long line, long member)
     {
         Commit();
-        List<Kept> kept = [];
         LogSegment[] segments;
         lock (_lock)
         {
             segments = [.. _segments];
         }
 
-        foreach (LogSegment segment in segments)
+        return Replay(segments, line, member);
+    }
+
+    /// <summary>The same of a node that is lost, whose log nobody writes any more.</summary>
+    /// <param name="directory">Its log.</param>
+    /// <param name="line">k.</param>
+    /// <param name="member">The checkpoint's ordinal.</param>
+    /// <exception cref="InvalidDataException">A file other than the last is damaged or missing.</exception>
+    /// <exception cref="IOException">The files cannot be read.</exception>
+    internal static IEnumerable<LoggedBatch> ReplayLost(string directory, long line, long member) =>
+        Replay(Directory.Exists(directory) ? LogSegment.List(directory) : [], line, member);
+
+    private static IEnumerable<LoggedBatch> Replay(IReadOnlyList<LogSegment> segments, long line, long member)
+    {
+        List<Kept> kept = [];
+        for (int i = 0; i < segments.Count; i++)
         {
-            _ = segment.Scan((record, frames) =>
+            LogSegment segment = segments[i];
+            long whole = segment.Scan((record, frames) =>
             {
                 if (record.Kind == LogRecordKind.Batch)
                 {
@@ -235,6 +249,10 @@ public sealed class ChannelLog : IDisposable
                     Undo(kept, record);
                 }
             });
+            if (i < segments.Count - 1 && whole != new FileInfo(segment.Path).Length)
+            {
+                throw Damaged(segment, whole);
+            }
         }
 
         return Frames(kept.Where(entry => CrossingMessages.MustReplay(
@@ -305,6 +323,9 @@ public sealed class ChannelLog : IDisposable
 
         kept.RemoveRange(stay, kept.Count - stay);
     }
+
+    private static InvalidDataException Damaged(LogSegment segment, long at) =>
+        new($"The channel log is damaged at octet {at} of {segment.Path}; batches are missing.");
 
     private static IEnumerable<LoggedBatch> Frames(IEnumerable<Kept> entries)
     {

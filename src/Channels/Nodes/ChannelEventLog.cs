@@ -34,4 +34,7 @@ internal sealed partial class ChannelEventLog(ILogger logger)
 
     [LoggerMessage(3108, LogLevel.Warning, "The link to {Peer}: {Problem}")]
     internal partial void InTrouble(string peer, string problem);
+
+    [LoggerMessage(3110, LogLevel.Warning, "The channels of the process before this one are not taken up: {Reason}")]
+    internal partial void NotTakenUp(string reason);
 }

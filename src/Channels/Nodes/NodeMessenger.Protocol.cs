@@ -55,6 +55,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     private MessengerPhase _phase;
     private bool _started;
     private bool _awaitsRecovery;
+    private bool _goesOn;
     private bool _logFailed;
     private string? _uplinkProblem;
 
@@ -81,16 +82,25 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         }
 
         _links = [.. _byNumber.OfType<PeerLink>()];
-        _gate = new ArrivalGate<TProtocol>(
-            new ProtocolNode<TProtocol, long>(_number, names.Length), this, options.HeldBytes);
         _log = ChannelLog.Open(options.LogDirectory, options.LogSegmentLength);
+        ParkedChannels? parked = Parked(options.Parked);
+        _goesOn = parked is not null;
+        _gate = new ArrivalGate<TProtocol>(
+            parked is null
+                ? new ProtocolNode<TProtocol, long>(_number, names.Length)
+                : new ProtocolNode<TProtocol, long>(TProtocol.From(parked.State.Protocol), parked.Incarnation),
+            this, options.HeldBytes);
 
         // Not on the log's thread: a recovery waits for that thread with the lock in its hands.
         _log.Changed = () => ThreadPool.UnsafeQueueUserWorkItem(static messenger => messenger.LogChanged(), this, preferLocal: false);
-        _awaitsRecovery = _log.WasUsed;
+        _awaitsRecovery = _log.WasUsed && !_goesOn;
         _trace = new NodeTrace(options.TracePath, TProtocol.Traits, _number, names.Length, _events);
         _life = new CancellationTokenSource();
         _pumpThread = new Thread(Pump) { IsBackground = true, Name = "uplink" };
+        if (parked is not null)
+        {
+            Unpark(parked);
+        }
     }
 
     public override long Index
@@ -331,15 +341,18 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         }
     }
 
-    // Gives frames to the local guests.
-    private void Hand(PeerLink link, ReadOnlySpan<byte> frames)
+    // Gives frames to the local guests. They come by a link, or from guests of this node.
+    private void Hand(PeerLink? link, ReadOnlySpan<byte> frames)
     {
         TimeSpan now = _clock.Elapsed;
         foreach (ReadOnlySpan<byte> frame in FrameBatch.Of(frames))
         {
-            lock (_macs)
+            if (link is not null)
             {
-                _macs.Learn(frame[_uplink.HeaderSize..], link.Number, now);
+                lock (_macs)
+                {
+                    _macs.Learn(frame[_uplink.HeaderSize..], link.Number, now);
+                }
             }
 
             try

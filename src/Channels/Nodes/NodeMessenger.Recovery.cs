@@ -99,6 +99,72 @@ internal sealed partial class NodeMessenger<TProtocol>
         return begins;
     }
 
+    public override long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line)
+    {
+        PeerLink lost = Array.Find(_links, link => link.Name == node)
+            ?? throw new ArgumentException($"There is no other node '{node}'.", nameof(node));
+        ChannelState? saved = state.IsEmpty ? null : ChannelState.Decode(state);
+        long ordinal = saved?.Ordinal ?? 0, index = saved?.Protocol.Index ?? 0;
+        var again = new List<(int From, int Origin, long Sequence)>();
+        Dictionary<string, ReceiveWindow> had =
+            (saved?.Peers ?? []).ToDictionary(peer => peer.Name, peer => new ReceiveWindow(peer.Delivered));
+        long own = 0;
+        lock (_pump)
+        {
+            lock (_lock)
+            {
+                foreach (LoggedBatch entry in ChannelLog.ReplayLost(log, line, ordinal))
+                {
+                    Again(entry.From, entry.Sequence, entry.Origin, entry.Frames.Span);
+                }
+
+                // What this node had sent there, and it had not acknowledged.
+                foreach (SentBatch batch in lost.Out.Kept)
+                {
+                    Again(_options.Node, batch.Sequence, batch.Origin, batch.Frames.Span);
+                }
+
+                lost.Out.Acknowledge(lost.Out.Last);
+                _trace.Adopted(lost.Number, node, ordinal, index, again);
+
+                // What it had sent here, and this node does not have.
+                foreach (SentBatch batch in saved?.Peers.FirstOrDefault(peer => peer.Name == _options.Node)?.Kept ?? [])
+                {
+                    if (batch.Sequence == lost.In.Expected && lost.In.Accept(batch.Sequence))
+                    {
+                        _gate.Arrive(new ArrivedBatch(
+                            lost.Number, _gate.Incarnation, batch.Index, batch.Sequence, batch.Frames, batch.Origin));
+                        own++;
+                    }
+                }
+            }
+        }
+
+        Begin();
+        return again.Count + own;
+
+        void Again(string sender, long sequence, int origin, ReadOnlySpan<byte> frames)
+        {
+            PeerLink? from = Array.Find(_links, link => link.Name == sender);
+            int number = from?.Number ?? (sender == _options.Node ? _number : -1);
+            if (!had.TryGetValue(sender, out ReceiveWindow? window))
+            {
+                had[sender] = window = new ReceiveWindow();
+            }
+
+            if (number < 0 || sequence > window.Expected)
+            {
+                _events.NotReplayed(sender, $"those that {node} had received are not in a row");
+            }
+            else if (window.Accept(sequence))
+            {
+                Hand(from, frames);
+                window.Settle(sequence);
+                again.Add((number, origin, sequence));
+            }
+        }
+    }
+
     // Under all locks.
     private long RollBack(ChannelState? saved, long line, int incarnation)
     {
@@ -109,7 +175,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         _gate.RollBack(TProtocol.From(saved?.Protocol ?? default), line, incarnation);
         foreach (PeerLink link in _links)
         {
-            link.RollBack(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
+            link.Restore(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
             Forget(link, line);
         }
 

@@ -41,7 +41,11 @@ internal sealed partial class NodeMessenger<TProtocol>
                 }
                 else if (_phase == MessengerPhase.Waiting)
                 {
-                    if (_gate.Incarnation == 0)
+                    if (_goesOn)
+                    {
+                        _trace.Begin();
+                    }
+                    else if (_gate.Incarnation == 0)
                     {
                         _trace.Begin();
                         _ = _log.Begin(0);
@@ -65,15 +69,24 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    public override async ValueTask DisposeAsync()
+    public override async ValueTask DisposeAsync() => await ParkAsync().ConfigureAwait(false);
+
+    public override async ValueTask<ReadOnlyMemory<byte>?> ParkAsync()
     {
+        bool running;
         lock (_pump)
         {
             lock (_lock)
             {
                 if (_phase == MessengerPhase.Disposed)
                 {
-                    return;
+                    return null;
+                }
+
+                running = _phase == MessengerPhase.Running && !_holding;
+                if (running)
+                {
+                    SealAll(beyond: true);
                 }
 
                 _phase = MessengerPhase.Disposed;
@@ -98,12 +111,15 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         _log.Dispose();
+        ReadOnlyMemory<byte>? parked;
         lock (_lock)
         {
+            parked = running && _log.Failure is null ? Park() : null;
             _trace.Dispose();
         }
 
         _room.Dispose();
+        return parked;
     }
 
     private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -98,7 +98,13 @@ public abstract class NodeMessenger : INodeMessages
     public abstract long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
 
     /// <inheritdoc/>
+    public abstract long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line);
+
+    /// <inheritdoc/>
     public abstract bool Survive(long line, int incarnation);
+
+    /// <inheritdoc/>
+    public abstract ValueTask<ReadOnlyMemory<byte>?> ParkAsync();
 
     /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();

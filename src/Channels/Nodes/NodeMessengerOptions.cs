@@ -27,6 +27,10 @@ public sealed record NodeMessengerOptions
     /// <summary>Where the channel log is; it has to outlive the node, beside its checkpoints.</summary>
     public required string LogDirectory { get; init; }
 
+    /// <summary>What <see cref="INodeMessages.ParkAsync"/> gave when the process before this one was stopped; null where it was
+    /// not stopped in good order, or its guests do not run on.</summary>
+    public ReadOnlyMemory<byte>? Parked { get; init; }
+
     /// <summary>The file of the node's trace (docs/trace-format.md); null for none.</summary>
     public string? TracePath { get; init; }
 

@@ -15,6 +15,8 @@ internal sealed class NodeTrace : IDisposable
 
     private readonly int _node;
     private readonly ChannelEventLog _log;
+    private readonly string? _path;
+    private readonly TraceHeader _header;
     private TraceFile? _file;
     private bool _continued;
 
@@ -22,9 +24,11 @@ internal sealed class NodeTrace : IDisposable
     {
         _node = node;
         _log = log;
+        _path = path;
+        _header = TraceHeader.For(traits, nodes, rollbacks: true, channelLogs: true);
         if (path is not null)
         {
-            _file = TraceFile.Open(path, TraceHeader.For(traits, nodes, rollbacks: true, channelLogs: true));
+            _file = TraceFile.Open(path, _header);
             _continued = _file.Records > 0;
         }
     }
@@ -35,7 +39,13 @@ internal sealed class NodeTrace : IDisposable
     internal void Delivered(int from, int origin, long sequence, long index, bool logged) =>
         Write(TraceEvent.Receive(_node, Number(from, _node, origin, sequence), index, logged));
 
-    internal void Saved(TraceEventKind kind, long label) => Write(TraceEvent.Checkpoint(kind, _node, label));
+    /// <summary>A checkpoint is saved. It is with the kernel when this returns, before a peer hears of it: a recovery may go back
+    /// to it after the node is lost.</summary>
+    internal void Saved(TraceEventKind kind, long label)
+    {
+        Write(TraceEvent.Checkpoint(kind, _node, label));
+        Flush();
+    }
 
     internal void Failed() => Write(TraceEvent.CheckpointFailed(_node));
 
@@ -67,6 +77,36 @@ internal sealed class NodeTrace : IDisposable
 
         Write(TraceEvent.Rollback(_node, ordinal, index));
         Flush();
+    }
+
+    /// <summary>What this node does for a lost one, whose own trace has ended: that one goes back to a checkpoint, and gets
+    /// batches again. It is a file of its own, with the lost node's name behind that of this node's trace.</summary>
+    /// <param name="node">The lost node.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="ordinal">The checkpoint that its domains are put back to.</param>
+    /// <param name="index">The checkpoint's index.</param>
+    /// <param name="again">The batches: sender, origin, sequence number.</param>
+    internal void Adopted(
+        int node, string name, long ordinal, long index, IEnumerable<(int From, int Origin, long Sequence)> again)
+    {
+        if (_file is null)
+        {
+            return;
+        }
+
+        try
+        {
+            using TraceFile file = TraceFile.Open($"{_path}.{name}", _header);
+            file.Write(TraceEvent.Rollback(node, ordinal, index));
+            foreach ((int from, int origin, long sequence) in again)
+            {
+                file.Write(TraceEvent.Receive(node, Number(from, node, origin, sequence), index, logged: true));
+            }
+        }
+        catch (Exception e) when (e is IOException or ArgumentException or TraceException)
+        {
+            _log.TraceEnds($"{name}, whose domains are here now: {e.Message}");
+        }
     }
 
     /// <summary>The node begins, and the trace says nothing else of it yet.</summary>

@@ -72,8 +72,8 @@ internal sealed class PeerLink
     /// <summary>The node goes on in a new incarnation: what came and was not delivered comes again.</summary>
     internal void Survive() => In = new ReceiveWindow(In.Settled);
 
-    /// <summary>The node goes back to a checkpoint.</summary>
-    internal void RollBack(PeerState? state)
+    /// <summary>The channels become what they were, at a checkpoint or at a stop; null: at the beginning.</summary>
+    internal void Restore(PeerState? state)
     {
         Out = state is null ? new(_windowBytes) : new(_windowBytes, state.Acknowledged, state.Kept);
         Out.Released = Release;

@@ -4,7 +4,8 @@ namespace XenTwoLevelCkpt.Protocol.Checking;
 public static class TraceFiles
 {
     /// <summary>Merges traces into one, complete to its end.</summary>
-    /// <param name="paths">The files, of either form, at least one; each node's records in one of them.</param>
+    /// <param name="paths">The files, of either form, at least one; each node's records in one of them. What other nodes
+    /// recorded of a lost one, after their recovery, may be there, too.</param>
     /// <param name="lost">Those of them whose nodes are lost: where such a trace is cut, its node failed.</param>
     /// <param name="create">Begins the merged trace with its header.</param>
     /// <exception cref="TraceException">As for <see cref="TraceMerger"/>; the message names the file that cannot be read.
@@ -19,8 +20,11 @@ public static class TraceFiles
         var streams = new List<Stream>();
         try
         {
-            using TraceWriter writer = create(TraceMerger.HeaderOf([.. paths.Select(path => Open(path).Header)]));
-            TraceMerger.Merge([.. paths.Select(path => new Func<TraceReader>(() => Open(path)))], writer);
+            Dictionary<string, string> later = Later();
+            string[] whole = [.. paths.Except(later.Values)];
+            using TraceWriter writer = create(TraceMerger.HeaderOf([.. paths.Select(path => Open(path, null).Header)]));
+            TraceMerger.Merge(
+                [.. whole.Select(path => new Func<TraceReader>(() => Open(path, later.GetValueOrDefault(path))))], writer);
             writer.Complete();
         }
         finally
@@ -28,11 +32,30 @@ public static class TraceFiles
             streams.ForEach(stream => stream.Dispose());
         }
 
-        TraceReader Open(string path)
+        // By the trace of a lost node the one that goes on with it.
+        Dictionary<string, string> Later()
+        {
+            var later = new Dictionary<string, string>(StringComparer.Ordinal);
+            foreach (string path in lost)
+            {
+                int? node = FirstNode(path);
+                if (node is not null
+                    && paths.FirstOrDefault(p => !lost.Contains(p) && FirstNode(p) == node) is { } more)
+                {
+                    later[path] = more;
+                }
+            }
+
+            return later;
+        }
+
+        int? FirstNode(string path) => Open(path, null).TryRead(out TraceEvent first) ? first.Node : null;
+
+        TraceReader Open(string path, string? later)
         {
             try
             {
-                streams.Add(lost.Contains(path) ? EndWithFailure(path) : File.OpenRead(path));
+                streams.Add(lost.Contains(path) ? EndWithFailure(path, later) : File.OpenRead(path));
                 return TraceReader.Open(streams[^1]);
             }
             catch (TraceException e)
@@ -47,8 +70,8 @@ public static class TraceFiles
     public static FileStream Temporary() => new(
         Path.GetTempFileName(), FileMode.Create, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose);
 
-    // A copy up to where the trace is cut, with the node's failure and the end behind it.
-    private static FileStream EndWithFailure(string path)
+    // A copy up to where the trace is cut, with the node's failure, what came later, and the end behind it.
+    private static FileStream EndWithFailure(string path, string? later)
     {
         using FileStream input = File.OpenRead(path);
         TraceReader reader = TraceReader.Open(input);
@@ -68,6 +91,15 @@ public static class TraceFiles
             catch (TraceException) when (node >= 0 && reader is BinaryTraceReader { IsBetweenBlocks: true })
             {
                 writer.Write(TraceEvent.Failure(node));
+            }
+
+            if (later is not null)
+            {
+                using FileStream more = File.OpenRead(later);
+                for (TraceReader rest = TraceReader.Open(more); rest.TryRead(out TraceEvent item);)
+                {
+                    writer.Write(item);
+                }
             }
 
             writer.Complete();

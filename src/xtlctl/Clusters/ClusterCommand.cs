@@ -26,6 +26,15 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
         Recursive = true,
     };
 
+    private readonly Option<TimeSpan> _timeout = new("--timeout")
+    {
+        Description = "How long a node has to say how it is, before it is taken for one that does not answer.",
+        HelpName = "30s",
+        CustomParser = Arguments.Duration,
+        DefaultValueFactory = _ => RemoteNode.DefaultPatience,
+        Recursive = true,
+    };
+
     private readonly Option<bool> _json = new("--json") { Description = "Print JSON." };
 
     private readonly Option<long?> _at = new("--at") { Description = "The line, instead of the latest one.", HelpName = "K" };
@@ -38,7 +47,7 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
         var commands = new ClusterCommand(output, error);
         return new Command("cluster", "What concerns several nodes.")
         {
-            commands._file, commands._nodes, commands.Status(), commands.Line(), commands.Recover(), commands.Garbage(),
+            commands._file, commands._nodes, commands._timeout, commands.Status(), commands.Line(), commands.Recover(), commands.Garbage(),
             TimelineCommand.Make(),
         };
     }
@@ -228,7 +237,7 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
         RemoteNode[] nodes = [];
         try
         {
-            nodes = [.. Members(result).Select(m => new RemoteNode(m))];
+            nodes = [.. Members(result).Select(m => new RemoteNode(m, result.GetValue(_timeout)))];
             return await action(nodes).ConfigureAwait(false);
         }
         catch (FormatException e)

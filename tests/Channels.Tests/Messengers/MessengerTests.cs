@@ -27,14 +27,17 @@ public sealed class MessengerTests(ITestOutputHelper output)
 
     [Theory]
     [MemberData(nameof(Runs))]
-    public async Task A_run_with_cuts_and_failed_checkpoints_loses_nothing(string protocol, int nodes, int seed)
+    public async Task A_run_with_cuts_restarts_and_failed_checkpoints_loses_nothing(string protocol, int nodes, int seed)
     {
         await using var cluster = new TestCluster(protocol, nodes, seed);
         await cluster.StartAsync();
         await cluster.LiveAsync(150);
         await cluster.SettleAsync();
+        int restarts = cluster.Nodes.Sum(node => node.Restarts);
         CheckReport report = await cluster.JudgeAsync();
         Show(report);
+        output.WriteLine($"{restarts} restarts");
+        Assert.True(restarts > 0);
         Assert.True(report.Sound, string.Join('\n', report.Findings.Select(f => f.Text)));
         Assert.Equal(0, report.InFlight);
         Assert.True(report.Receives > 50 && report.Basic > 5 && report.CheckpointsFailed > 0, $"{report}");
@@ -64,6 +67,31 @@ public sealed class MessengerTests(ITestOutputHelper output)
         Assert.True(report.Sound, string.Join('\n', report.Findings.Select(f => f.Text)));
         Assert.Equal(0, report.InFlight);
         Assert.True(report.Rollbacks > 4, $"{report}");
+    }
+
+    [Theory]
+    [InlineData("bcs", 20)]
+    [InlineData("manivannan-singhal", 40)]
+    [InlineData("lazy-bcs", 60)]
+    public async Task The_guests_of_a_lost_node_get_what_was_on_its_way(string protocol, int seed)
+    {
+        long adopted = 0;
+        for (int run = 0; run < 20 && (run < 3 || adopted == 0); run++)
+        {
+            await using var cluster = new TestCluster(protocol, 2, seed + run);
+            await cluster.StartAsync();
+            await cluster.LiveAsync(60);
+            adopted += await cluster.LoseAsync();
+
+            // The banks stand still from here on: they do not know that they are on one node.
+            CheckReport report = await cluster.JudgeAsync();
+            Show(report);
+            output.WriteLine($"{adopted} batches");
+            Assert.True(report.Sound, string.Join('\n', report.Findings.Take(10).Select(f => f.Text)));
+            Assert.True(report.Rollbacks > 0, $"{report}");
+        }
+
+        Assert.True(adopted > 0);
     }
 
     private void Show(CheckReport report) => output.WriteLine(

@@ -34,7 +34,10 @@ internal sealed class TestCluster : IAsyncDisposable
 
     internal string Protocol { get; }
 
+    /// <summary>Those that live.</summary>
     internal List<TestNode> Nodes { get; }
+
+    internal IEnumerable<TestNode> Members => Lost is null ? Nodes : Nodes.Append(Lost);
 
     internal long WindowBytes { get; init; } = 4 << 10;
 
@@ -77,6 +80,9 @@ internal sealed class TestCluster : IAsyncDisposable
             {
                 case 0:
                     node.Proxy.Cut();
+                    break;
+                case 1 when _random.Next(4) == 0:
+                    await node.RestartAsync();
                     break;
                 default:
                     _ = node.Messenger.Tick(CheckpointCause.Basic);
@@ -136,6 +142,50 @@ internal sealed class TestCluster : IAsyncDisposable
         }
     }
 
+    /// <summary>A node is lost for good, and its guests go on on another one.</summary>
+    /// <returns>The batches that were delivered to them, and by them, once more.</returns>
+    internal async Task<long> LoseAsync()
+    {
+        foreach (TestNode node in Nodes)
+        {
+            node.StopGuests();
+        }
+
+        TestNode lost = Nodes[^1];
+        await lost.KillAsync();
+        foreach (TestNode node in Nodes.Where(n => n != lost))
+        {
+            await QuiesceAsync(node);
+        }
+
+        RecoveryPlan plan = RecoveryPlan.ByIndex([.. Nodes.Select(n => n.Status(n == lost))], _incarnation);
+        _incarnation = plan.Incarnation;
+        long adopted = 0;
+        for (int i = 0; i < Nodes.Count - 1; i++)
+        {
+            if (plan.Steps[i] == RecoveryStep.RollBack)
+            {
+                Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
+            }
+            else
+            {
+                _ = Nodes[i].Messenger.Survive(plan.Line, plan.Incarnation);
+            }
+
+            if (i == 0)
+            {
+                adopted = Nodes[i].Adopt(lost, plan.Members[^1], plan.Line);
+            }
+        }
+
+        Lost = lost;
+        _ = Nodes.Remove(lost);
+        return adopted;
+    }
+
+    /// <summary>The node that was lost.</summary>
+    internal TestNode? Lost { get; private set; }
+
     /// <summary>Guests stand still until everything has arrived: the money is what it was.</summary>
     internal async Task SettleAsync()
     {
@@ -177,21 +227,12 @@ internal sealed class TestCluster : IAsyncDisposable
             Assert.Empty(node.Errors);
         }
 
-        List<Stream> files = [];
-        IReadOnlyList<Func<TraceReader>> open = [.. Nodes.Select(node => new Func<TraceReader>(() =>
-        {
-            files.Add(File.OpenRead(node.TracePath));
-            return TraceReader.Open(files[^1]);
-        }))];
         using var merged = new MemoryStream();
-        TraceHeader header = TraceMerger.HeaderOf([.. open.Select(o => o().Header)]);
-        using (var writer = TraceWriter.Create(merged, header))
-        {
-            TraceMerger.Merge(open, writer);
-            writer.Complete();
-        }
-
-        files.ForEach(file => file.Dispose());
+        string[] lost = Lost is null ? [] : [Lost.TracePath];
+        string[] adopted = Lost is null ? [] : [$"{Nodes[0].TracePath}.{Lost.Name}"];
+        TraceFiles.Merge(
+            [.. Nodes.Select(node => node.TracePath), .. lost, .. adopted], lost, header => TraceWriter.Create(merged, header));
+        Lost?.Discard();
         merged.Position = 0;
         return TraceChecker.Check(merged);
     }

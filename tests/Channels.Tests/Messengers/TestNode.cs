@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using XenTwoLevelCkpt.Protocol.Recovery;
+using Xunit;
 
 namespace XenTwoLevelCkpt.Channels.Tests;
 
@@ -29,6 +30,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private volatile bool _failing = true;
     private volatile bool _pending;
     private volatile bool _killed;
+    private volatile bool _stopping;
     private Task _checkpoint = Task.CompletedTask;
 
     internal TestNode(TestCluster cluster, string name, int seed, int banks)
@@ -58,7 +60,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     internal GuestNetworkUplink Uplink { get; } = new();
 
-    internal Bank[] Banks { get; }
+    internal Bank[] Banks { get; private set; }
 
     internal CuttingProxy Proxy { get; } = new();
 
@@ -77,6 +79,8 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     internal long Replayed { get; private set; }
 
+    internal int Restarts { get; private set; }
+
     internal long Money
     {
         get
@@ -91,13 +95,14 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     internal bool IsQuiet => Uplink.Leaving == 0 && !_pending && Messenger.Peers.All(peer => peer.Unacknowledged == 0);
 
-    internal async Task StartAsync()
+    internal async Task StartAsync(ReadOnlyMemory<byte>? parked = null)
     {
         Messenger = NodeMessenger.Create(_cluster.Protocol, new NodeMessengerOptions
         {
+            Parked = parked,
             Cluster = _cluster.Id,
             Node = Name,
-            Peers = [.. _cluster.Nodes.Where(n => n != this).Select(n => new PeerAddress(n.Name, "127.0.0.1", n.Proxy.Port))],
+            Peers = [.. _cluster.Members.Where(n => n != this).Select(n => new PeerAddress(n.Name, "127.0.0.1", n.Proxy.Port))],
             LogDirectory = Path.Combine(_folder, "log"),
             TracePath = TracePath,
             WindowBytes = _cluster.WindowBytes,
@@ -173,6 +178,11 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     /// <inheritdoc/>
     public void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
     {
+        if (_stopping)
+        {
+            return;
+        }
+
         _pending = true;
         _checkpoint = Task.Run(() => TakeAsync(label));
     }
@@ -194,6 +204,22 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         await _host!.DisposeAsync();
         Proxy.Target = 0;
         Proxy.Cut();
+    }
+
+    /// <summary>The daemon is stopped in good order and started again; guests run on.</summary>
+    internal async Task RestartAsync()
+    {
+        _stopping = true;
+        await StopCheckpointsAsync();
+        ReadOnlyMemory<byte>? parked = await Messenger.ParkAsync();
+        await _host!.DisposeAsync();
+        Proxy.Cut();
+        Assert.NotNull(parked);
+        _stopping = false;
+        await StartAsync(parked);
+        Assert.False(Messenger.AwaitsRecovery);
+        Messenger.DurableIndex = Saved[Durable].Label;
+        Restarts++;
     }
 
     internal NodeStatus Status(bool failed)
@@ -228,6 +254,28 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         Replayed += Messenger.RollBack(saved.State, line, incarnation);
         Durable = member;
         Messenger.DurableIndex = saved.Label;
+    }
+
+    /// <summary>What is left of a node that was killed.</summary>
+    internal void Discard()
+    {
+        Proxy.Dispose();
+        Uplink.Dispose();
+    }
+
+    /// <summary>The guests of a node that was killed come here, to a checkpoint of theirs.</summary>
+    internal long Adopt(TestNode lost, int member, long line)
+    {
+        SavedNode saved = lost.Saved[member];
+        for (int i = 0; i < lost.Banks.Length; i++)
+        {
+            Uplink.Attach(lost.Banks[i].Id);
+            lost.Banks[i].Restore(saved.Banks[i]);
+        }
+
+        Banks = [.. Banks, .. lost.Banks];
+        lost.Banks = [];
+        return Messenger.Adopt(lost.Name, saved.State, Path.Combine(lost._folder, "log"), line);
     }
 
     public async ValueTask DisposeAsync()
