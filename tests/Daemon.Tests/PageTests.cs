@@ -428,6 +428,10 @@ public sealed class PageTests : IDisposable
 
         public long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation) => _own.RollBack(state, line, incarnation);
 
+        public long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line) => _own.Adopt(node, state, log, line);
+
+        public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => _own.ParkAsync();
+
         public bool Survive(long line, int incarnation) => _own.Survive(line, incarnation);
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
