@@ -46,6 +46,8 @@ progress() {
 # The Debian packages that each kind of work needs.
 PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck python3-grpcio python3-protobuf
     protobuf-compiler libprotobuf-dev)
+# A browser for the tests of the daemon's page, and letters for it.
+PACKAGES_TEST=(chromium fonts-dejavu-core)
 PACKAGES_LAB=(qemu-system-x86 qemu-utils debootstrap e2fsprogs cpio gzip xz-utils kmod musl-tools busybox-static
     openssh-client rsync iproute2 util-linux socat procps)
 
@@ -54,12 +56,13 @@ missing_packages() {
         awk '$2 == "installed" { print $1 }' | sort -u | comm -13 - <(printf '%s\n' "$@" | sort -u)
 }
 
-# need build|lab...: installs what is missing for these kinds of work, or says what would have to be installed.
+# need build|test|lab...: installs what is missing for these kinds of work, or says what would have to be installed.
 need() {
     local kind missing=() wanted=() elevate=()
     for kind in "$@"; do
         case $kind in
             build) wanted+=("${PACKAGES_BUILD[@]}") ;;
+            test) wanted+=("${PACKAGES_TEST[@]}") ;;
             lab) wanted+=("${PACKAGES_LAB[@]}") ;;
         esac
     done

@@ -15,5 +15,5 @@ EOF
         ;;
     *) usage_error "setup takes no arguments" ;;
 esac
-need build lab
+need build test lab
 say "everything is there: .NET SDK $(dotnet --version), $(qemu-system-x86_64 --version | head -n 1)"

@@ -132,7 +132,7 @@ while (($# > 0)); do
     esac
     shift
 done
-if [[ -n $xen ]]; then need build lab; else need build; fi
+if [[ -n $xen ]]; then need build lab; else need build test; fi
 "$REPO/scripts/build.sh"
 export TESTINGPLATFORM_TELEMETRY_OPTOUT=1
 if [[ -n $xen ]]; then xen_tests; else host_tests; fi

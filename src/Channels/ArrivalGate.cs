@@ -208,24 +208,24 @@ public sealed class ArrivalGate<TProtocol>
     // A node that is behind its peers would take a checkpoint for each index that waits, and fall back further where one takes
     // longer than their timers. So the protocol is asked first about the highest index that waits, which may have come
     // first as well; batches with lower ones cross its line, and are logged.
-    private bool CatchesUp(in ArrivedBatch first)
+    private bool CatchesUp(in ArrivedBatch first, out ArrivedBatch highest)
     {
+        highest = first;
         if (TProtocol.Traits.Line != LineRule.FirstAtLeast || first.Incarnation != Incarnation || first.Index <= Index
             || PendingLabel != 0)
         {
             return false;
         }
 
-        long highest = first.Index;
         foreach (ArrivedBatch batch in _held)
         {
-            if (batch.Incarnation == Incarnation && batch.Index > highest)
+            if (batch.Incarnation == Incarnation && batch.Index > highest.Index)
             {
-                highest = batch.Index;
+                highest = batch;
             }
         }
 
-        return highest > first.Index && _node.Protocol.OnRaise(highest);
+        return highest.Index > first.Index && _node.Protocol.OnRaise(highest.Index);
     }
 
     private void Drain()
@@ -253,9 +253,9 @@ public sealed class ArrivalGate<TProtocol>
 
     private bool Settle(in ArrivedBatch batch)
     {
-        if (CatchesUp(batch))
+        if (CatchesUp(batch, out ArrivedBatch highest))
         {
-            Force(batch);
+            Force(highest);
             return false;
         }
 

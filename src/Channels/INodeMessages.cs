@@ -16,6 +16,11 @@ public enum CheckpointCause
     Recovery,
 }
 
+/// <summary>A message that forces a checkpoint.</summary>
+/// <param name="From">The node that sent it.</param>
+/// <param name="Index">The index that it carries.</param>
+public sealed record ForcingMessage(string From, long Index);
+
 /// <summary>What the messages between nodes ask of the node's checkpoints. Implemented by the daemon.</summary>
 public interface INodeCheckpoints
 {
@@ -24,7 +29,8 @@ public interface INodeCheckpoints
     /// call. There is no second one before that.</summary>
     /// <param name="label">The label, set before anything is saved.</param>
     /// <param name="cause">Why.</param>
-    void Begin(long label, CheckpointCause cause);
+    /// <param name="forcedBy">The message that forces it; null for another cause.</param>
+    void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy);
 }
 
 /// <summary>A link to another node as it is seen from this one.</summary>

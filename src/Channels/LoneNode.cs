@@ -91,7 +91,7 @@ public sealed class LoneNode : INodeMessages
             label = _node.Protocol.PendingLabel;
         }
 
-        _checkpoints.Begin(label, cause);
+        _checkpoints.Begin(label, cause, null);
         return true;
     }
 
@@ -182,7 +182,7 @@ public sealed class LoneNode : INodeMessages
             label = _node.Protocol.PendingLabel;
         }
 
-        _checkpoints.Begin(label, CheckpointCause.Recovery);
+        _checkpoints.Begin(label, CheckpointCause.Recovery, null);
         return true;
     }
 

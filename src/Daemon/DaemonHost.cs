@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Daemon.Page;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.Nodes;
 using XenTwoLevelCkpt.Rpc.Server;
@@ -19,18 +20,23 @@ public sealed class DaemonHost : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly HealthService _health;
     private readonly string _socket;
+    private readonly PageServer? _page;
     private bool _stopped;
 
-    private DaemonHost(WebApplication app, NodeDaemon node, HealthService health, string socket)
+    private DaemonHost(WebApplication app, NodeDaemon node, HealthService health, string socket, PageServer? page)
     {
         _app = app;
         Node = node;
         _health = health;
         _socket = socket;
+        _page = page;
     }
 
     /// <summary>The node.</summary>
     public NodeDaemon Node { get; }
+
+    /// <summary>The node's page; null where it is off.</summary>
+    internal PageServer? Page => _page;
 
     /// <summary>Listens, then starts the node. Health tells NOT_SERVING in between, and methods UNAVAILABLE.</summary>
     /// <param name="settings">The operator's settings, checked.</param>
@@ -63,6 +69,11 @@ public sealed class DaemonHost : IAsyncDisposable
             {
                 kestrel.ListenRpc(listen);
             }
+
+            if (settings.PageListen is { } page)
+            {
+                PageServer.Listen(kestrel, page, settings.PageLimits);
+            }
         });
         WebApplication app = builder.Build();
         ILogger logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("xtlckptd");
@@ -79,11 +90,20 @@ public sealed class DaemonHost : IAsyncDisposable
                 : node.Channel is { } server ? server.HandleAsync(http) : UnavailableAsync(http));
         }
 
+        PageServer? served = null;
+        if (settings.PageListen is { } viewed)
+        {
+            served = new PageServer(node, settings.PageLimits);
+            _ = app.Use((http, next) => http.Connection.LocalPort != viewed.Port
+                ? next(http)
+                : served.HandleAsync(http, app.Lifetime.ApplicationStopping));
+        }
+
         ServiceDefinition[] services = [new ControlService(node).Define(), health.Define()];
         _ = app.UseRpc(new RpcServer(
             new RpcServerOptions { Stopping = app.Lifetime.ApplicationStopping }, logger,
             [.. services, new ReflectionService(services).Define()]));
-        var host = new DaemonHost(app, node, health, settings.ControlSocket);
+        var host = new DaemonHost(app, node, health, settings.ControlSocket, served);
         try
         {
             // Before anything else: guests stand still for it.
@@ -115,6 +135,11 @@ public sealed class DaemonHost : IAsyncDisposable
         _health.Set(NodeControlMethods.Service, ServingStatus.NotServing);
         await Node.StopAsync().ConfigureAwait(false);
         await _app.StopAsync().ConfigureAwait(false);
+        if (_page is { } page)
+        {
+            await page.DisposeAsync().ConfigureAwait(false);
+        }
+
         File.Delete(_socket);
     }
 

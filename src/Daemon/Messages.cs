@@ -64,7 +64,7 @@ internal static class Messages
         Fraction = Math.Clamp(p.Fraction, 0, 1),
     };
 
-    internal static V1.CheckpointReport From(CheckpointReport r, CheckpointCause cause) => new()
+    internal static V1.CheckpointReport From(CheckpointReport r, CheckpointCause cause, ForcingMessage? forcedBy) => new()
     {
         Id = $"{r.Id}",
         Epoch = r.Epoch,
@@ -75,6 +75,7 @@ internal static class Messages
         Phases = From(r.Phases),
         Domains = { r.Domains.Select(From) },
         Cause = From(cause),
+        ForcedBy = forcedBy is null ? null : new V1.ForcingMessage { Node = forcedBy.From, Sn = (ulong)forcedBy.Index },
     };
 
     internal static V1.DomainReport From(DomainReport d)

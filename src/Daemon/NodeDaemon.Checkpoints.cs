@@ -48,11 +48,11 @@ public sealed partial class NodeDaemon
     private TimeSpan _retryDelay = FirstRetry;
 
     /// <inheritdoc/>
-    void INodeCheckpoints.Begin(long label, CheckpointCause cause)
+    void INodeCheckpoints.Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
     {
         lock (_gate)
         {
-            _begun = new BegunCheckpoint(label, cause);
+            _begun = new BegunCheckpoint(label, cause, forcedBy);
         }
 
         Wake();
@@ -358,7 +358,7 @@ public sealed partial class NodeDaemon
             cancellationToken).ConfigureAwait(false);
         _log.CheckpointTaken(
             report.Index, begun.Cause, report.Domains.Count, report.Pause.TotalMilliseconds, report.Epoch);
-        return Daemon.Messages.From(report, begun.Cause);
+        return Daemon.Messages.From(report, begun.Cause, begun.ForcedBy);
     }
 
     private void Saved(V1.CheckpointReport report)
@@ -424,7 +424,7 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private sealed record BegunCheckpoint(long Label, CheckpointCause Cause);
+    private sealed record BegunCheckpoint(long Label, CheckpointCause Cause, ForcingMessage? ForcedBy);
 
     private sealed record Waiting(CheckpointOrder Order, CancellationToken CancellationToken)
     {

@@ -1,6 +1,7 @@
 using System.Net;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Settings;
+using XenTwoLevelCkpt.Daemon.Page;
 using XenTwoLevelCkpt.Images.Chains;
 
 namespace XenTwoLevelCkpt.Daemon;
@@ -83,6 +84,12 @@ public sealed record NodeSettings
 
     /// <summary>Where operators of the cluster connect to by TCP, beside the socket; null for nowhere.</summary>
     public IPEndPoint? ControlListen { get; init; }
+
+    /// <summary>Where the daemon serves its page; null for nowhere.</summary>
+    public IPEndPoint? PageListen { get; init; }
+
+    /// <summary>Limits of the page; tests set others.</summary>
+    internal PageLimits PageLimits { get; init; } = new();
 
     /// <summary>The bridge of the guests, which the frames of other nodes come in by.</summary>
     public string Bridge { get; init; } = "xenbr0";

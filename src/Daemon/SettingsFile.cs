@@ -100,6 +100,7 @@ public sealed class SettingsFile
             case "controlSocket": return s with { ControlSocket = AbsolutePath(p, s.ControlSocket) };
             case "listen": return s with { Listen = EndPoint(p) };
             case "controlListen": return s with { ControlListen = EndPoint(p) };
+            case "pageListen": return s with { PageListen = EndPoint(p) };
             case "bridge": return s with { Bridge = Interface(p, s.Bridge) };
             case "tap": return s with { Tap = Interface(p, s.Tap) };
             case "trace": return s with { Trace = IsNull(p) ? null : AbsolutePath(p, "/") };
@@ -248,6 +249,11 @@ public sealed class SettingsFile
         if (s.Listen is { } listen && s.ControlListen?.Port == listen.Port)
         {
             _problems.Add($"'controlListen' is \"{s.ControlListen}\"; allowed is another port than that of 'listen'.");
+        }
+
+        if (s.PageListen is { } page && (s.Listen?.Port == page.Port || s.ControlListen?.Port == page.Port))
+        {
+            _problems.Add($"'pageListen' is \"{page}\"; allowed is another port than those of 'listen' and 'controlListen'.");
         }
 
         return s;

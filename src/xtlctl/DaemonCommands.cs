@@ -193,7 +193,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         V1.Event.KindOneofCase.CheckpointProgress => $"checkpoint: {Name(e.CheckpointProgress.Stage)}",
         V1.Event.KindOneofCase.CheckpointTaken => string.Create(
             CultureInfo.InvariantCulture,
-            $"checkpoint {e.CheckpointTaken.Id} epoch {e.CheckpointTaken.Epoch} index {e.CheckpointTaken.Index} ({Name(e.CheckpointTaken.Cause)}), pause {e.CheckpointTaken.Pause.ToTimeSpan().TotalMilliseconds:F1} ms"),
+            $"checkpoint {e.CheckpointTaken.Id} epoch {e.CheckpointTaken.Epoch} index {e.CheckpointTaken.Index} ({Name(e.CheckpointTaken.Cause)}{Forcing(e.CheckpointTaken)}), pause {e.CheckpointTaken.Pause.ToTimeSpan().TotalMilliseconds:F1} ms"),
         V1.Event.KindOneofCase.CheckpointFailed => $"no checkpoint ({e.CheckpointFailed.Reason}): {e.CheckpointFailed.Message}",
         V1.Event.KindOneofCase.DurableSn => $"durable up to index {e.DurableSn}",
         V1.Event.KindOneofCase.PeerChanged => $"the link to {e.PeerChanged.Name} is {(e.PeerChanged.Connected ? "up" : "down")}",
@@ -201,6 +201,9 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         V1.Event.KindOneofCase.Missed => $"{e.Missed.Events} events are not kept any more",
         _ => "something that this version of xtlctl does not know",
     };
+
+    private static string Forcing(V1.CheckpointReport r) =>
+        r.ForcedBy is { } by ? string.Create(CultureInfo.InvariantCulture, $" by {by.Node} with {by.Sn}") : "";
 
     // NodeState.Checkpointing is "checkpointing", RecoverAction.RollBack "rollBack".
     private static string Name<T>(T value)

@@ -84,7 +84,7 @@ public sealed class GateTests
         gate.Arrive(Batch(2, 7));
         gate.Arrive(Batch(2, 9) with { Incarnation = 1 });
         gate.CheckpointDone();
-        Assert.Equal(["deliver 1/1", "begin 7 by 1/2"], arrivals.Taken());
+        Assert.Equal(["deliver 1/1", "begin 7 by 2/7"], arrivals.Taken());
         gate.CheckpointDone();
         Assert.Equal(["log 1/2", "deliver 2/7"], arrivals.Taken());
         Assert.Equal(7, gate.Index);

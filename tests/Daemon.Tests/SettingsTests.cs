@@ -14,6 +14,7 @@ public class SettingsTests
               "node": "alpha", "clusterId": "0f3c1a52-7a0e-4a0b-9a57-51b6f6b1c001",
               "nodes": [{"name": "alpha", "address": "10.0.0.1:7400"}, {"name": "beta", "address": "[fd00::2]:7400"}],
               "shared": "/nfs/ckpt", "state": "/s", "controlSocket": "/run/c.sock", "listen": "10.0.0.1:7400",
+              "pageListen": "127.0.0.1:7080",
               "basicInterval": "30s", "basicJitter": 0.5, "protocol": "lazy-bcs", "suspendTimeout": "1m",
               "allowedPause": "20ms", "cacheEntries": 0, "staging": "128M", "bandwidth": "10M", "keep": 4, "keepFor": "24h",
               "maxIncrements": 2, "memoryOnly": true, "hypervisor": "model",
@@ -26,7 +27,7 @@ public class SettingsTests
         Assert.Equal((0, 128L << 20, 10L << 20, true), (s.CacheEntries, s.Staging, s.Bandwidth, s.MemoryOnly));
         Assert.Equal((4, TimeSpan.FromHours(24), 2), (s.Retention!.KeepCount, s.Retention.KeepFor, s.Retention.MaxIncrements));
         Assert.Equal(new ModelSettings { Guests = 3, Workload = ModelWorkload.Bank, MemoryPages = 8192, StepsPerSecond = 5, FailSuspends = 0.1 }, s.Model);
-        Assert.Equal(7400, s.Listen!.Port);
+        Assert.Equal((7400, "127.0.0.1:7080"), (s.Listen!.Port, $"{s.PageListen}"));
     }
 
     [Fact]
@@ -34,6 +35,7 @@ public class SettingsTests
     {
         NodeSettings s = Parse("{}");
         Assert.Null(s.BasicInterval);
+        Assert.Null(s.PageListen);
         Assert.Equal("/run/xtlckpt/control.sock", s.ControlSocket);
         Assert.Equal("bcs", s.Protocol);
         Assert.Null(Parse("""{"basicInterval": "off", "keep": "all"}""").Retention);
@@ -49,6 +51,9 @@ public class SettingsTests
     [InlineData("""{"store": "relative"}""", "'store' is \"relative\"; allowed is an absolute path")]
     [InlineData("""{"shared": "/s", "store": "/t"}""", "'store' is \"/t\"; with 'shared'")]
     [InlineData("""{"listen": "10.0.0.1"}""", "'listen' is \"10.0.0.1\"; allowed is")]
+    [InlineData("""{"pageListen": 80}""", "'pageListen' is 80; allowed is an IP address")]
+    [InlineData("""{"listen": "10.0.0.1:7400", "pageListen": "127.0.0.1:7400"}""", "'pageListen' is \"127.0.0.1:7400\"; allowed is another port")]
+    [InlineData("""{"controlListen": "10.0.0.1:7401", "pageListen": "127.0.0.1:7401"}""", "'pageListen' is \"127.0.0.1:7401\"; allowed is another port")]
     [InlineData("""{"basicInterval": 5}""", "'basicInterval' is 5; allowed is a duration from 1s to 8760h")]
     [InlineData("""{"basicJitter": 2}""", "'basicJitter' is 2; allowed is a number from 0 to 1")]
     [InlineData("""{"protocol": "fdas"}""", "'protocol' is \"fdas\"; allowed is \"bcs\", \"manivannan-singhal\"")]

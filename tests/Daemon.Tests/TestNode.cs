@@ -49,6 +49,8 @@ internal sealed class TestNode : IAsyncDisposable
 
     internal NodeDaemon Node => _host!.Node;
 
+    internal DaemonHost Host => _host!;
+
     /// <summary>Makes the node's messages; null for those of a node on its own.</summary>
     internal Func<NodeOrigin, INodeMessages>? Messages { get; set; }
 

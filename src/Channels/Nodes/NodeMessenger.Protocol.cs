@@ -63,8 +63,8 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     private bool _holding;
     private ChannelState? _noted;
     private CheckpointCause _cause = CheckpointCause.Basic;
-    private (long Label, CheckpointCause Cause)? _pending;
-    private (long Label, CheckpointCause Cause)? _toBegin;
+    private BegunCheckpoint? _pending;
+    private BegunCheckpoint? _toBegin;
 
     internal NodeMessenger(
         NodeMessengerOptions options, IUplink uplink, INodeCheckpoints checkpoints, ILogger logger)
@@ -225,7 +225,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             Drain();
             lock (_lock)
             {
-                (long label, CheckpointCause cause) = _pending ?? throw NoCheckpoint();
+                (long label, CheckpointCause cause, _) = _pending ?? throw NoCheckpoint();
                 _holding = true;
                 _noted = new ChannelState
                 {
@@ -256,7 +256,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     {
         lock (_lock)
         {
-            (long label, CheckpointCause cause) = _pending ?? throw NoCheckpoint();
+            (long label, CheckpointCause cause, _) = _pending ?? throw NoCheckpoint();
             _pending = null;
             _trace.Saved(KindOf(cause), label);
             _ordinal++;
@@ -316,7 +316,9 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     /// <inheritdoc/>
     void IArrivals.BeginCheckpoint(long label, ArrivedBatch? forcedBy)
     {
-        _pending = (label, forcedBy is null ? _cause : CheckpointCause.Forced);
+        _pending = forcedBy is { } message
+            ? new BegunCheckpoint(label, CheckpointCause.Forced, new ForcingMessage(_byNumber[message.From]!.Name, message.Index))
+            : new BegunCheckpoint(label, _cause, null);
         _toBegin = _pending;
     }
 
@@ -376,16 +378,16 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     // A checkpoint that was asked for under the lock.
     private void Begin()
     {
-        (long Label, CheckpointCause Cause)? begin;
+        BegunCheckpoint? begin;
         lock (_lock)
         {
             begin = _toBegin;
             _toBegin = null;
         }
 
-        if (begin is var (label, cause))
+        if (begin is var (label, cause, forcedBy))
         {
-            _checkpoints.Begin(label, cause);
+            _checkpoints.Begin(label, cause, forcedBy);
         }
     }
 
@@ -441,4 +443,5 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             return _ordinal - (_taken.Count - 1);
         }
     }
+    private sealed record BegunCheckpoint(long Label, CheckpointCause Cause, ForcingMessage? ForcedBy);
 }

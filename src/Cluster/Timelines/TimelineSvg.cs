@@ -13,14 +13,8 @@ public sealed class TimelineSvg(Timeline timeline, IReadOnlyList<string>? names 
     // User units, which are pixels where the picture is not scaled.
     private const int Left = 120, Top = 40, Step = 28, Row = 64, Size = 7;
 
-    private const string Style = """
-        text { font: 11px sans-serif; fill: #222 }
-        .node { stroke: #888 } .lost { stroke: #888; stroke-dasharray: 2 4 }
-        .initial { fill: #fff; stroke: #222 } .basic { fill: #2b6cb0 } .forced { fill: #c05621 } .other { fill: #6b46c1 }
-        .failed { fill: none; stroke: #c05621; stroke-dasharray: 2 2 } .failure { stroke: #c00; stroke-width: 2 }
-        .message { stroke: #c05621; fill: none; marker-end: url(#tip) } .rollback { stroke: #c00; fill: none; marker-end: url(#back) }
-        .line { stroke: #2f855a; fill: none; stroke-width: 2; stroke-dasharray: 6 3 } .undone { opacity: 0.3 }
-        """;
+    // The daemon's page draws with the same file.
+    private static readonly string Style = ReadStyle();
 
     /// <summary>Writes the picture.</summary>
     /// <param name="output">Receives it, as UTF-8; stays open.</param>
@@ -52,6 +46,12 @@ public sealed class TimelineSvg(Timeline timeline, IReadOnlyList<string>? names 
         svg.WriteEndElement();
     }
 
+    private static string ReadStyle()
+    {
+        using var reader = new StreamReader(typeof(TimelineSvg).Assembly.GetManifestResourceStream("timeline.css")!);
+        return reader.ReadToEnd();
+    }
+
     private string Title() =>
         (timeline.Protocol.Length > 0 ? timeline.Protocol : "run")
         + string.Create(
@@ -68,7 +68,7 @@ public sealed class TimelineSvg(Timeline timeline, IReadOnlyList<string>? names 
     private static void Tips(XmlWriter svg)
     {
         svg.WriteStartElement("defs");
-        foreach ((string id, string colour) in new[] { ("tip", "#c05621"), ("back", "#c00") })
+        foreach (string id in new[] { "tip", "back" })
         {
             svg.WriteStartElement("marker");
             svg.WriteAttributeString("id", id);
@@ -76,7 +76,7 @@ public sealed class TimelineSvg(Timeline timeline, IReadOnlyList<string>? names 
             Attributes(svg, ("markerWidth", 8), ("markerHeight", 8), ("refX", 7), ("refY", 3));
             svg.WriteStartElement("path");
             svg.WriteAttributeString("d", "M0,0 L7,3 L0,6 z");
-            svg.WriteAttributeString("fill", colour);
+            svg.WriteAttributeString("class", id);
             svg.WriteEndElement();
             svg.WriteEndElement();
         }

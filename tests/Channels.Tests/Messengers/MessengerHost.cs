@@ -74,7 +74,7 @@ internal sealed class PromptCheckpoints : INodeCheckpoints
     internal SemaphoreSlim Failed { get; } = new(0);
 
     /// <inheritdoc/>
-    public void Begin(long label, CheckpointCause cause) => _ = Task.Run(() =>
+    public void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy) => _ = Task.Run(() =>
     {
         try
         {

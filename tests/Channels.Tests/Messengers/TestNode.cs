@@ -176,7 +176,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public void Begin(long label, CheckpointCause cause)
+    public void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
     {
         if (_stopping)
         {
