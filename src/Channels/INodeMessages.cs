@@ -113,9 +113,9 @@ public interface INodeMessages : IAsyncDisposable
     long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
 
     /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has
-    /// begun the incarnation. What crossed the line to the lost node is delivered again from its channel log, and what was on
-    /// its way between it and this node is delivered. What was on its way between it and others is lost, as on any Ethernet.
-    /// </summary>
+    /// begun the incarnation, and its checkpoint, where <see cref="Survive"/> began one, is not taken yet. What crossed the
+    /// line to the lost node is delivered again from its channel log, and what was on its way between it and this node is
+    /// delivered. What was on its way between it and others is lost, as on any Ethernet.</summary>
     /// <param name="node">The lost node.</param>
     /// <param name="state">What its <see cref="TakeState"/> gave for that checkpoint; empty for the initial state.</param>
     /// <param name="log">The directory of its channel log; one that is not there is an empty log.</param>

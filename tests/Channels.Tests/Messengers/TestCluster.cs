@@ -163,6 +163,7 @@ internal sealed class TestCluster : IAsyncDisposable
         long adopted = 0;
         for (int i = 0; i < Nodes.Count - 1; i++)
         {
+            Nodes[i].HoldsCheckpoints = true;
             if (plan.Steps[i] == RecoveryStep.RollBack)
             {
                 Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
@@ -176,6 +177,8 @@ internal sealed class TestCluster : IAsyncDisposable
             {
                 adopted = Nodes[i].Adopt(lost, plan.Members[^1], plan.Line);
             }
+
+            Nodes[i].HoldsCheckpoints = false;
         }
 
         Lost = lost;

@@ -31,6 +31,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private volatile bool _pending;
     private volatile bool _killed;
     private volatile bool _stopping;
+    private long? _held;
     private Task _checkpoint = Task.CompletedTask;
 
     internal TestNode(TestCluster cluster, string name, int seed, int banks)
@@ -183,8 +184,29 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             return;
         }
 
+        if (HoldsCheckpoints)
+        {
+            _held = label;
+            return;
+        }
+
         _pending = true;
         _checkpoint = Task.Run(() => TakeAsync(label));
+    }
+
+    /// <summary>A checkpoint that is asked for waits, as it does in a recovery, until this is false again.</summary>
+    internal bool HoldsCheckpoints
+    {
+        get;
+        set
+        {
+            field = value;
+            if (!value && _held is long label)
+            {
+                _held = null;
+                Begin(label, CheckpointCause.Recovery, null);
+            }
+        }
     }
 
     /// <summary>The node's power goes. Of its log nothing is left but what was synced.</summary>
