@@ -48,19 +48,21 @@ PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shel
     protobuf-compiler libprotobuf-dev)
 PACKAGES_LAB=(qemu-system-x86 qemu-utils debootstrap e2fsprogs cpio gzip xz-utils kmod musl-tools busybox-static
     openssh-client rsync iproute2 util-linux socat procps)
+PACKAGES_NET=(iproute2 procps iperf3 socat)
 
 missing_packages() {
     dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
         awk '$2 == "installed" { print $1 }' | sort -u | comm -13 - <(printf '%s\n' "$@" | sort -u)
 }
 
-# need build|lab...: installs what is missing for these kinds of work, or says what would have to be installed.
+# need build|lab|net...: installs what is missing for these kinds of work, or says what would have to be installed.
 need() {
     local kind missing=() wanted=() elevate=()
     for kind in "$@"; do
         case $kind in
             build) wanted+=("${PACKAGES_BUILD[@]}") ;;
             lab) wanted+=("${PACKAGES_LAB[@]}") ;;
+            net) wanted+=("${PACKAGES_NET[@]}") ;;
         esac
     done
     command -v dpkg-query >/dev/null ||
