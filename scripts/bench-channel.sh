@@ -171,9 +171,25 @@ measure() {
     iperf "$at.udp1400" -u -b 0 -l 1400
     timeout "$((seconds + 20))" ip netns exec "${spaces[2]}" "$BENCH" channel-ask "$GUESTS.2:7502" "$seconds" >"$at.rr" || true
     if [[ $2 == checkpoints ]]; then
-        taken=$(xtlctl node --socket "$folder/nodes/a.sock" | awk '$1 == "index" || $1 == "sn" { print $2; exit }')
+        taken=$(xtlctl node --socket "$folder/nodes/a.sock" | sed -n 's/.*index \([0-9]*\),.*/\1/p')
         echo "$taken" >"$at.checkpoints"
     fi
+}
+
+# write_profile: samples the two daemons under TCP. The runtime tells perf the names of compiled code.
+write_profile() {
+    local target=$REPO/artifacts/bench/channel.profile pid
+    export DOTNET_PerfMapEnabled=1 DOTNET_EnableWriteXorExecute=0
+    begin daemon
+    timeout 20 ip netns exec "${spaces[2]}" iperf3 -c "$GUESTS.2" -p 7501 -t 5 >/dev/null || true
+    perf record -q -F 497 -g -p "$(IFS=,; echo "${here[*]}")" -o "$folder/perf.data" -- sleep "$seconds" >/dev/null 2>&1 &
+    iperf "$folder/profiled"
+    wait $!
+    perf script -i "$folder/perf.data" -F comm,ip,sym,dso 2>/dev/null >"$RAW/stacks"
+    perf report -i "$folder/perf.data" --no-children --stdio -g none --sort sym,dso 2>/dev/null >"$target"
+    for pid in "${here[@]}"; do rm -f "/tmp/perf-$pid.map" "/tmp/perfinfo-$pid.map"; done
+    finish
+    sed -n '/^ /p' "$target" | head -n 40
 }
 
 rounds=3 seconds=4 ways='kernel socat socat-udp bare daemon checkpoints' profile=''
@@ -193,6 +209,7 @@ while (($# > 0)); do
 done
 ((EUID == 0)) || die "network namespaces and taps are made: run './dev bench channel' as root"
 [[ -c /dev/net/tun ]] || die "there is no /dev/net/tun: load the kernel's module tun"
+[[ -z $profile ]] || command -v perf >/dev/null || die "--profile needs perf (the package linux-perf)"
 need build net
 cd "$REPO"
 mkdir -p artifacts/bench
@@ -217,3 +234,4 @@ for ((round = 1; round <= rounds; round++)); do
     done
 done
 "$BENCH" channel-report "$RAW"
+[[ -z $profile ]] || write_profile

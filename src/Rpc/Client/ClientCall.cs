@@ -12,6 +12,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
     private readonly RpcChannelOptions _limits;
     private readonly CallOptions _options;
     private readonly CancellationTokenSource _life;
+    private readonly JoinedToken _reading;
     private readonly long _expires;
     private readonly Task<HttpResponseMessage> _answer;
     private PipeReader? _pipe;
@@ -28,6 +29,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         _limits = limits;
         _options = options;
         _life = CancellationTokenSource.CreateLinkedTokenSource(options.CancellationToken);
+        _reading = new JoinedToken(_life.Token);
         _expires = long.MaxValue;
         SetHeaders();
         if (options.Timeout is { } timeout && timeout <= TimeSpan.Zero)
@@ -150,6 +152,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         }
 
         _pipe?.Complete();
+        _reading.Dispose();
         _ = DisposeAnswerAsync();
     }
 
@@ -223,15 +226,8 @@ internal sealed class ClientCall<TResponse> : IDisposable
     }
 
     private ValueTask<TResponse?> ReadWithinAsync(CancellationToken cancellationToken) =>
-        !cancellationToken.CanBeCanceled || cancellationToken == _options.CancellationToken
-            ? _reader!.ReadAsync(_life.Token)
-            : ReadLinkedAsync(cancellationToken);
-
-    private async ValueTask<TResponse?> ReadLinkedAsync(CancellationToken cancellationToken)
-    {
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(_life.Token, cancellationToken);
-        return await _reader!.ReadAsync(both.Token).ConfigureAwait(false);
-    }
+        // The life ends with the options' token.
+        _reader!.ReadAsync(_reading.With(cancellationToken == _options.CancellationToken ? default : cancellationToken));
 
     private static StatusException? AloneStatus(HttpResponseMessage answer) =>
         answer.Headers.NonValidated.Contains(StatusWire.Code)
