@@ -8,6 +8,10 @@ namespace XenTwoLevelCkpt.Rpc.Client;
 internal sealed class ClientCall<TResponse> : IDisposable
     where TResponse : class, IMessage<TResponse>, new()
 {
+    // A message of 1 MiB would lie in 256 of a pipe's usual blocks of 4 KiB, and the shared pool keeps 32 of a size for each
+    // processor: the rest would be allocated anew for each message.
+    private static readonly StreamPipeReaderOptions ReadingInBlocks = new(bufferSize: 64 << 10, minimumReadSize: 16 << 10);
+
     private readonly HttpRequestMessage _request;
     private readonly RpcChannelOptions _limits;
     private readonly CallOptions _options;
@@ -218,7 +222,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
     private async Task<PipeMessageReader<TResponse>> OpenAsync(HttpResponseMessage answer)
     {
         Stream stream = await answer.Content.ReadAsStreamAsync(_life.Token).ConfigureAwait(false);
-        _pipe = PipeReader.Create(stream);
+        _pipe = PipeReader.Create(stream, ReadingInBlocks);
         string? encoding = answer.Headers.TryGetValues(Server.RpcServer.EncodingHeader, out IEnumerable<string>? values)
             ? values.FirstOrDefault()
             : null;
