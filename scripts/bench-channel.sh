@@ -17,7 +17,7 @@ Between two guests (network namespaces), each behind the bridge of a node of its
   checkpoints  two daemons that take a basic checkpoint each second
 Prints medians, the spread, and ratios of one round; JSON in artifacts/bench/channel.json. As root; it takes R * 1.5 minutes.
   --ways       only these
-  --profile    where the processors spend their time on the way 'daemon', by perf: artifacts/bench/channel.profile
+  --profile    where the processors spend their time on the way 'daemon', by perf
 EOF
 }
 
@@ -178,7 +178,7 @@ measure() {
 
 # write_profile: samples the two daemons under TCP. The runtime tells perf the names of compiled code.
 write_profile() {
-    local target=$REPO/artifacts/bench/channel.profile pid
+    local pid
     export DOTNET_PerfMapEnabled=1 DOTNET_EnableWriteXorExecute=0
     begin daemon
     timeout 20 ip netns exec "${spaces[2]}" iperf3 -c "$GUESTS.2" -p 7501 -t 5 >/dev/null || true
@@ -186,10 +186,9 @@ write_profile() {
     iperf "$folder/profiled"
     wait $!
     perf script -i "$folder/perf.data" -F comm,ip,sym,dso 2>/dev/null >"$RAW/stacks"
-    perf report -i "$folder/perf.data" --no-children --stdio -g none --sort sym,dso 2>/dev/null >"$target"
     for pid in "${here[@]}"; do rm -f "/tmp/perf-$pid.map" "/tmp/perfinfo-$pid.map"; done
     finish
-    sed -n '/^ /p' "$target" | head -n 40
+    python3 scripts/bench-channel-profile.py "$RAW/stacks" artifacts/bench/channel-profile.json
 }
 
 rounds=3 seconds=4 ways='kernel socat socat-udp bare daemon checkpoints' profile=''
