@@ -31,10 +31,10 @@ internal sealed class ChannelReport(string folder)
         {
             foreach (string way in ways)
             {
-                double[] values = [.. Rounds(round => of(round, way))];
+                double[] values = [.. Rounds(round => of(round, way)).Where(double.IsFinite).DefaultIfEmpty(double.NaN)];
                 output.Row(
-                    way, name, Median(values), values.Min(), values.Max(), Ratio(of, way, "bare"), Ratio(of, way, "socat"),
-                    Ratio(of, way, "kernel"));
+                    way, name, Cell(Median(values)), Cell(values.Min()), Cell(values.Max()), Ratio(of, way, "bare"),
+                    Ratio(of, way, "socat"), Ratio(of, way, "kernel"));
             }
         }
 
@@ -46,20 +46,20 @@ internal sealed class ChannelReport(string folder)
 
     internal static double Median(IEnumerable<double> values)
     {
-        double[] sorted = [.. values.Order()];
+        double[] sorted = [.. values.Where(double.IsFinite).Order()];
         return sorted.Length == 0 ? double.NaN
             : sorted.Length % 2 == 1 ? sorted[sorted.Length / 2]
             : (sorted[(sorted.Length / 2) - 1] + sorted[sorted.Length / 2]) / 2;
     }
 
+    // What did not come about has no figure, and is no 0 either.
+    private static object Cell(double value) => double.IsFinite(value) ? value : "-";
+
     // Inside each round first: what disturbs the machine disturbs both.
-    private string Ratio(Func<int, string, double> of, string way, string other)
-    {
-        double ratio = way == other || !File.Exists(Place(1, other, "tcp"))
+    private object Ratio(Func<int, string, double> of, string way, string other) => Cell(
+        way == other || !File.Exists(Place(1, other, "tcp"))
             ? double.NaN
-            : Median(Rounds(round => of(round, way) / of(round, other)));
-        return double.IsFinite(ratio) ? ratio.ToString("F3", CultureInfo.InvariantCulture) : "-";
-    }
+            : Median(Rounds(round => of(round, way) / of(round, other))));
 
     private IEnumerable<double> Rounds(Func<int, double> of) => Enumerable.Range(1, _rounds).Select(of);
 
@@ -72,7 +72,7 @@ internal sealed class ChannelReport(string folder)
     private double Packets(int round, string way, string kind) =>
         (Sum(round, way, kind, "sum", "packets") - Sum(round, way, kind, "sum", "lost_packets")) / Sum(round, way, kind, "sum", "seconds");
 
-    // 0 where the way did not carry it to its end.
+    // No number where the way did not carry it to its end.
     private double Sum(int round, string way, string kind, string sum, string field)
     {
         try
@@ -81,11 +81,11 @@ internal sealed class ChannelReport(string folder)
             return report.RootElement.GetProperty("end").TryGetProperty(sum, out JsonElement element)
                 && element.TryGetProperty(field, out JsonElement value)
                 ? value.GetDouble()
-                : 0;
+                : double.NaN;
         }
         catch (JsonException)
         {
-            return 0;
+            return double.NaN;
         }
     }
 

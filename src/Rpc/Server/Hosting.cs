@@ -16,7 +16,7 @@ public static class Hosting
 
     // The longest message of a channel is little above 1 MiB; with Kestrel's 768 KiB its sender would rest in the middle of
     // it until the receiver has read that far.
-    private const int StreamWindow = 4 << 20;
+    private const int StreamWindow = 2 << 20;
 
     private static readonly TimeSpan PingDelay = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(20);
