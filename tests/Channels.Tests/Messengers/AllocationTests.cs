@@ -15,6 +15,9 @@ public sealed class AllocationTests(ITestOutputHelper output)
     private const int FrameLength = 1400;
     private const int Bursts = 200;
 
+    // On a busy machine more piles up between the two nodes than the shared pools keep; the steady state is the least.
+    private const int Attempts = 5;
+
     // Octets that may be allocated for a batch, at both nodes together: messages, tasks and timers of both directions; and for
     // each of the 16 KiB into which HTTP/2 cuts it. The batch's own octets would be 16 times the latter.
     private const int ForBatch = 16 << 10;
@@ -51,9 +54,14 @@ public sealed class AllocationTests(ITestOutputHelper output)
         foreach (int frames in (int[])[1, 480])
         {
             await CarryAsync(from, to, frames);
-            long before = GC.GetTotalAllocatedBytes(precise: true);
-            await CarryAsync(from, to, frames);
-            long batch = (GC.GetTotalAllocatedBytes(precise: true) - before) / Bursts;
+            long batch = long.MaxValue;
+            for (int attempt = 0; attempt < Attempts; attempt++)
+            {
+                long before = GC.GetTotalAllocatedBytes(precise: true);
+                await CarryAsync(from, to, frames);
+                batch = Math.Min(batch, (GC.GetTotalAllocatedBytes(precise: true) - before) / Bursts);
+            }
+
             output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{way}: {batch} octets for a batch of {frames} frames"));
             Assert.InRange(batch, 0, ForBatch + (frames * FrameLength / (16 << 10) * ForCut));
         }
