@@ -1,11 +1,33 @@
+using System.Globalization;
+using System.Net;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
+using XenTwoLevelCkpt.Benchmarks.Channel;
 using XenTwoLevelCkpt.Benchmarks.Node;
 
-// Those of the node print ratios of their own runs; the others are BenchmarkDotNet's.
 const string Folder = "artifacts/bench";
+switch (args)
+{
+    // Parts of scripts/bench-channel.sh.
+    case ["channel-daemon", string file]:
+        await ChannelDaemon.RunAsync(file).ConfigureAwait(false);
+        return 0;
+    case ["channel-serve", string endPoint]:
+        RoundTrips.Serve(IPEndPoint.Parse(endPoint));
+        return 0;
+    case ["channel-ask", string endPoint, string seconds]:
+        RoundTrips.Ask(IPEndPoint.Parse(endPoint), TimeSpan.FromSeconds(double.Parse(seconds, CultureInfo.InvariantCulture)));
+        return 0;
+    case ["channel-report", string folder]:
+        var table = new BenchmarkOutput("channel", Folder);
+        new ChannelReport(folder).Write(table);
+        table.Save();
+        return 0;
+}
+
+// Those of the node print ratios of their own runs; the others are BenchmarkDotNet's.
 foreach (string name in args.Length > 0 && args[0] == "node" ? args[1..] : [])
 {
     Console.WriteLine($"== {name}");

@@ -13,13 +13,15 @@ Runs all benchmarks, or the one that is named:
   scale     node checkpoints of 1, 8 and 64 domains, and of one of 64 GiB: pause and memory
   pause     in the lab, as root: how long a guest stands still for a checkpoint, for 'xl save -c' and for 'xl remus'
   restore   in the lab, as root: restores of a full checkpoint and of a chain against 'xl restore'
+  channel   as root: frames between two nodes against the kernel's bridge, socat, and daemons without an index on batches
+  cluster   forced checkpoints and time lost by node in a cluster of model daemons against the simulator's prediction
   NAME      micro-benchmarks whose name contains NAME
 Each prints ratios inside one run; tables and JSON land in artifacts/bench.
 EOF
         exit 0
         ;;
 esac
-case ${1:-} in pause | restore) exec "$REPO/scripts/bench-$1.sh" "${@:2}" ;; esac
+case ${1:-} in pause | restore | channel | cluster) exec "$REPO/scripts/bench-$1.sh" "${@:2}" ;; esac
 (($# <= 1)) || usage_error "bench takes one NAME"
 need build
 cd "$REPO"

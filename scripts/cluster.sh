@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A cluster of daemons with model hypervisors on this machine: for demonstration, or with faults.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/cluster-lib.sh"
 
 cluster_usage() {
     cat <<'EOF'
@@ -16,71 +16,6 @@ needs no root, and ends by itself; the last line is 'cluster: OK'. Traces, logs 
                What the storage does when it is full is tried as root only
   --seed S     decides the faults
 EOF
-}
-
-pids=() folder=''
-
-# tidy: ends the daemons that were started here, and nothing else.
-tidy() {
-    local pid
-    for pid in "${pids[@]}"; do
-        [[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null || true
-    done
-    [[ -z $folder ]] || rm -rf "$folder"
-}
-
-# start I: starts the daemon of node I.
-start() {
-    "$DAEMON" --config "$folder/${names[$1]}.json" >>"$OUT/${names[$1]}.log" 2>&1 </dev/null &
-    pids[$1]=$!
-}
-
-# serving: waits until all daemons answer.
-serving() {
-    local pid
-    until xtlctl cluster status >/dev/null 2>&1; do
-        for pid in "${pids[@]}"; do
-            kill -0 "$pid" 2>/dev/null || die "a daemon ended by itself; its log is in $OUT"
-        done
-        sleep 0.2
-    done
-}
-
-# settle: waits until each node has its channels to all others.
-settle() {
-    until [[ $(xtlctl cluster status | awk -v all="$((nodes - 1))/$((nodes - 1))" '$NF == all' | wc -l) == "$nodes" ]]; do
-        sleep 0.2
-    done
-}
-
-configure() {
-    local i list sockets=()
-    # Addresses of its own, and a port below those that the system gives to connections.
-    local net="127.$((1 + ($$ >> 8) % 250)).$(($$ & 255))"
-    list=''
-    for ((i = 0; i < nodes; i++)); do
-        printf -v "names[$i]" '%b' "\\x$(printf %x $((97 + i)))"
-        list+="${list:+, }{\"name\": \"${names[i]}\", \"address\": \"$net.$((i + 1)):7400\"}"
-        sockets+=("\"${names[i]}\": \"$folder/${names[i]}.sock\"")
-    done
-    for ((i = 0; i < nodes; i++)); do
-        cat >"$folder/${names[i]}.json" <<EOF
-{
-  "node": "${names[i]}", "clusterId": "$(</proc/sys/kernel/random/boot_id)", "nodes": [$list], "listen": "$net.$((i + 1)):7400",
-  "shared": "$folder/shared", "state": "$folder/${names[i]}.state", "controlSocket": "$folder/${names[i]}.sock",
-  "trace": "$OUT/${names[i]}.trace", "basicInterval": "2s", "staging": "16M", "hypervisor": "model",
-  "model": {"guests": 2, "workload": "bank", "memory": "8M", "stepsPerSecond": 10}
-}
-EOF
-    done
-    local IFS=,
-    echo "{\"nodes\": {${sockets[*]}}}" >"$folder/cluster.json"
-}
-
-xtlctl() {
-    local command=$1
-    shift
-    "$XTLCTL" "$command" --cluster "$folder/cluster.json" "$@"
 }
 
 demonstrate() {
@@ -123,7 +58,7 @@ demonstrate() {
     echo "cluster: OK"
 }
 
-nodes=3 faults='' chaos=() names=()
+faults='' chaos=()
 while (($# > 0)); do
     case $1 in
         --faults) faults=1 ;;
@@ -142,14 +77,9 @@ done
 need build
 cd "$REPO"
 mkdir -p artifacts
-BIN=bin/Release/net10.0/linux-x64
 if [[ -n $faults ]]; then
     progress "building" artifacts/build-cluster.log dotnet build tests/Chaos/Chaos.csproj -c Release -v quiet --nologo
     exec "tests/Chaos/$BIN/XenTwoLevelCkpt.Chaos" --nodes "$nodes" "${chaos[@]}"
 fi
-for project in src/xtlckptd src/xtlctl simulation/xtlsim; do
-    progress "building $(basename "$project")" artifacts/build-cluster.log \
-        dotnet build "$project" -c Release -v quiet --nologo
-done
-DAEMON=$REPO/src/xtlckptd/$BIN/xtlckptd XTLCTL=$REPO/src/xtlctl/$BIN/xtlctl XTLSIM=$REPO/simulation/xtlsim/$BIN/xtlsim
+build_cluster
 demonstrate

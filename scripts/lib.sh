@@ -50,13 +50,14 @@ PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shel
 PACKAGES_TEST=(chromium fonts-dejavu-core)
 PACKAGES_LAB=(qemu-system-x86 qemu-utils debootstrap e2fsprogs cpio gzip xz-utils kmod musl-tools busybox-static
     openssh-client rsync iproute2 util-linux socat procps)
+PACKAGES_NET=(iproute2 procps iperf3 socat)
 
 missing_packages() {
     dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
         awk '$2 == "installed" { print $1 }' | sort -u | comm -13 - <(printf '%s\n' "$@" | sort -u)
 }
 
-# need build|test|lab...: installs what is missing for these kinds of work, or says what would have to be installed.
+# need build|test|lab|net...: installs what is missing for these kinds of work, or says what would have to be installed.
 need() {
     local kind missing=() wanted=() elevate=()
     for kind in "$@"; do
@@ -64,6 +65,7 @@ need() {
             build) wanted+=("${PACKAGES_BUILD[@]}") ;;
             test) wanted+=("${PACKAGES_TEST[@]}") ;;
             lab) wanted+=("${PACKAGES_LAB[@]}") ;;
+            net) wanted+=("${PACKAGES_NET[@]}") ;;
         esac
     done
     command -v dpkg-query >/dev/null ||

@@ -10,8 +10,11 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="Sequence">Its place in the channel from that sender.</param>
 /// <param name="Frames">The frames, checked.</param>
 /// <param name="Origin">The incarnation in which its sender sent it first.</param>
+/// <param name="Pooled">True where the frames are in an array of the shared pool, which whoever delivers the batch gives
+/// back.</param>
 public readonly record struct ArrivedBatch(
-    int From, int Incarnation, long Index, long Sequence, ReadOnlyMemory<byte> Frames, int Origin = 0);
+    int From, int Incarnation, long Index, long Sequence, ReadOnlyMemory<byte> Frames, int Origin = 0,
+    bool Pooled = false);
 
 /// <summary>What the gate has done to batches. Called on the gate's thread, in order.</summary>
 public interface IArrivals

@@ -47,6 +47,22 @@ public static class FrameBatch
         return true;
     }
 
+    /// <summary>Adds a frame that lies in its place already, <see cref="Prefix"/> bytes behind what is filled.</summary>
+    /// <param name="batch">The batch's buffer.</param>
+    /// <param name="used">Bytes of it that are filled; raised.</param>
+    /// <param name="length">The frame's bytes.</param>
+    /// <exception cref="ArgumentException">It is no frame, or the buffer ends inside it.</exception>
+    public static void Commit(Span<byte> batch, ref int used, int length)
+    {
+        if (length is < MinFrame or > MaxFrame || length > batch.Length - used - Prefix)
+        {
+            throw new ArgumentException($"No frame of {length} bytes is there.", nameof(length));
+        }
+
+        BinaryPrimitives.WriteUInt32BigEndian(batch[used..], (uint)length);
+        used += Prefix + length;
+    }
+
     /// <summary>Checks a batch that came from a peer, as a whole and before a frame of it is used.</summary>
     /// <param name="batch">The batch.</param>
     /// <returns>The number of frames.</returns>

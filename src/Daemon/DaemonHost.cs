@@ -56,7 +56,7 @@ public sealed class DaemonHost : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         _ = builder.Services.AddRouting();
         logging(builder.Logging);
-        _ = builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        _ = builder.WebHost.UseRpcKestrel().ConfigureKestrel(kestrel =>
         {
             kestrel.LimitForRpc();
             kestrel.ListenRpc(settings.ControlSocket);

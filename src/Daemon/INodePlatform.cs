@@ -112,6 +112,7 @@ public sealed class ModelPlatform : INodePlatform
     private readonly GuestNetworkUplink _uplink = new();
     private readonly int _stepsPerSecond;
     private readonly bool _owned;
+    private readonly bool _tap;
 
     /// <summary>Boots the guests.</summary>
     /// <param name="node">The node's name: guests of one name and number have the same UUID in each run.</param>
@@ -124,8 +125,9 @@ public sealed class ModelPlatform : INodePlatform
         _hypervisor = new ModelHypervisor(_uplink) { FailSuspends = settings.FailSuspends };
         _stepsPerSecond = settings.StepsPerSecond;
         _owned = true;
+        _tap = settings.Tap;
         Guid[] uuids = [.. Enumerable.Range(0, settings.Guests).Select(i => UuidOf(node, i))];
-        Guid[] all = nodes.Count == 0
+        Guid[] all = nodes.Count == 0 || settings.Tap
             ? uuids
             : [.. nodes.SelectMany(n => Enumerable.Range(0, settings.Guests).Select(i => UuidOf(n, i)))];
         for (int i = 0; i < uuids.Length; i++)
@@ -172,7 +174,11 @@ public sealed class ModelPlatform : INodePlatform
     public IDiskRestorer DiskRestorer(ICheckpointStore store) => new ModelDisks(_hypervisor, store);
 
     /// <inheritdoc/>
-    public IUplink OpenUplink(NodeSettings settings) => _uplink;
+    public IUplink OpenUplink(NodeSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        return _tap ? TapUplink.Open(settings.Tap, settings.Bridge) : _uplink;
+    }
 
     /// <inheritdoc/>
     public void Arrived(IReadOnlyList<IDomain> domains)

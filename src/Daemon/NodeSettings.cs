@@ -49,6 +49,10 @@ public sealed record ModelSettings
 
     /// <summary>The share of requests to suspend that guests ignore, 0 to 1: so that checkpoints fail in trials.</summary>
     public double FailSuspends { get; init; }
+
+    /// <summary>True where frames between nodes are those of the bridge, as on Xen. The model's guests have no card in it: they
+    /// send to each other on their own node alone.</summary>
+    public bool Tap { get; init; }
 }
 
 /// <summary>What an operator sets of a daemon; docs/operations.md has the table.</summary>

@@ -124,12 +124,14 @@ public sealed class SettingsFile
         }
     }
 
+    private const string ModelKeys = "'guests', 'workload', 'memory', 'stepsPerSecond', 'failSuspends' and 'tap'";
+
     private ModelSettings Model(JsonProperty p)
     {
         var model = new ModelSettings();
         if (p.Value.ValueKind != JsonValueKind.Object)
         {
-            Wrong(p.Name, p.Value, "an object with 'guests', 'workload', 'memory', 'stepsPerSecond' and 'failSuspends'");
+            Wrong(p.Name, p.Value, $"an object with {ModelKeys}");
             return model;
         }
 
@@ -144,7 +146,8 @@ public sealed class SettingsFile
                 case "memory": model = model with { MemoryPages = Size(m, 4 << 20, 1L << 32, "model.") >> 12 }; break;
                 case "stepsPerSecond": model = model with { StepsPerSecond = (int)Whole(m, 0, 1_000_000, 0, "model.") }; break;
                 case "failSuspends": model = model with { FailSuspends = Number(m, 0, 1, 0, "model.") }; break;
-                default: _problems.Add($"'model.{m.Name}' is no key of the configuration; it has 'guests', 'workload', 'memory', 'stepsPerSecond' and 'failSuspends'."); break;
+                case "tap": model = model with { Tap = Flag(m, "model.") }; break;
+                default: _problems.Add($"'model.{m.Name}' is no key of the configuration; it has {ModelKeys}."); break;
             }
         }
 
@@ -398,14 +401,14 @@ public sealed class SettingsFile
         return otherwise;
     }
 
-    private bool Flag(JsonProperty p)
+    private bool Flag(JsonProperty p, string prefix = "")
     {
         if (p.Value.ValueKind is JsonValueKind.True or JsonValueKind.False)
         {
             return p.Value.GetBoolean();
         }
 
-        Wrong(p.Name, p.Value, "true or false");
+        Wrong(prefix + p.Name, p.Value, "true or false");
         return false;
     }
 

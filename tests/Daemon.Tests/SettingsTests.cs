@@ -18,7 +18,7 @@ public class SettingsTests
               "basicInterval": "30s", "basicJitter": 0.5, "protocol": "lazy-bcs", "suspendTimeout": "1m",
               "allowedPause": "20ms", "cacheEntries": 0, "staging": "128M", "bandwidth": "10M", "keep": 4, "keepFor": "24h",
               "maxIncrements": 2, "memoryOnly": true, "hypervisor": "model",
-              "model": {"guests": 3, "workload": "bank", "memory": "32M", "stepsPerSecond": 5, "failSuspends": 0.1},
+              "model": {"guests": 3, "workload": "bank", "memory": "32M", "stepsPerSecond": 5, "failSuspends": 0.1, "tap": true},
             }
             """);
         Assert.Equal(("alpha", "/nfs/ckpt/alpha", "/s", "/run/c.sock", "lazy-bcs"), (s.Node, s.Store, s.State, s.ControlSocket, s.Protocol));
@@ -26,7 +26,7 @@ public class SettingsTests
         Assert.Equal((TimeSpan.FromSeconds(30), 0.5, TimeSpan.FromMinutes(1)), (s.BasicInterval, s.BasicJitter, s.SuspendTimeout));
         Assert.Equal((0, 128L << 20, 10L << 20, true), (s.CacheEntries, s.Staging, s.Bandwidth, s.MemoryOnly));
         Assert.Equal((4, TimeSpan.FromHours(24), 2), (s.Retention!.KeepCount, s.Retention.KeepFor, s.Retention.MaxIncrements));
-        Assert.Equal(new ModelSettings { Guests = 3, Workload = ModelWorkload.Bank, MemoryPages = 8192, StepsPerSecond = 5, FailSuspends = 0.1 }, s.Model);
+        Assert.Equal(new ModelSettings { Guests = 3, Workload = ModelWorkload.Bank, MemoryPages = 8192, StepsPerSecond = 5, FailSuspends = 0.1, Tap = true }, s.Model);
         Assert.Equal((7400, "127.0.0.1:7080"), (s.Listen!.Port, $"{s.PageListen}"));
     }
 
@@ -68,6 +68,7 @@ public class SettingsTests
     [InlineData("""{"memoryOnly": "yes"}""", "'memoryOnly' is \"yes\"; allowed is true or false")]
     [InlineData("""{"hypervisor": "kvm"}""", "'hypervisor' is \"kvm\"; allowed is \"xen\", \"model\"")]
     [InlineData("""{"model": {"guests": 65}}""", "'model.guests' is 65; allowed is a whole number from 0 to 64")]
+    [InlineData("""{"model": {"tap": 1}}""", "'model.tap' is 1; allowed is true or false")]
     [InlineData("""{"model": {"failSuspends": 2}}""", "'model.failSuspends' is 2; allowed is a number from 0 to 1")]
     [InlineData("""{"model": {"x": 65}}""", "'model.x' is no key")]
     [InlineData("""{"nodez": []}""", "'nodez' is no key of the configuration")]

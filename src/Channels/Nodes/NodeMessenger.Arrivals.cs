@@ -58,6 +58,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         if (batch.Incarnation < (ulong)session.Incarnation)
         {
             session.Drop((long)Math.Min(batch.Sequence, long.MaxValue), (int)batch.Incarnation);
+            batch.ReleaseFrames();
             return;
         }
 
@@ -67,6 +68,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             if (!link.In.Accept(sequence))
             {
                 session.AcknowledgeAgain();
+                batch.ReleaseFrames();
                 return;
             }
         }
@@ -77,7 +79,8 @@ internal sealed partial class NodeMessenger<TProtocol>
 
         link.Index = Math.Max(link.Index, (long)batch.Sn);
         _gate.Arrive(new ArrivedBatch(
-            link.Number, session.Incarnation, (long)batch.Sn, sequence, batch.Frames.Memory, (int)batch.OriginIncarnation));
+            link.Number, session.Incarnation, (long)batch.Sn, sequence, batch.Frames.Memory, (int)batch.OriginIncarnation,
+            batch.IsPooled));
     }
 
     private void TakeAcknowledgement(LinkSession session, Acknowledgement acknowledgement)

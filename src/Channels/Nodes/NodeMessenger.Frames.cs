@@ -17,7 +17,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     private readonly AutoResetEvent _room = new(initialState: false);
     private readonly MacTable _macs = new(MacCapacity, MacLifetime);
     private readonly Stopwatch _clock = Stopwatch.StartNew();
-    private readonly byte[] _frame = new byte[FrameBatch.MaxFrame];
+    private PeerLink _likely;
     private volatile bool _stopping;
     private volatile bool _blocked;
 
@@ -78,14 +78,11 @@ internal sealed partial class NodeMessenger<TProtocol>
                 return PumpTurn.Blocked;
             }
 
-            int length = _uplink.Read(_frame);
-            if (length == 0)
+            if (!TakeFrame())
             {
                 SealAll(beyond: false);
                 return PumpTurn.Idle;
             }
-
-            Route(_frame.AsSpan(0, length));
         }
 
         return PumpTurn.More;
@@ -95,9 +92,8 @@ internal sealed partial class NodeMessenger<TProtocol>
     // own queue.
     private void Drain()
     {
-        while (HasRoomEverywhere(beyond: true) && _uplink.Read(_frame) is > 0 and int length)
+        while (HasRoomEverywhere(beyond: true) && TakeFrame())
         {
-            Route(_frame.AsSpan(0, length));
         }
 
         SealAll(beyond: true);
@@ -109,20 +105,26 @@ internal sealed partial class NodeMessenger<TProtocol>
         bool room = true;
         foreach (PeerLink link in _links)
         {
-            room &= link.Used + FrameBatch.Prefix + FrameBatch.MaxFrame <= link.Open.Length || TrySeal(link, beyond);
+            room &= !link.IsOpenFull || TrySeal(link, beyond);
         }
 
         return room;
     }
 
-    private void Route(ReadOnlySpan<byte> frame)
+    // A frame is read to where it mostly belongs: into the batch for the peer of the frame before it. All batches have room.
+    // False where there is none.
+    private bool TakeFrame()
     {
-        if (frame.Length < FrameBatch.MinFrame + _uplink.HeaderSize)
+        PeerLink guess = _likely;
+        Span<byte> place = guess.NextFrame;
+        int length = _uplink.Read(place);
+        if (length < FrameBatch.MinFrame + _uplink.HeaderSize)
         {
-            // No card sends one.
-            return;
+            // No card sends a shorter one.
+            return length > 0;
         }
 
+        ReadOnlySpan<byte> frame = place[..length];
         int? peer;
         lock (_macs)
         {
@@ -131,22 +133,35 @@ internal sealed partial class NodeMessenger<TProtocol>
 
         if (peer is int number)
         {
-            Append(_byNumber[number]!, frame);
-            return;
+            _likely = _byNumber[number]!;
+            Append(_likely, guess, frame);
+            return true;
         }
 
         foreach (PeerLink link in _links)
         {
-            Append(link, frame);
+            if (link != guess)
+            {
+                Append(link, guess, frame);
+            }
         }
+
+        if (_links.Length > 0)
+        {
+            guess.Commit(length);
+        }
+
+        return true;
     }
 
-    private static void Append(PeerLink link, ReadOnlySpan<byte> frame)
+    private static void Append(PeerLink link, PeerLink at, ReadOnlySpan<byte> frame)
     {
-        int used = link.Used;
-        bool taken = FrameBatch.TryAppend(link.Open, ref used, frame);
-        Debug.Assert(taken, "room was made before the frame was read");
-        link.Used = used;
+        if (link != at)
+        {
+            frame.CopyTo(link.NextFrame);
+        }
+
+        link.Commit(frame.Length);
     }
 
     private void SealAll(bool beyond)

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Protocol;
 using XenTwoLevelCkpt.Protocol.Checking;
@@ -82,6 +84,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         }
 
         _links = [.. _byNumber.OfType<PeerLink>()];
+        _likely = _links.Length > 0 ? _links[0] : new PeerLink(options.Node, _number, options.WindowBytes);
         _log = ChannelLog.Open(options.LogDirectory, options.LogSegmentLength);
         ParkedChannels? parked = Parked(options.Parked);
         _goesOn = parked is not null;
@@ -305,6 +308,11 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
 
         _trace.Delivered(batch.From, batch.Origin, batch.Sequence, _gate.Index, logged);
         link.Session?.Signal();
+        if (batch.Pooled && MemoryMarshal.TryGetArray(batch.Frames, out ArraySegment<byte> frames))
+        {
+            // The guests and the log have copies.
+            ArrayPool<byte>.Shared.Return(frames.Array!);
+        }
     }
 
     /// <inheritdoc/>

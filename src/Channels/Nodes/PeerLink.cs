@@ -9,8 +9,13 @@ namespace XenTwoLevelCkpt.Channels;
 /// <remarks>Under the messenger's lock, but for the open batch, which is the pump's.</remarks>
 internal sealed class PeerLink
 {
+    // The open batch's first array: room for the longest frame. Arrays double up to that of the longest batch.
+    private const int LeastOpen = 128 << 10;
+
     private readonly Queue<PendingEntry> _pending = new();
     private readonly long _windowBytes;
+    private byte[] _open = ArrayPool<byte>.Shared.Rent(LeastOpen);
+    private int _used;
 
     internal PeerLink(string name, int number, long windowBytes)
     {
@@ -35,11 +40,28 @@ internal sealed class PeerLink
     /// <summary>The stream that is open, or null.</summary>
     internal LinkSession? Session { get; set; }
 
-    /// <summary>The batch that is being filled with frames.</summary>
-    internal byte[] Open { get; } = new byte[FrameBatch.MaxLength];
+    /// <summary>Octets of the open batch that are filled.</summary>
+    internal int Used => _used;
 
-    /// <summary>Octets of it that are filled.</summary>
-    internal int Used { get; set; }
+    /// <summary>True where the open batch may not have room for one more frame.</summary>
+    internal bool IsOpenFull => _used > FrameBatch.MaxLength - FrameBatch.Prefix - FrameBatch.MaxFrame;
+
+    /// <summary>The place of the open batch's next frame, <see cref="FrameBatch.MaxFrame"/> octets; there is room.</summary>
+    internal Span<byte> NextFrame
+    {
+        get
+        {
+            if (_open.Length - _used < FrameBatch.Prefix + FrameBatch.MaxFrame)
+            {
+                byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Min(_open.Length * 2, FrameBatch.MaxLength));
+                _open.AsSpan(0, _used).CopyTo(larger);
+                ArrayPool<byte>.Shared.Return(_open);
+                _open = larger;
+            }
+
+            return _open.AsSpan(_used + FrameBatch.Prefix, FrameBatch.MaxFrame);
+        }
+    }
 
     internal long Index { get; set; }
 
@@ -56,6 +78,9 @@ internal sealed class PeerLink
 
     /// <summary>What can be acknowledged: what was delivered, up to the first batch that is not in the log yet.</summary>
     internal long Acknowledgeable => _pending.TryPeek(out PendingEntry entry) ? entry.Sequence - 1 : In.Settled;
+
+    /// <summary>The frame in <see cref="NextFrame"/> is one of the open batch.</summary>
+    internal void Commit(int length) => FrameBatch.Commit(_open, ref _used, length);
 
     /// <summary>A batch was delivered, and goes to the log.</summary>
     internal void AwaitLog(long sequence, long record) => _pending.Enqueue(new PendingEntry(sequence, record));
@@ -79,16 +104,26 @@ internal sealed class PeerLink
         Out.Released = Release;
         In = new ReceiveWindow(state?.Delivered ?? 0);
         _pending.Clear();
-        Used = 0;
+        _used = 0;
     }
 
-    /// <summary>The open batch leaves.</summary>
+    /// <summary>The open batch leaves: its array, where at least half of it is filled, so that a window's batches take at most
+    /// twice its octets; else a copy.</summary>
     internal SentBatch Seal(long index, int incarnation, bool beyond)
     {
-        byte[] frames = ArrayPool<byte>.Shared.Rent(Used);
-        Open.AsSpan(0, Used).CopyTo(frames);
-        SentBatch batch = Out.Add(index, frames.AsMemory(0, Used), incarnation, beyond, pooled: true);
-        Used = 0;
+        byte[] frames = _open;
+        if (_used < _open.Length / 2)
+        {
+            frames = ArrayPool<byte>.Shared.Rent(_used);
+            _open.AsSpan(0, _used).CopyTo(frames);
+        }
+        else
+        {
+            _open = ArrayPool<byte>.Shared.Rent(LeastOpen);
+        }
+
+        SentBatch batch = Out.Add(index, frames.AsMemory(0, _used), incarnation, beyond, pooled: true);
+        _used = 0;
         return batch;
     }
 

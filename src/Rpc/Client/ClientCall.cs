@@ -8,10 +8,15 @@ namespace XenTwoLevelCkpt.Rpc.Client;
 internal sealed class ClientCall<TResponse> : IDisposable
     where TResponse : class, IMessage<TResponse>, new()
 {
+    // A message of 1 MiB would lie in 256 of a pipe's usual blocks of 4 KiB, and the shared pool keeps 32 of a size for each
+    // processor: the rest would be allocated anew for each message.
+    private static readonly StreamPipeReaderOptions ReadingInBlocks = new(bufferSize: 64 << 10, minimumReadSize: 16 << 10);
+
     private readonly HttpRequestMessage _request;
     private readonly RpcChannelOptions _limits;
     private readonly CallOptions _options;
     private readonly CancellationTokenSource _life;
+    private readonly JoinedToken _reading;
     private readonly long _expires;
     private readonly Task<HttpResponseMessage> _answer;
     private PipeReader? _pipe;
@@ -28,6 +33,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         _limits = limits;
         _options = options;
         _life = CancellationTokenSource.CreateLinkedTokenSource(options.CancellationToken);
+        _reading = new JoinedToken(_life.Token);
         _expires = long.MaxValue;
         SetHeaders();
         if (options.Timeout is { } timeout && timeout <= TimeSpan.Zero)
@@ -150,6 +156,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
         }
 
         _pipe?.Complete();
+        _reading.Dispose();
         _ = DisposeAnswerAsync();
     }
 
@@ -215,7 +222,7 @@ internal sealed class ClientCall<TResponse> : IDisposable
     private async Task<PipeMessageReader<TResponse>> OpenAsync(HttpResponseMessage answer)
     {
         Stream stream = await answer.Content.ReadAsStreamAsync(_life.Token).ConfigureAwait(false);
-        _pipe = PipeReader.Create(stream);
+        _pipe = PipeReader.Create(stream, ReadingInBlocks);
         string? encoding = answer.Headers.TryGetValues(Server.RpcServer.EncodingHeader, out IEnumerable<string>? values)
             ? values.FirstOrDefault()
             : null;
@@ -223,15 +230,8 @@ internal sealed class ClientCall<TResponse> : IDisposable
     }
 
     private ValueTask<TResponse?> ReadWithinAsync(CancellationToken cancellationToken) =>
-        !cancellationToken.CanBeCanceled || cancellationToken == _options.CancellationToken
-            ? _reader!.ReadAsync(_life.Token)
-            : ReadLinkedAsync(cancellationToken);
-
-    private async ValueTask<TResponse?> ReadLinkedAsync(CancellationToken cancellationToken)
-    {
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(_life.Token, cancellationToken);
-        return await _reader!.ReadAsync(both.Token).ConfigureAwait(false);
-    }
+        // The life ends with the options' token.
+        _reader!.ReadAsync(_reading.With(cancellationToken == _options.CancellationToken ? default : cancellationToken));
 
     private static StatusException? AloneStatus(HttpResponseMessage answer) =>
         answer.Headers.NonValidated.Contains(StatusWire.Code)

@@ -58,6 +58,10 @@ internal interface IRequestStream
 internal sealed class StreamedContent<T> : HttpContent, IRequestStream
     where T : class, IMessage<T>, new()
 {
+    // HttpClient makes a DATA frame, and a call to whoever sends it, of each buffer or of each 16 KiB of it. Pipes take 4 KiB
+    // where nothing is said.
+    private const int BufferSize = 64 << 10;
+
     private readonly int _maxLength;
     private readonly TaskCompletionSource<PipeMessageWriter<T>> _writer =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -104,7 +108,7 @@ internal sealed class StreamedContent<T> : HttpContent, IRequestStream
 
         // HTTP/2's headers leave with the first flush: the server shall see the call before the first message.
         await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
-        var pipe = PipeWriter.Create(stream, new StreamPipeWriterOptions(leaveOpen: true));
+        var pipe = PipeWriter.Create(stream, new StreamPipeWriterOptions(minimumBufferSize: BufferSize, leaveOpen: true));
         _ = _writer.TrySetResult(new PipeMessageWriter<T>(pipe, _maxLength));
         try
         {

@@ -5,10 +5,12 @@ namespace XenTwoLevelCkpt.Rpc.Client;
 
 /// <summary>Sends the requests of a stream.</summary>
 internal sealed class RequestWriter<TRequest, TResponse>(
-    ClientCall<TResponse> call, StreamedContent<TRequest> content)
+    ClientCall<TResponse> call, StreamedContent<TRequest> content) : IDisposable
     where TRequest : class, IMessage<TRequest>, new()
     where TResponse : class, IMessage<TResponse>, new()
 {
+    private readonly JoinedToken _life = new(call.Life);
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     internal async ValueTask WriteAsync(TRequest message, CancellationToken cancellationToken)
     {
@@ -18,14 +20,7 @@ internal sealed class RequestWriter<TRequest, TResponse>(
             PipeMessageWriter<TRequest> writer = opening.IsCompletedSuccessfully
                 ? await opening.ConfigureAwait(false)
                 : await opening.WaitAsync(call.Life).ConfigureAwait(false);
-            if (!cancellationToken.CanBeCanceled)
-            {
-                _ = await writer.WriteAsync(message, call.Life).ConfigureAwait(false);
-                return;
-            }
-
-            using var both = CancellationTokenSource.CreateLinkedTokenSource(call.Life, cancellationToken);
-            _ = await writer.WriteAsync(message, both.Token).ConfigureAwait(false);
+            _ = await writer.WriteAsync(message, _life.With(cancellationToken)).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not StatusException && !ClientCall<TResponse>.IsMisuse(e))
         {
@@ -35,9 +30,10 @@ internal sealed class RequestWriter<TRequest, TResponse>(
 
     internal void Complete() => content.Complete();
 
-    internal void Dispose()
+    public void Dispose()
     {
         call.Dispose();
         content.Abandon();
+        _life.Dispose();
     }
 }

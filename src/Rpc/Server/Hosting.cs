@@ -1,6 +1,9 @@
 using System.Net;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace XenTwoLevelCkpt.Rpc.Server;
 
@@ -10,6 +13,10 @@ public static class Hosting
     // Kestrel's own 1 MiB for a connection is little more than the 768 KiB of one stream: a stream whose reader rests would
     // leave the others next to nothing.
     private const int ConnectionWindow = 8 << 20;
+
+    // The longest message of a channel is little above 1 MiB; with Kestrel's 768 KiB its sender would rest in the middle of
+    // it until the receiver has read that far.
+    private const int StreamWindow = 2 << 20;
 
     private static readonly TimeSpan PingDelay = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(20);
@@ -31,7 +38,16 @@ public static class Hosting
         limits.Http2.KeepAlivePingDelay = PingDelay;
         limits.Http2.KeepAlivePingTimeout = PingTimeout;
         limits.Http2.InitialConnectionWindowSize = ConnectionWindow;
+        limits.Http2.InitialStreamWindowSize = StreamWindow;
     }
+
+    /// <summary>Kestrel for few connections that carry much: large blocks of memory, and one call of the kernel a block,
+    /// without asking before whether there is anything to read.</summary>
+    /// <param name="host">The host.</param>
+    public static IWebHostBuilder UseRpcKestrel(this IWebHostBuilder host) => host
+        .UseKestrelCore()
+        .UseSockets(sockets => sockets.WaitForDataBeforeAllocatingBuffer = false)
+        .ConfigureServices(services => services.AddSingleton<IMemoryPoolFactory<byte>, BlockPoolFactory>());
 
     /// <summary>Listens on TCP, with HTTP/2 without TLS and without upgrade ("prior knowledge").</summary>
     /// <param name="options">Kestrel's options.</param>

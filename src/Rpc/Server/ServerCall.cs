@@ -16,32 +16,37 @@ internal sealed class ServerCall(HttpContext http, CallContext context, RpcServe
         return new ServerMessageReader<T>(
             new PipeMessageReader<T>(
                 http.Request.BodyReader, options.MaxReceiveLength, encoding, StatusCode.Unimplemented),
-            Context.CancellationToken);
+            Join());
     }
 
     internal ServerMessageWriter<T> Writer<T>()
         where T : class, IMessage<T>, new() => new(
-            new PipeMessageWriter<T>(http.Response.BodyWriter, options.MaxSendLength), Context);
+            new PipeMessageWriter<T>(http.Response.BodyWriter, options.MaxSendLength), Context, Join());
+
+    private JoinedToken Join()
+    {
+        var token = new JoinedToken(Context.CancellationToken);
+        http.Response.RegisterForDispose(token);
+        return token;
+    }
 }
 
 /// <summary>Requests.</summary>
-internal sealed class ServerMessageReader<T>(PipeMessageReader<T> reader, CancellationToken call) : IMessageReader<T>
+internal sealed class ServerMessageReader<T>(PipeMessageReader<T> reader, JoinedToken call) : IMessageReader<T>
     where T : class, IMessage<T>, new()
 {
     /// <inheritdoc/>
     public ValueTask<T?> ReadAsync(CancellationToken cancellationToken = default) =>
-        !cancellationToken.CanBeCanceled || cancellationToken == call
-            ? ReadFromClientAsync(call)
-            : ReadLinkedAsync(cancellationToken);
+        ReadFromClientAsync(call.With(cancellationToken));
 
     /// <summary>Reads the one request of a call whose requests are no stream.</summary>
     /// <exception cref="StatusException">There is none, or more than one: UNIMPLEMENTED (statuscodes.md, "Request
     /// cardinality violation").</exception>
     internal async Task<T> ReadOnlyOneAsync()
     {
-        T only = await ReadFromClientAsync(call).ConfigureAwait(false)
+        T only = await ReadFromClientAsync(call.With(default)).ConfigureAwait(false)
             ?? throw new StatusException(StatusCode.Unimplemented, "The method takes one request, and there is none.");
-        return await ReadFromClientAsync(call).ConfigureAwait(false) is null
+        return await ReadFromClientAsync(call.With(default)).ConfigureAwait(false) is null
             ? only
             : throw new StatusException(StatusCode.Unimplemented, "The method takes one request, and there are more.");
     }
@@ -59,16 +64,11 @@ internal sealed class ServerMessageReader<T>(PipeMessageReader<T> reader, Cancel
             throw new OperationCanceledException("The client is gone.", e);
         }
     }
-
-    private async ValueTask<T?> ReadLinkedAsync(CancellationToken cancellationToken)
-    {
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(call, cancellationToken);
-        return await ReadFromClientAsync(both.Token).ConfigureAwait(false);
-    }
 }
 
 /// <summary>Responses.</summary>
-internal sealed class ServerMessageWriter<T>(PipeMessageWriter<T> writer, CallContext context) : IMessageWriter<T>
+internal sealed class ServerMessageWriter<T>(PipeMessageWriter<T> writer, CallContext context, JoinedToken call)
+    : IMessageWriter<T>
     where T : class, IMessage<T>, new()
 {
     /// <inheritdoc/>
@@ -76,9 +76,7 @@ internal sealed class ServerMessageWriter<T>(PipeMessageWriter<T> writer, CallCo
     {
         context.CancellationToken.ThrowIfCancellationRequested();
         context.ApplyHeaders();
-        return !cancellationToken.CanBeCanceled || cancellationToken == context.CancellationToken
-            ? EndAsync(writer.WriteAsync(message, context.CancellationToken))
-            : WriteLinkedAsync(message, cancellationToken);
+        return EndAsync(writer.WriteAsync(message, call.With(cancellationToken)));
     }
 
     internal void Put(T message)
@@ -107,11 +105,5 @@ internal sealed class ServerMessageWriter<T>(PipeMessageWriter<T> writer, CallCo
         {
             throw new OperationCanceledException("The client does not read any more.");
         }
-    }
-
-    private async ValueTask WriteLinkedAsync(T message, CancellationToken cancellationToken)
-    {
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, cancellationToken);
-        Check(await writer.WriteAsync(message, both.Token).ConfigureAwait(false));
     }
 }

@@ -16,6 +16,7 @@ internal sealed class PipeMessageReader<T>(
     where T : class, IMessage<T>, new()
 {
     private static readonly MessageParser<T> Parser = new(() => new T());
+    private static readonly bool IsPooled = typeof(T).IsAssignableTo(typeof(IPooledParsing));
     private StatusException? _broken;
     private int _busy;
 
@@ -70,7 +71,7 @@ internal sealed class PipeMessageReader<T>(
             case FrameState.Message:
                 try
                 {
-                    message = Parser.ParseFrom(octets);
+                    message = Parse(octets);
                 }
                 catch (InvalidProtocolBufferException e)
                 {
@@ -91,6 +92,20 @@ internal sealed class PipeMessageReader<T>(
                 pipe.AdvanceTo(buffer.Start);
                 return false;
         }
+    }
+
+    private static T Parse(in ReadOnlySequence<byte> octets)
+    {
+        if (IsPooled)
+        {
+            var message = new T();
+            if (((IPooledParsing)message).TryParse(octets))
+            {
+                return message;
+            }
+        }
+
+        return Parser.ParseFrom(octets);
     }
 
     private StatusException Refuse(FrameState state, uint length, long present) => state switch

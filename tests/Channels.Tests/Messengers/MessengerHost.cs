@@ -28,7 +28,7 @@ internal sealed class MessengerHost : IAsyncDisposable
     {
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         _ = builder.Services.AddRouting();
-        _ = builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        _ = builder.WebHost.UseRpcKestrel().ConfigureKestrel(kestrel =>
         {
             kestrel.LimitForRpc();
             kestrel.ListenRpc(new IPEndPoint(IPAddress.Loopback, 0));
