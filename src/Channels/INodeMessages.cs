@@ -100,17 +100,22 @@ public interface INodeMessages : IAsyncDisposable
     /// <summary>The checkpoint is not saved. A batch that forced it goes on waiting.</summary>
     void CheckpointFailed();
 
-    /// <summary>Stops all frames for a recovery, until <see cref="RollBack"/> or <see cref="Survive"/>. A checkpoint that
+    /// <summary>Stops all frames for a recovery, until <see cref="Resume"/> or <see cref="Survive"/>. A checkpoint that
     /// is being taken has to be ended first.</summary>
     void Quiesce();
 
     /// <summary>The node's domains have been put back to a checkpoint, and do not run yet: begins the incarnation with the
-    /// channels of that checkpoint. What crosses the line is delivered again from the channel log.</summary>
+    /// channels of that checkpoint. What crosses the line is delivered again from the channel log. Nothing is carried before
+    /// <see cref="Resume"/>; until then the same call may be made again, also by the process after this one.</summary>
     /// <param name="state">What <see cref="TakeState"/> gave for that checkpoint; empty for the initial state.</param>
     /// <param name="line">k.</param>
     /// <param name="incarnation">The incarnation that begins.</param>
     /// <returns>Batches that are delivered again.</returns>
     long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
+
+    /// <summary>Carries frames after <see cref="RollBack"/>: what this node says and takes now is of the incarnation, so that it
+    /// has to be known on disk that it has begun. Does nothing before <see cref="Start"/>, and where frames are carried.</summary>
+    void Resume();
 
     /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has
     /// begun the incarnation, and its checkpoint, where <see cref="Survive"/> began one, is not taken yet. What crossed the

@@ -187,6 +187,11 @@ public sealed class LoneNode : INodeMessages
     }
 
     /// <summary>Nothing: there are no channels.</summary>
+    public void Resume()
+    {
+    }
+
+    /// <summary>Nothing: there are no channels.</summary>
     public long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line) => 0;
 
     /// <summary>Nothing: the index is that of the last checkpoint.</summary>

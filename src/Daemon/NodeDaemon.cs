@@ -345,6 +345,10 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
 
             _messages!.Start();
         }
+        else
+        {
+            _messages!.Resume();
+        }
     }
 
     private bool _messagesStarted;

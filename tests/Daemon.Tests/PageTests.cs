@@ -428,6 +428,8 @@ public sealed class PageTests : IDisposable
 
         public long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation) => _own.RollBack(state, line, incarnation);
 
+        public void Resume() => _own.Resume();
+
         public long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line) => _own.Adopt(node, state, log, line);
 
         public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => _own.ParkAsync();

@@ -90,13 +90,28 @@ internal sealed partial class NodeMessenger<TProtocol>
                 _ = _log.Begin(incarnation);
                 _log.Commit();
                 _raiseTo = line;
-                Resume();
+                Restarted();
+                RunIfStarted();
             }
         }
 
         Begin();
         WakePump();
         return begins;
+    }
+
+    public override void Resume()
+    {
+        lock (_pump)
+        {
+            lock (_lock)
+            {
+                ObjectDisposedException.ThrowIf(_phase == MessengerPhase.Disposed, this);
+                RunIfStarted();
+            }
+        }
+
+        WakePump();
     }
 
     public override long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line)
@@ -190,7 +205,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         // The peers forget what this node says it has.
         _log.Commit();
         _raiseTo = 0;
-        Resume();
+        Restarted();
         return replayed;
     }
 
@@ -202,8 +217,10 @@ internal sealed partial class NodeMessenger<TProtocol>
             throw new InvalidOperationException("Frames are carried; a recovery stops them first.");
         }
 
-        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(
-            incarnation, Math.Max(_gate.Incarnation, _awaitsRecovery ? _log.Incarnation : 0));
+        // One that the log has begun and this process has not carries no frames yet: a process before this one ended between
+        // RollBack and Resume.
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(incarnation, _gate.Incarnation);
+        ArgumentOutOfRangeException.ThrowIfLessThan(incarnation, _awaitsRecovery ? _log.Incarnation : 0);
     }
 
     // What a peer told of checkpoints behind the line may be undone; where its guests are, too.
@@ -244,14 +261,19 @@ internal sealed partial class NodeMessenger<TProtocol>
     }
 
     // Under both locks.
-    private void Resume()
+    private void Restarted()
     {
         _awaitsRecovery = false;
         _holding = false;
         DropNote();
         _phase = MessengerPhase.Waiting;
         GateMoved();
-        if (_started)
+    }
+
+    // Under both locks.
+    private void RunIfStarted()
+    {
+        if (_started && _phase == MessengerPhase.Waiting)
         {
             Run();
         }

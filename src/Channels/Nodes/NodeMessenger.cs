@@ -98,6 +98,9 @@ public abstract class NodeMessenger : INodeMessages
     public abstract long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
 
     /// <inheritdoc/>
+    public abstract void Resume();
+
+    /// <inheritdoc/>
     public abstract long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line);
 
     /// <inheritdoc/>

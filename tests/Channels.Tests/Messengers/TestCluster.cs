@@ -133,7 +133,16 @@ internal sealed class TestCluster : IAsyncDisposable
         {
             if (plan.Steps[i] == RecoveryStep.RollBack)
             {
-                Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
+                if (_random.Next(3) == 0)
+                {
+                    await Nodes[i].RollBackTwiceAsync(plan.Members[i], plan.Line, plan.Incarnation);
+                }
+                else
+                {
+                    Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
+                }
+
+                Nodes[i].Messenger.Resume();
             }
             else
             {
@@ -167,6 +176,7 @@ internal sealed class TestCluster : IAsyncDisposable
             if (plan.Steps[i] == RecoveryStep.RollBack)
             {
                 Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
+                Nodes[i].Messenger.Resume();
             }
             else
             {

@@ -278,6 +278,16 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         Messenger.DurableIndex = saved.Label;
     }
 
+    /// <summary>The node's process ends once more in the middle of its recovery, which is begun again.</summary>
+    internal async Task RollBackTwiceAsync(int member, long line, int incarnation)
+    {
+        RollBack(member, line, incarnation);
+        await KillAsync();
+        await StartAsync();
+        Assert.True(Messenger.AwaitsRecovery);
+        RollBack(member, line, incarnation);
+    }
+
     /// <summary>What is left of a node that was killed.</summary>
     internal void Discard()
     {
