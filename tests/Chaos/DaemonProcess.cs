@@ -146,11 +146,11 @@ internal sealed class DaemonProcess : IDisposable
         }
     }
 
-    /// <summary>Tells the process to end.</summary>
+    /// <summary>Tells the process to end, where another fault has not ended it.</summary>
     /// <exception cref="ChaosException">It did so in disorder.</exception>
     internal async Task TerminateAsync(CancellationToken cancellationToken)
     {
-        if (_process is not { } process)
+        if (_process is not { HasExited: false } process)
         {
             return;
         }
