@@ -36,6 +36,28 @@ public sealed class CheckpointTests : IAsyncLifetime
     }
 
     [Fact]
+    public void A_guest_with_a_device_model_is_refused_and_the_others_are_not()
+    {
+        const string Hvm = "hvm";
+        _lab.Exec(1, "mkdir", "-p", Folder);
+        _lab.Exec(1, "sh", "-c", $"printf 'type=\"hvm\"\nname=\"{Hvm}\"\nmemory=32\nvcpus=1\nvnc=0\n' >{Folder}/hvm.cfg");
+        _lab.Exec(1, "xl", "create", "-p", $"{Folder}/hvm.cfg");
+        try
+        {
+            Outcome outcome = _lab.TryExec(1, Xtlctl("checkpoint", "--domain", Hvm));
+            Assert.Equal(1, outcome.ExitCode);
+            Assert.Contains($"Domain {Hvm} is an HVM guest with a QEMU device model", outcome.Error, StringComparison.Ordinal);
+            _ = Taken(_lab.Exec(1, Xtlctl("checkpoint", "--domain", Name, "--json")));
+        }
+        finally
+        {
+            _lab.Exec(1, "xl", "destroy", Hvm);
+        }
+
+        Step.AssertWhole(_lab.Log(1, Name));
+    }
+
+    [Fact]
     public async Task Checkpoints_of_a_chain_restore_and_export_to_what_the_guest_was()
     {
         JsonElement[] taken = Taken(_lab.Exec(1, Xtlctl("watch", "--domain", Name, "--every", "3s", "--count", "4", "--json")));
