@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
@@ -18,8 +19,17 @@ switch (args)
         RoundTrips.Serve(IPEndPoint.Parse(endPoint));
         return 0;
     case ["channel-ask", string endPoint, string seconds]:
-        RoundTrips.Ask(IPEndPoint.Parse(endPoint), TimeSpan.FromSeconds(double.Parse(seconds, CultureInfo.InvariantCulture)));
-        return 0;
+        try
+        {
+            RoundTrips.Ask(IPEndPoint.Parse(endPoint), TimeSpan.FromSeconds(double.Parse(seconds, CultureInfo.InvariantCulture)));
+            return 0;
+        }
+        catch (SocketException e)
+        {
+            // A way that breaks under load has no figure.
+            await Console.Error.WriteLineAsync($"{endPoint}: {e.Message}").ConfigureAwait(false);
+            return 1;
+        }
     case ["channel-report", string folder]:
         var table = new BenchmarkOutput("channel", Folder);
         new ChannelReport(folder).Write(table);
