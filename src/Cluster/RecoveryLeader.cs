@@ -63,13 +63,14 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         {
             plan = Rest(latest, view, wish);
         }
-        else if (latest is not null && wish.Lost is { } lost && latest.LostNode == lost && wish.At is null)
+        else if (latest is not null && wish.Lost is { } lost && latest.LostNode == lost && wish.At is null
+            && !(Failed(view) <= (long)latest.Line))
         {
-            if (view.Answering.FirstOrDefault(n => n.AwaitsRecovery) is { } failed)
+            if (Failed(view) is not null)
             {
                 // What is in the lost node's store is the past of domains that have gone on since.
                 throw new ClusterRecoveryException(
-                    $"The domains of {lost} have been brought up on another node, whose own they are now, and {failed.Name} has "
+                    $"The domains of {lost} have been brought up on another node, whose own they are now, and a node has "
                     + $"failed since. Take {lost} out of the nodes that this command is told of, and leave --lost out.");
             }
 
@@ -78,9 +79,15 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         }
         else
         {
-            plan = new ClusterRecovery(
-                Line(wish, view), incarnation + 1, wish.Lost, wish.Lost is null ? null : wish.To ?? Emptiest(view),
-                Resumed: false, Done: false, []);
+            RecoveryRecord? before = latest is { LostNode.Length: > 0 } ? latest : null;
+            long line = Line(wish, view, before);
+            string? to = wish.Lost is null ? null : wish.To ?? Emptiest(view);
+            if (before is not null && line <= (long)before.Line)
+            {
+                to = Again(before, view, wish);
+            }
+
+            plan = new ClusterRecovery(line, incarnation + 1, wish.Lost, to, Resumed: false, Done: false, []);
         }
 
         return plan with { Steps = await AskPartsAsync(plan, cancellationToken).ConfigureAwait(false) };
@@ -196,10 +203,23 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         (long)latest.Line, (int)latest.Incarnation, wish.Lost,
         wish.Lost is null ? null : view.Answering.First(n => n.Recovery?.LostNode == wish.Lost).Name, resumed, Done: false, []);
 
-    private static long Line(RecoveryWish wish, ClusterView view)
+    // The line is not behind the one with which the domains of a lost node came to another: no checkpoint of that node that
+    // the line may have has them, and they come from the lost node's once more, to the same place.
+    private static string Again(RecoveryRecord before, ClusterView view, RecoveryWish wish)
+    {
+        string host = view.Answering.FirstOrDefault(n => n.Recovery?.LostNode == before.LostNode)?.Name
+            ?? throw new ClusterRecoveryException($"The node that has the domains of {before.LostNode} does not answer.");
+        return wish.Lost == before.LostNode && (wish.To ?? host) == host
+            ? host
+            : throw new ClusterRecoveryException(
+                $"The domains of {before.LostNode} came to {host} with the recovery to line {before.Line}, and no later line has "
+                + $"them yet: '--lost {before.LostNode} --to {host}', with {before.LostNode} among the nodes that this command is told of.");
+    }
+
+    private static long Line(RecoveryWish wish, ClusterView view, RecoveryRecord? before)
     {
         long latest = wish.Lost is { } lost
-            ? Math.Min(Failed(view) ?? long.MaxValue, view.DurableIndex(lost) ?? throw new ClusterRecoveryException(
+            ? Math.Min(Failed(view) ?? long.MaxValue, (before?.LostNode == lost ? (long)before.Line : view.DurableIndex(lost)) ?? throw new ClusterRecoveryException(
                 $"No node has heard of a checkpoint of {lost}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes."))
             : Failed(view) ?? view.SafeLine!.Value;
         if (wish.At is { } at && (at < 0 || (wish.Lost is null && at > latest)))

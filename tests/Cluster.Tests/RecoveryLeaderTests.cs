@@ -66,10 +66,28 @@ public sealed class RecoveryLeaderTests
         (_nodes[0].Awaits, _nodes[0].Domains) = (true, 1);
         ClusterRecovery both = await RunAsync(new RecoveryWish("b", null, null));
         Assert.Equal((3, false), (both.Line, both.Done));
-        _nodes[2].Awaits = true;
+        string host = both.To!, other = host == "a" ? "c" : "a";
+        FakeNode failed = _nodes.First(n => n.Name == other);
+        var rest = new RecoveryLeader([_nodes[0], _nodes[2]]);
+
+        // No checkpoint has its domains on their new node yet: they come from its own once more.
+        failed.Awaits = true;
+        Assert.Contains($"--lost b --to {host}", (await Assert.ThrowsAsync<ClusterRecoveryException>(
+            () => rest.PlanAsync(new RecoveryWish(null, null, null), Token))).Message, StringComparison.Ordinal);
+        await RefusedAsync(new RecoveryWish("b", other, null), $"--to {host}");
+        ClusterRecovery again = await RunAsync(new RecoveryWish("b", null, null));
+        Assert.Equal((3, 2, host, false), (again.Line, again.Incarnation, again.To, again.Done));
+
+        // Now one has.
+        foreach (FakeNode node in new[] { _nodes[0], _nodes[2] })
+        {
+            (node.Index, node.Durable) = (5, 5);
+        }
+
+        failed.Awaits = true;
         await RefusedAsync(new RecoveryWish("b", null, null), "Take b out");
-        ClusterRecovery later = await new RecoveryLeader([_nodes[0], _nodes[2]]).PlanAsync(new RecoveryWish(null, null, null), Token);
-        Assert.Equal((3, 2), (later.Line, later.Incarnation));
+        ClusterRecovery later = await rest.PlanAsync(new RecoveryWish(null, null, null), Token);
+        Assert.Equal((5, 3), (later.Line, later.Incarnation));
     }
 
     [Fact]
