@@ -130,9 +130,11 @@ public sealed class ModelPlatform : INodePlatform
         Guid[] all = nodes.Count == 0 || settings.Tap
             ? uuids
             : [.. nodes.SelectMany(n => Enumerable.Range(0, settings.Guests).Select(i => UuidOf(n, i)))];
+
+        // All of them before the first runs: a message to one that is not here yet would leave for other nodes, and be lost.
+        Array.ForEach(uuids, _uplink.Attach);
         for (int i = 0; i < uuids.Length; i++)
         {
-            _uplink.Attach(uuids[i]);
             ModelGuest guest = _hypervisor.CreateDomain(new ModelDomainOptions
             {
                 Name = $"{node}-{i + 1}",
