@@ -27,7 +27,8 @@ in_dom0() { grep -qs control_d /proc/xen/capabilities; }
 host_demo() {
     local out=$REPO/artifacts/demo
     "$REPO/dev" lab build
-    dotnet publish "$REPO/src/xtlctl" -c Release -p:PublishReadyToRun=true -o "$out" -v quiet --nologo
+    mkdir -p "$out"
+    progress "publishing xtlctl" "$out.log" publish "$REPO/src/xtlctl" "$out"
     "$REPO/scripts/demo-host.sh" "$out/xtlctl" "$REPO/lab/.state/cache/bookworm/guest"
 }
 
