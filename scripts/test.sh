@@ -45,8 +45,19 @@ tally() {
 
 output_of() { echo "$REPO/tests/$1/bin/Release/net10.0/linux-x64/XenTwoLevelCkpt.$1"; }
 
+# native: publishes xtlctl for the tests of what is published, unless the filter leaves them out.
+native() {
+    local out=$REPO/artifacts/native
+    if ((${#filter[@]} == 0)) || [[ ${filter[1]} == *Native* ]]; then
+        mkdir -p "$out"
+        progress "publishing xtlctl" "$out.log" publish "$REPO/src/xtlctl" "$out"
+        export XTL_NATIVE_XTLCTL=$out/xtlctl
+    fi
+}
+
 host_tests() {
     local dir name
+    native
     for dir in "$REPO"/tests/*/; do
         name=$(basename "$dir")
         case $name in
