@@ -45,7 +45,7 @@ fi
 for n in "${nodes[@]}"; do
     # rsync runs inside the lab's namespaces, as ssh does.
     ssh_command "$n"
-    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.dbg' --exclude '*.xml' --exclude '.published-*' \
+    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.dbg' --exclude '*.xml' \
         -e "${SSH[*]}" "$OUT/" "root@$(node_ip "$n"):/opt/xtl/"
     node_ssh "$n" "root@$(node_ip "$n")" "ln -sf $(printf '/opt/xtl/bin/%s ' "${PROGRAMS[@]}") /usr/local/bin/"
     say "node $n has the programs"

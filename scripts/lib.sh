@@ -43,25 +43,8 @@ progress() {
     fi
 }
 
-# publish PROJECT OUT [OPTION...]: publishes a program into OUT. What was published there from the same sources is left
-# as it is.
-publish() {
-    local project=$1 out=$2 sources=("$REPO"/{src,native-interop,proto,Directory.*.props,global.json}) stamp how
-    shift 2
-    stamp=$out/.published-$(basename "$project")
-    how="$(dotnet --version) $*"
-    [[ $project != */tests/* ]] || sources+=("$REPO/tests")
-    # A folder is newer than the stamp where a file came or went.
-    if [[ -e $stamp && $(<"$stamp") == "$how" ]] &&
-        [[ -z $(find "${sources[@]}" \( -name bin -o -name obj \) -prune -o -newer "$stamp" -print -quit) ]]; then
-        return
-    fi
-    mkdir -p "$out"
-    # Of the moment before: what changes meanwhile counts as changed afterwards.
-    echo "$how" >"$stamp.new"
-    dotnet publish "$project" -c Release -o "$out" -v quiet --nologo "$@" || return
-    mv "$stamp.new" "$stamp"
-}
+# publish PROJECT OUT [OPTION...]: publishes a program into OUT.
+publish() { dotnet publish "$1" -c Release -o "$2" -v quiet --nologo "${@:3}"; }
 
 # The Debian packages that each kind of work needs.
 PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck python3-grpcio python3-protobuf
