@@ -155,7 +155,7 @@ public sealed class NativeProgramTests : IDisposable
         return expected.Code;
     }
 
-    /// <summary>What is printed of the events of two checkpoints, before an interrupt.</summary>
+    /// <summary>What is printed of the events of two checkpoints, until the program is told to end.</summary>
     private static async Task<string> EventsAsync(string[] program, string[] command)
     {
         using Process process = Start(program, command);
@@ -166,8 +166,9 @@ public sealed class NativeProgramTests : IDisposable
             durable += lines[^1].Contains("durable", StringComparison.Ordinal) ? 1 : 0;
         }
 
-        using Process kill = Process.Start("/bin/kill", ["-INT", $"{process.Id}"]);
-        await process.WaitForExitAsync();
+        // Not SIGINT, which whoever runs the tests in the background has set to be ignored.
+        using Process kill = Process.Start("/bin/kill", ["-TERM", $"{process.Id}"]);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromMinutes(1));
         lines.Add($"exit code {process.ExitCode}");
         return string.Join('\n', lines);
     }
