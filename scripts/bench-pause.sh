@@ -43,8 +43,7 @@ while text[at:].strip():
     report, at = json.JSONDecoder().raw_decode(text, at + len(text[at:]) - len(text[at:].lstrip()))
     domain, phases = report["domains"][0], report["phases"]
     if domain["fullBecause"] is None:
-        own = phases["ts"] + phases["tr"]
-        found.append((report["pauseMs"] - own, domain["residual"], own))
+        found.append((max(phases[p] for p in ("ta", "tm", "td", "tc")), domain["residual"], phases["ts"] + phases["tr"]))
 found.sort()
 print(*found[len(found) // 2])'
 }

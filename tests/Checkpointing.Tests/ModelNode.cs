@@ -60,8 +60,7 @@ internal sealed class ModelNode : IAsyncDisposable
         Node = NewNode();
     }
 
-    internal ModelGuest AddGuest(
-        string name, IWorkload? workload = null, long pages = 1024, GuestKind kind = GuestKind.Pvh, TimeSpan suspendLatency = default) =>
+    internal ModelGuest AddGuest(string name, IWorkload? workload = null, long pages = 1024, GuestKind kind = GuestKind.Pvh) =>
         Hypervisor.CreateDomain(new ModelDomainOptions
         {
             Name = name,
@@ -70,7 +69,6 @@ internal sealed class ModelNode : IAsyncDisposable
             MaxMemoryPages = pages + 256,
             DiskBlocks = 64,
             Workload = workload,
-            SuspendLatency = suspendLatency,
         });
 
     internal async Task<CheckpointReport> CheckpointAsync(ulong index = 1)

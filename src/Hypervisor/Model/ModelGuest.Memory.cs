@@ -180,7 +180,6 @@ public sealed partial class ModelGuest
                     }
 
                     PageAt(pfn).CopyTo(place);
-                    CountCopied(pfn);
                     copied++;
                 }
             }

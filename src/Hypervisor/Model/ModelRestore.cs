@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 
 namespace XenTwoLevelCkpt.Hypervisor.Model;
@@ -68,7 +67,7 @@ internal sealed record ModelToolstack(long MaxRamPages, int Vcpus, long DiskBloc
     {
         try
         {
-            return JsonSerializer.Deserialize(json, ModelJson.Default.ModelToolstack)
+            return JsonSerializer.Deserialize<ModelToolstack>(json)
                 ?? throw new HypervisorException("The configuration is empty.");
         }
         catch (JsonException e)
@@ -77,9 +76,5 @@ internal sealed record ModelToolstack(long MaxRamPages, int Vcpus, long DiskBloc
         }
     }
 
-    internal string ToJson() => JsonSerializer.Serialize(this, ModelJson.Default.ModelToolstack);
+    internal string ToJson() => JsonSerializer.Serialize(this);
 }
-
-/// <summary>The model's serialisers, made at build time.</summary>
-[JsonSerializable(typeof(ModelToolstack))]
-internal sealed partial class ModelJson : JsonSerializerContext;

@@ -123,7 +123,7 @@ internal sealed partial class XenDomain : IDomain
         RequireTranslated();
         RequireRoom(runs, destination);
         unread.Clear();
-        Preparation? prepared = _prepared;
+        PreparedPages? prepared = _prepared?.Pages;
         Span<ulong> pfns = stackalloc ulong[MapBatch];
         Span<int> places = stackalloc int[MapBatch];
         Span<int> errors = stackalloc int[MapBatch];
