@@ -7,18 +7,14 @@ push_usage() {
     cat <<'EOF'
 usage: ./dev lab push [--tests] [NODE...]
 
-Publishes the programs (ReadyToRun, for the .NET runtime that the node has) and copies what changed into /opt/xtl of
-the nodes named, or of all. Links in /usr/local/bin put them on PATH.
+Publishes the programs (xtlctl as machine code, xtlckptd ReadyToRun for the .NET runtime that the node has) and copies
+what changed into /opt/xtl of the nodes named, or of all. Links in /usr/local/bin put them on PATH.
   --tests   also the tests that run inside a Dom0
 EOF
 }
 
 PROGRAMS=(xtlctl xtlckptd)
 OUT=$REPO/artifacts/publish
-
-publish() {
-    dotnet publish "$1" -c Release -p:PublishReadyToRun=true -o "$2" -v quiet --nologo
-}
 
 nodes=() tests=''
 while (($# > 0)); do
@@ -37,15 +33,20 @@ if ((${#nodes[@]} == 0)); then
 fi
 mkdir -p "$OUT"
 for program in "${PROGRAMS[@]}"; do
-    progress "publishing $program" "$OUT/../publish-$program.log" publish "$REPO/src/$program" "$OUT/bin"
+    options=()
+    [[ $program == xtlctl ]] || options=(-p:PublishReadyToRun=true)
+    progress "publishing $program" "$OUT/../publish-$program.log" \
+        publish "$REPO/src/$program" "$OUT/bin" "${options[@]}"
 done
 if [[ -n $tests ]]; then
-    progress "publishing the Dom0 tests" "$OUT/../publish-tests.log" publish "$REPO/tests/Xen.Dom0" "$OUT/tests"
+    progress "publishing the Dom0 tests" "$OUT/../publish-tests.log" \
+        publish "$REPO/tests/Xen.Dom0" "$OUT/tests" -p:PublishReadyToRun=true
 fi
 for n in "${nodes[@]}"; do
     # rsync runs inside the lab's namespaces, as ssh does.
     ssh_command "$n"
-    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.xml' -e "${SSH[*]}" "$OUT/" "root@$(node_ip "$n"):/opt/xtl/"
+    in_lab rsync -a --delete --exclude '*.pdb' --exclude '*.dbg' --exclude '*.xml' \
+        -e "${SSH[*]}" "$OUT/" "root@$(node_ip "$n"):/opt/xtl/"
     node_ssh "$n" "root@$(node_ip "$n")" "ln -sf $(printf '/opt/xtl/bin/%s ' "${PROGRAMS[@]}") /usr/local/bin/"
     say "node $n has the programs"
 done

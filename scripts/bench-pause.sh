@@ -43,7 +43,8 @@ while text[at:].strip():
     report, at = json.JSONDecoder().raw_decode(text, at + len(text[at:]) - len(text[at:].lstrip()))
     domain, phases = report["domains"][0], report["phases"]
     if domain["fullBecause"] is None:
-        found.append((max(phases[p] for p in ("ta", "tm", "td", "tc")), domain["residual"], phases["ts"] + phases["tr"]))
+        own = phases["ts"] + phases["tr"]
+        found.append((report["pauseMs"] - own, domain["residual"], own))
 found.sort()
 print(*found[len(found) // 2])'
 }

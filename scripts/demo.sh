@@ -15,8 +15,9 @@ back by Xen's own 'xl restore'. The last line is 'demo: OK'.
 In a Dom0 (as root) it uses this host: guests 'xtldemo-*', a thin pool 'xtldemo' in files under /var/tmp, all of which it
 removes again. Elsewhere it boots a Xen host in an emulator (as root; some minutes the first time).
   --cluster two Xen hosts in emulators, whose guests send each other money; one is powered off, and its guests
-            are brought up on the other, with every transfer accounted for. With N, both go back to a line N times
-            before, each time after a daemon was killed
+            are brought up on the other, with every transfer accounted for. With --recoveries N there are N failures at
+            random moments: mostly a daemon is killed and both hosts go back to a line; some take a host, the last one in
+            any case, and two new hosts begin anew after it
   --model   the same on a model of a hypervisor inside one process, in seconds and without root
 EOF
 }
@@ -26,7 +27,8 @@ in_dom0() { grep -qs control_d /proc/xen/capabilities; }
 host_demo() {
     local out=$REPO/artifacts/demo
     "$REPO/dev" lab build
-    dotnet publish "$REPO/src/xtlctl" -c Release -p:PublishReadyToRun=true -o "$out" -v quiet --nologo
+    mkdir -p "$out"
+    progress "publishing xtlctl" "$out.log" publish "$REPO/src/xtlctl" "$out"
     "$REPO/scripts/demo-host.sh" "$out/xtlctl" "$REPO/lab/.state/cache/bookworm/guest"
 }
 
@@ -38,13 +40,13 @@ box_demo() {
     "$REPO/dev" lab exec 1 -- bash --norc -c "$(<"$REPO/scripts/demo-host.sh")" demo-host.sh xtlctl /var/lib/xtl-lab/guest
 }
 
-model='' cluster='' recoveries=0
+model='' cluster='' recoveries=''
 while (($# > 0)); do
     case $1 in
         --model) model=1 ;;
         --cluster) cluster=1 ;;
         --recoveries)
-            [[ ${2:-} =~ ^[0-9]+$ ]] || usage_error "demo: --recoveries takes a number"
+            [[ ${2:-} =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "demo: --recoveries takes a number from 1 on"
             recoveries=$2
             shift
             ;;
@@ -53,8 +55,8 @@ while (($# > 0)); do
     esac
     shift
 done
-((recoveries == 0)) || [[ -n $cluster ]] || usage_error "demo: --recoveries goes with --cluster"
-[[ -z $cluster ]] || exec "$REPO/scripts/demo-cluster.sh" "$recoveries"
+[[ -z $recoveries || -n $cluster ]] || usage_error "demo: --recoveries goes with --cluster"
+[[ -z $cluster ]] || exec "$REPO/scripts/demo-cluster.sh" "${recoveries:-1}"
 if [[ -n $model ]]; then
     need build
     cd "$REPO"

@@ -43,6 +43,9 @@ progress() {
     fi
 }
 
+# publish PROJECT OUT [OPTION...]: publishes a program into OUT.
+publish() { dotnet publish "$1" -c Release -o "$2" -v quiet --nologo "${@:3}"; }
+
 # The Debian packages that each kind of work needs.
 PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck python3-grpcio python3-protobuf
     protobuf-compiler libprotobuf-dev)

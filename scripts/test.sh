@@ -26,7 +26,7 @@ tally() {
     say "$name"
     log=$(mktemp)
     "$@" </dev/null 2>&1 | tee "$log" || rc=$?
-    line=$(grep -oE 'Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+' "$log" | tail -n 1 || true)
+    line=$(grep -oE 'Total: (0$|[0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+)' "$log" | tail -n 1 || true)
     rm -f "$log"
     if [[ $line =~ Total:\ ([0-9]+),\ Errors:\ ([0-9]+),\ Failed:\ ([0-9]+),\ Skipped:\ ([0-9]+) ]]; then
         local bad=$((BASH_REMATCH[2] + BASH_REMATCH[3])) skip=${BASH_REMATCH[4]} total=${BASH_REMATCH[1]}
@@ -36,6 +36,9 @@ tally() {
         ((bad > 0 || rc == 0)) || bad=1
         failed=$((failed + bad))
         ((bad == 0)) || failures+=("$name")
+    elif [[ $line == 'Total: 0' && ${#filter[@]} -gt 0 ]]; then
+        # No test of this program is meant.
+        :
     else
         echo "$name ended with exit code $rc and without a summary"
         failed=$((failed + 1))
@@ -45,8 +48,19 @@ tally() {
 
 output_of() { echo "$REPO/tests/$1/bin/Release/net10.0/linux-x64/XenTwoLevelCkpt.$1"; }
 
+# native: publishes xtlctl for the tests of what is published, unless the filter leaves them out.
+native() {
+    local out=$REPO/artifacts/native
+    if ((${#filter[@]} == 0)) || [[ ${filter[1]} == *Native* ]]; then
+        mkdir -p "$out"
+        progress "publishing xtlctl" "$out.log" publish "$REPO/src/xtlctl" "$out"
+        export XTL_NATIVE_XTLCTL=$out/xtlctl
+    fi
+}
+
 host_tests() {
     local dir name
+    native
     for dir in "$REPO"/tests/*/; do
         name=$(basename "$dir")
         case $name in

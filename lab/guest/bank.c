@@ -15,7 +15,8 @@
  *   bank.accounts=N           (64)   bank.initial=N money of each account at the start (1000)
  *   bank.period=MS            time between transfers (50)   bank.seed=N
  *
- * Output, a line a second: bank ID balance B sent S received R unacknowledged U ms T.
+ * Output, a line a second: bank ID balance B sent S received R unacknowledged U ms T credited N, where N counts transfers
+ * and the others are sums of money.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -189,15 +190,17 @@ static void resend(void)
 
 static void report(void)
 {
-    uint64_t sum = 0, unacknowledged = 0;
+    uint64_t sum = 0, unacknowledged = 0, credited = 0;
     for (uint64_t i = 0; i < accounts; i++)
         sum += balance[i];
-    for (int i = 0; i < peer_count; i++)
+    for (int i = 0; i < peer_count; i++) {
+        credited += peers[i].credited;
         for (uint64_t s = peers[i].acknowledged + 1; s < peers[i].next; s++)
             unacknowledged += peers[i].window[s % WINDOW].amount;
-    say("bank %d balance %llu sent %llu received %llu unacknowledged %llu ms %llu", self, (unsigned long long)sum,
-        (unsigned long long)sent, (unsigned long long)received, (unsigned long long)unacknowledged,
-        (unsigned long long)now_ms());
+    }
+    say("bank %d balance %llu sent %llu received %llu unacknowledged %llu ms %llu credited %llu", self,
+        (unsigned long long)sum, (unsigned long long)sent, (unsigned long long)received,
+        (unsigned long long)unacknowledged, (unsigned long long)now_ms(), (unsigned long long)credited);
     if (sum != accounts * initial + received - sent)
         say("BROKEN bank %d: balances are %llu, initial + received - sent is %llu", self, (unsigned long long)sum,
             (unsigned long long)(accounts * initial + received - sent));

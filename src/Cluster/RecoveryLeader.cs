@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 
@@ -46,6 +47,9 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>How long is waited for nodes whose daemons are starting. 30 s where it is not set.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Finds out what is to be done; changes nothing.</summary>
     /// <param name="wish">What is wanted.</param>
     /// <param name="cancellationToken">Gives up.</param>
@@ -53,7 +57,7 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
     public async Task<ClusterRecovery> PlanAsync(RecoveryWish wish, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(wish);
-        ClusterView view = await ClusterView.AskAsync(nodes, cancellationToken).ConfigureAwait(false);
+        ClusterView view = await StartedAsync(cancellationToken).ConfigureAwait(false);
         RequireNames(wish, view);
         int incarnation = view.Answering.Max(n => Math.Max((int)n.Incarnation, (int)(n.Recovery?.Incarnation ?? 0)));
         RecoveryRecord? latest = Latest(view, incarnation);
@@ -91,6 +95,28 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         }
 
         return plan with { Steps = await AskPartsAsync(plan, cancellationToken).ConfigureAwait(false) };
+    }
+
+    // A node does not know while it starts whether it awaits a recovery.
+    private async Task<ClusterView> StartedAsync(CancellationToken cancellationToken)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            ClusterView view = await ClusterView.AskAsync(nodes, cancellationToken).ConfigureAwait(false);
+            if (view.Answering.FirstOrDefault(n => n.State == NodeState.Starting) is not { } starting)
+            {
+                return view;
+            }
+
+            if (Stopwatch.GetElapsedTime(start) >= Patience)
+            {
+                throw new ClusterRecoveryException(
+                    $"The daemon of node {starting.Name} is still starting; its log tells what it waits for. Run the command again when it serves.");
+            }
+
+            await Task.Delay(Look, cancellationToken).ConfigureAwait(false);
+        }
     }
 
     /// <summary>Carries a plan out. Where it fails or is given up, the rest is done by planning and carrying out again.

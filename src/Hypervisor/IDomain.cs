@@ -64,7 +64,14 @@ public interface IDomain : IDisposable
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     void PrepareCapture(ReadOnlySpan<PfnRun> pages);
 
-    /// <summary>Gives back what <see cref="PrepareCapture"/> took. Does nothing where that was not called.</summary>
+    /// <summary>Maps further pages after <see cref="PrepareCapture"/>, for example those that the domain writes while it is
+    /// about to suspend itself. Does nothing where that was not called.</summary>
+    /// <param name="pages">The pages; those that are mapped already are passed over.</param>
+    /// <returns>The number of pages mapped now.</returns>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    int ExtendCapture(ReadOnlySpan<PfnRun> pages);
+
+    /// <summary>Gives back what <see cref="PrepareCapture"/> and <see cref="ExtendCapture"/> took. Does nothing where that was not called.</summary>
     void EndCapture();
 
     /// <summary>Starts recording which pages the domain writes. The log starts out empty.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text.Json;
 using Google.Protobuf;
@@ -136,7 +137,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         V1.Node node = await daemon.Node.GetNodeAsync(options).ConfigureAwait(false);
         if (json)
         {
-            await output.WriteLineAsync(Formatter.Format(node)).ConfigureAwait(false);
+            await output.WriteLineAsync(Json(Formatter, node)).ConfigureAwait(false);
             return ExitCodes.Ok;
         }
 
@@ -176,7 +177,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         using ServerStreamingCall<V1.Event> call = daemon.Node.WatchEvents(request, options);
         await foreach (V1.Event what in call.ReadAllAsync(cancellationToken).ConfigureAwait(false))
         {
-            await output.WriteLineAsync(json ? LineFormatter.Format(what) : Line(what)).ConfigureAwait(false);
+            await output.WriteLineAsync(json ? Json(LineFormatter, what) : Line(what)).ConfigureAwait(false);
             await output.FlushAsync(cancellationToken).ConfigureAwait(false);
         }
 
@@ -204,6 +205,13 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
 
     private static string Forcing(V1.CheckpointReport r) =>
         r.ForcedBy is { } by ? string.Create(CultureInfo.InvariantCulture, $" by {by.Node} with {by.Sn}") : "";
+
+    // The formatter finds the names of an enum's values by reflection; these are the enums of the messages it is given.
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicFields, typeof(V1.NodeState))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicFields, typeof(V1.CheckpointStage))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicFields, typeof(V1.CheckpointCause))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicFields, typeof(V1.RecoverAction))]
+    private static string Json(JsonFormatter formatter, IMessage message) => formatter.Format(message);
 
     // NodeState.Checkpointing is "checkpointing", RecoverAction.RollBack "rollBack".
     private static string Name<T>(T value)

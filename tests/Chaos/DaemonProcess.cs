@@ -92,6 +92,9 @@ internal sealed class DaemonProcess : IDisposable
             RedirectStandardError = true,
             RedirectStandardInput = true,
             UseShellExecute = false,
+
+            // It seldom lives long enough for what is learned while it runs.
+            Environment = { ["DOTNET_TieredPGO"] = "0" },
         };
         _process?.Dispose();
         _logFailedBefore = Logged(LogFailed);

@@ -60,7 +60,8 @@ internal sealed class ModelNode : IAsyncDisposable
         Node = NewNode();
     }
 
-    internal ModelGuest AddGuest(string name, IWorkload? workload = null, long pages = 1024, GuestKind kind = GuestKind.Pvh) =>
+    internal ModelGuest AddGuest(
+        string name, IWorkload? workload = null, long pages = 1024, GuestKind kind = GuestKind.Pvh, TimeSpan suspendLatency = default) =>
         Hypervisor.CreateDomain(new ModelDomainOptions
         {
             Name = name,
@@ -69,6 +70,7 @@ internal sealed class ModelNode : IAsyncDisposable
             MaxMemoryPages = pages + 256,
             DiskBlocks = 64,
             Workload = workload,
+            SuspendLatency = suspendLatency,
         });
 
     internal async Task<CheckpointReport> CheckpointAsync(ulong index = 1)

@@ -73,6 +73,24 @@ public class NodeCheckpointTests
     }
 
     [Fact]
+    public async Task What_a_guest_writes_while_it_suspends_itself_is_mapped_before_it_stands_still()
+    {
+        const int Cached = 16;
+        await using var node = new ModelNode(Small with { CacheEntries = Cached });
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 800, 8), suspendLatency: TimeSpan.FromMilliseconds(300));
+        _ = await node.CheckpointAsync(1);
+        long before = guest.CopiedPrepared;
+        node.Hypervisor.Start();
+        CheckpointReport report = await node.CheckpointAsync(2);
+        node.Hypervisor.Stop();
+
+        // Besides the cache, which is mapped before the request.
+        Assert.InRange(report.Domains[0].Memory.Residual, 4 * Cached, long.MaxValue);
+        Assert.InRange(guest.CopiedPrepared - before, 3 * Cached, long.MaxValue);
+        node.RestoreAndCompare(report.Id);
+    }
+
+    [Fact]
     public async Task Pages_that_enter_and_leave_the_physical_map_are_found()
     {
         await using var node = new ModelNode(Small with { MinSampleInterval = TimeSpan.FromHours(1) });

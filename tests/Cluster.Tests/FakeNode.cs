@@ -23,6 +23,9 @@ internal sealed class FakeNode(string name) : INodeClient
 
     internal bool Awaits { get; set; }
 
+    /// <summary>How often it still says that it starts; it knows nothing of what it awaits until then.</summary>
+    internal int Starts { get; set; }
+
     internal Dictionary<string, long> Heard { get; } = [];
 
     internal List<long> WentBackTo { get; } = [];
@@ -44,9 +47,11 @@ internal sealed class FakeNode(string name) : INodeClient
             DurableSn = (ulong)Durable,
             Incarnation = (ulong)Incarnation,
             Domains = Domains,
-            AwaitsRecovery = Awaits,
+            AwaitsRecovery = Awaits && Starts == 0,
             Recovery = _record?.Clone(),
+            State = Starts > 0 ? NodeState.Starting : NodeState.Ready,
         };
+        Starts = Math.Max(0, Starts - 1);
         node.Peers.AddRange(Heard.Select(h => new Peer { Name = h.Key, DurableSn = (ulong)h.Value, LastHeard = new() }));
         return Task.FromResult(node);
     }

@@ -91,6 +91,19 @@ public sealed class RecoveryLeaderTests
     }
 
     [Fact]
+    public async Task A_node_that_starts_is_waited_for_before_the_line_is_chosen()
+    {
+        FakeNode late = _nodes[2];
+        (late.Awaits, late.Starts) = (true, 3);
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
+        Assert.Equal(late.Durable, plan.Line);
+        late.Starts = int.MaxValue;
+        var hasty = new RecoveryLeader(_nodes) { Patience = TimeSpan.FromMilliseconds(1) };
+        Assert.Contains("node c is still starting", (await Assert.ThrowsAsync<ClusterRecoveryException>(
+            () => hasty.PlanAsync(new RecoveryWish(null, null, null), Token))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_same_wish_again_changes_nothing()
     {
         _nodes[1].Dead = true;

@@ -57,6 +57,27 @@ public abstract class CopyConformance : ConformanceFacts
     }
 
     [Fact]
+    public async Task Pages_that_were_mapped_ahead_in_parts_are_those_of_the_suspended_guest()
+    {
+        SkipUnlessPagesCanBeCopied();
+        long[] pfns = DistinctPages(3);
+        Assert.Equal(0, Domain.ExtendCapture([new(pfns[0], 1)]));
+        Domain.PrepareCapture([new(pfns[1], 1)]);
+        Assert.Equal(1, Domain.ExtendCapture([new(pfns[0], 1), new(pfns[1], 1)]));
+        Assert.Equal(0, Domain.ExtendCapture([new(pfns[1], 1), new(pfns[0], 1)]));
+        await SuspendAsync();
+        byte[] pages = new byte[3 * PageSize];
+        Assert.Equal(3, Domain.CopyPages([new(pfns[0], 1), new(pfns[1], 1), new(pfns[2], 1)], pages, new List<long>()));
+        Domain.EndCapture();
+        for (int i = 0; i < pfns.Length; i++)
+        {
+            Assert.Equal(CopyOne(pfns[i]), pages.AsSpan(i * PageSize, PageSize).ToArray());
+        }
+
+        Assert.Equal(0, Domain.ExtendCapture([new(pfns[0], 1)]));
+    }
+
+    [Fact]
     public async Task Pages_come_in_the_order_of_the_runs()
     {
         SkipUnlessPagesCanBeCopied();

@@ -96,8 +96,8 @@ public sealed class DirtyTests
 
     /// <summary>Asks the hypervisor itself: debug key q dumps the domains, and names the paging modes of each. The
     /// console ring holds older dumps too, and what else it holds is left there.</summary>
-    internal static bool LogDirtyIsOn() => Lab.Shared
-        .Exec(1, "sh", "-c", "xl debug-keys q; xl dmesg")
+    internal static bool LogDirtyIsOn(int node = 1) => Lab.Shared
+        .Exec(node, "sh", "-c", "xl debug-keys q; xl dmesg")
         .Split("'q' pressed")[^1]
         .Split('\n')
         .Any(line => line.Contains("paging assistance:", StringComparison.Ordinal)

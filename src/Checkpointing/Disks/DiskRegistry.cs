@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using XenTwoLevelCkpt.NativeInterop.Files;
 
 namespace XenTwoLevelCkpt.Checkpointing.Disks;
@@ -21,17 +22,6 @@ public sealed class DiskRegistry
     private const int LockAttempts = 200;
 
     private static readonly TimeSpan LockPause = TimeSpan.FromMilliseconds(50);
-
-    private static readonly JsonSerializerOptions Json = new()
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
-        WriteIndented = true,
-        IgnoreReadOnlyProperties = true,
-        // A later version's members would be lost by writing the file.
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-        RespectRequiredConstructorParameters = true,
-        RespectNullableAnnotations = true,
-    };
 
     private readonly string _directory;
 
@@ -69,8 +59,8 @@ public sealed class DiskRegistry
             using JsonDocument document = JsonDocument.Parse(bytes);
             return VersionOf(document.RootElement) switch
             {
-                Version => Deserialize<Document>(document).Disks,
-                VersionWithoutDirectories => Deserialize<OldDocument>(document).Disks.Now(),
+                Version => Deserialize(document, DiskJson.Default.DiskDocument).Disks,
+                VersionWithoutDirectories => Deserialize(document, DiskJson.Default.OldDiskDocument).Disks.Now(),
                 > Version => throw new DiskException(
                     $"{Path} is not of this version. It was written by a later release, which can be used instead."),
                 _ => throw new JsonException("It is no record of disks."),
@@ -125,7 +115,8 @@ public sealed class DiskRegistry
     }
 
     private void Write(DiskState state) => DurableFile.Replace(
-        Path, stream => JsonSerializer.Serialize(stream, new Document(Format, Version, state), Json));
+        Path, stream => JsonSerializer.Serialize(
+            stream, new DiskDocument(Format, Version, state), DiskJson.Default.DiskDocument));
 
     // 0 where it is none.
     private static int VersionOf(JsonElement document) =>
@@ -137,15 +128,39 @@ public sealed class DiskRegistry
             ? number
             : 0;
 
-    private static T Deserialize<T>(JsonDocument document) =>
-        document.Deserialize<T>(Json) ?? throw new JsonException("It is empty.");
-
-    private sealed record Document(string Format, int Version, DiskState Disks);
-
-    private sealed record OldDocument(string Format, int Version, OldDisks Disks);
-
-    private sealed record OldDisks(IReadOnlyList<PoolRecord> Pools, IReadOnlyList<VolumeRecord> Volumes)
-    {
-        internal DiskState Now() => new(Pools, Volumes, []);
-    }
+    private static T Deserialize<T>(JsonDocument document, JsonTypeInfo<T> type) =>
+        document.Deserialize(type) ?? throw new JsonException("It is empty.");
 }
+
+/// <summary>The registry's file.</summary>
+/// <param name="Format">What kind of file it is.</param>
+/// <param name="Version">The version of its contents.</param>
+/// <param name="Disks">The contents.</param>
+internal sealed record DiskDocument(string Format, int Version, DiskState Disks);
+
+/// <summary>The registry's file before there were directories.</summary>
+/// <param name="Format">What kind of file it is.</param>
+/// <param name="Version">The version of its contents.</param>
+/// <param name="Disks">The contents.</param>
+internal sealed record OldDiskDocument(string Format, int Version, OldDisks Disks);
+
+/// <summary>What a host knew of its disks before there were directories.</summary>
+/// <param name="Pools">Thin pools.</param>
+/// <param name="Volumes">Volumes of the pools.</param>
+internal sealed record OldDisks(IReadOnlyList<PoolRecord> Pools, IReadOnlyList<VolumeRecord> Volumes)
+{
+    internal DiskState Now() => new(Pools, Volumes, []);
+}
+
+/// <summary>The registry's serialisers, made at build time. A member that is not known is refused: it is a later
+/// version's, and would be lost by writing the file.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    WriteIndented = true,
+    IgnoreReadOnlyProperties = true,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    RespectRequiredConstructorParameters = true,
+    RespectNullableAnnotations = true)]
+[JsonSerializable(typeof(DiskDocument))]
+[JsonSerializable(typeof(OldDiskDocument))]
+internal sealed partial class DiskJson : JsonSerializerContext;

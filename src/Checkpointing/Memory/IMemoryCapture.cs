@@ -47,6 +47,12 @@ internal interface IMemoryCapture : IDisposable
     /// still, so nothing that takes long comes in between.</summary>
     void LookLast();
 
+    /// <summary>A look while the domain is about to suspend itself, and still runs: what it wrote since the look before is
+    /// mapped, which would take longest while it stands still. Changes nothing else.</summary>
+    /// <param name="most">The most pages to map.</param>
+    /// <returns>The number of pages mapped.</returns>
+    int LookAgain(int most);
+
     /// <summary>Copies what no image has yet into the staging area. The domain is suspended.</summary>
     /// <param name="staging">Receives the pages.</param>
     /// <param name="compareTypes">Looks for pages that entered or left the physical map, too.</param>

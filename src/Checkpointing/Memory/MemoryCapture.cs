@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.Checkpointing.Cache;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
@@ -186,6 +187,24 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     {
         _ = Sample();
         _domain.PrepareCapture(CachedRuns());
+    }
+
+    /// <inheritdoc/>
+    public int LookAgain(int most)
+    {
+        var pages = new List<PfnRun>();
+        foreach (PfnRun run in _log.Peek().EnumerateRuns())
+        {
+            for (long pfn = run.First; pfn < run.End && pages.Count < most; pfn++)
+            {
+                if (_populated.Contains(pfn) && !_cache.Contains(pfn))
+                {
+                    pages.Add(new PfnRun(pfn, 1));
+                }
+            }
+        }
+
+        return _domain.ExtendCapture(CollectionsMarshal.AsSpan(pages));
     }
 
     /// <summary>None: all that a PVH guest needs is in its registers.</summary>

@@ -55,6 +55,8 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
     // The library looks itself.
     public void LookLast() => domain.PrepareCapture([]);
 
+    public int LookAgain(int most) => 0;
+
     public void Collect(StagingArea staging, bool compareTypes)
     {
         _pages.Stage();

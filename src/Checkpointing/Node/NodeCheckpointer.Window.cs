@@ -8,6 +8,9 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 /// <content>The suspend window: from the requests to suspend until all domains run again.</content>
 public sealed partial class NodeCheckpointer
 {
+    /// <summary>Between two looks at a domain that is about to suspend itself. A guest takes some 10 ms at least.</summary>
+    private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(5);
+
     private TimeSpan[] _memoryTimes = [];
     private TimeSpan[] _registerTimes = [];
     private TimeSpan[] _diskTimes = [];
@@ -163,7 +166,7 @@ public sealed partial class NodeCheckpointer
         Task[] suspensions = [.. _captures.Select(c => SuspendAsync(c, giveUp))];
         try
         {
-            Task.WaitAll(suspensions, CancellationToken.None);
+            LookUntilSuspended(suspensions);
             return;
         }
         catch (AggregateException)
@@ -181,6 +184,40 @@ public sealed partial class NodeCheckpointer
         }
 
         throw new OperationCanceledException(cancellationToken);
+    }
+
+    // A guest takes a while to suspend itself, and writes on meanwhile: all of that is in the window, and each page of it
+    // would have to be mapped there. The looks have a quarter of the time at most: a guest stands still for each.
+    private void LookUntilSuspended(Task[] suspensions)
+    {
+        TimeSpan pause = LookInterval;
+        while (!Task.WaitAll(suspensions, pause))
+        {
+            long start = Stopwatch.GetTimestamp();
+            for (int i = 0; i < suspensions.Length; i++)
+            {
+                if (!suspensions[i].IsCompleted && _options.CacheEntries != 0)
+                {
+                    LookAgain(_captures[i]);
+                }
+            }
+
+            TimeSpan taken = 3 * Stopwatch.GetElapsedTime(start);
+            pause = taken > LookInterval ? taken : LookInterval;
+        }
+    }
+
+    // What goes wrong here goes wrong in the window, too, where there is an answer to it.
+    private void LookAgain(DomainCapture capture)
+    {
+        try
+        {
+            _ = capture.Memory.LookAgain(_staging.Pages);
+        }
+        catch (HypervisorException e)
+        {
+            Log?.Invoke($"{capture.Name} could not be looked at while it suspended itself: {e.Message}");
+        }
     }
 
     private async Task SuspendAsync(DomainCapture capture, CancellationTokenSource giveUp)

@@ -40,15 +40,11 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
         return Guest.CopyPages(runs, destination, unread);
     }
 
-    public void PrepareCapture(ReadOnlySpan<PfnRun> pages)
-    {
-        // Copying is as fast as it gets.
-    }
+    public void PrepareCapture(ReadOnlySpan<PfnRun> pages) => Guest.PrepareCapture(pages);
 
-    public void EndCapture()
-    {
-        // Nothing was taken.
-    }
+    public int ExtendCapture(ReadOnlySpan<PfnRun> pages) => Guest.ExtendCapture(pages);
+
+    public void EndCapture() => Guest.EndCapture();
 
     public IDirtyLog StartDirtyLog() => Guest.StartDirtyLog();
 

@@ -180,6 +180,7 @@ public sealed partial class ModelGuest
                     }
 
                     PageAt(pfn).CopyTo(place);
+                    CountCopied(pfn);
                     copied++;
                 }
             }

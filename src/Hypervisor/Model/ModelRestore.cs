@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 
 namespace XenTwoLevelCkpt.Hypervisor.Model;
@@ -67,7 +68,7 @@ internal sealed record ModelToolstack(long MaxRamPages, int Vcpus, long DiskBloc
     {
         try
         {
-            return JsonSerializer.Deserialize<ModelToolstack>(json)
+            return JsonSerializer.Deserialize(json, ModelJson.Default.ModelToolstack)
                 ?? throw new HypervisorException("The configuration is empty.");
         }
         catch (JsonException e)
@@ -76,5 +77,9 @@ internal sealed record ModelToolstack(long MaxRamPages, int Vcpus, long DiskBloc
         }
     }
 
-    internal string ToJson() => JsonSerializer.Serialize(this);
+    internal string ToJson() => JsonSerializer.Serialize(this, ModelJson.Default.ModelToolstack);
 }
+
+/// <summary>The model's serialisers, made at build time.</summary>
+[JsonSerializable(typeof(ModelToolstack))]
+internal sealed partial class ModelJson : JsonSerializerContext;

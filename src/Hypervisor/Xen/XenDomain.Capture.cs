@@ -47,7 +47,44 @@ internal sealed partial class XenDomain
             _ = _xen.GetTscInfo(Domid);
             _prepared = new Preparation(
                 parameters, context,
-                pfns.Count == 0 ? null : new PreparedPages(_memory, Domid, [.. pfns]));
+                pfns.Count == 0 ? [] : [new PreparedPages(_memory, Domid, [.. pfns])]);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public int ExtendCapture(ReadOnlySpan<PfnRun> pages)
+    {
+        if (_prepared is not { } prepared || !CanCopyPages)
+        {
+            return 0;
+        }
+
+        var pfns = new List<long>();
+        foreach (PfnRun run in pages)
+        {
+            for (long pfn = run.First; pfn < run.End; pfn++)
+            {
+                if (!prepared.Has(pfn))
+                {
+                    pfns.Add(pfn);
+                }
+            }
+        }
+
+        if (pfns.Count == 0)
+        {
+            return 0;
+        }
+
+        pfns.Sort();
+        try
+        {
+            prepared.Mappings.Add(new PreparedPages(_memory, Domid, [.. pfns]));
+            return pfns.Count;
         }
         catch (XenException e)
         {
@@ -58,7 +95,7 @@ internal sealed partial class XenDomain
     /// <inheritdoc/>
     public void EndCapture()
     {
-        _prepared?.Pages?.Dispose();
+        _prepared?.Mappings.ForEach(m => m.Dispose());
         _prepared = null;
     }
 
@@ -82,13 +119,45 @@ internal sealed partial class XenDomain
     }
 
     private sealed class Preparation(
-        IReadOnlyDictionary<uint, ulong> parameters, byte[] context, PreparedPages? pages)
+        IReadOnlyDictionary<uint, ulong> parameters, byte[] context, List<PreparedPages> mappings)
     {
         private byte[]? _context = context;
 
         internal IReadOnlyDictionary<uint, ulong> Parameters => parameters;
 
-        internal PreparedPages? Pages => pages;
+        /// <summary>Pages that are mapped; a page is in one of them at most.</summary>
+        internal List<PreparedPages> Mappings => mappings;
+
+        /// <summary>True where an attempt was made to map a page.</summary>
+        internal bool Has(long pfn)
+        {
+            foreach (PreparedPages mapping in mappings)
+            {
+                if (mapping.Has(pfn))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+
+        /// <summary>Copies a page. Allocates nothing; thread-safe while nothing is added.</summary>
+        /// <param name="pfn">The page.</param>
+        /// <param name="destination">Receives it.</param>
+        /// <returns>False where it is not mapped.</returns>
+        internal bool TryCopy(long pfn, Span<byte> destination)
+        {
+            foreach (PreparedPages mapping in mappings)
+            {
+                if (mapping.TryCopy(pfn, destination))
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
 
         /// <summary>The buffer, once: what was captured belongs to whoever asked for it.</summary>
         internal byte[]? TakeContext() => Interlocked.Exchange(ref _context, null);
@@ -111,6 +180,9 @@ internal sealed class PreparedPages : IDisposable
         _mapping = memory.Map(
             domid, ForeignAccess.Read, Array.ConvertAll(pfns, p => (ulong)p), new int[pfns.Length]);
     }
+
+    /// <summary>True where the page is one of them, mapped or not.</summary>
+    internal bool Has(long pfn) => Array.BinarySearch(_pfns, pfn) >= 0;
 
     /// <summary>Copies a page. Allocates nothing; thread-safe.</summary>
     /// <param name="pfn">The page.</param>

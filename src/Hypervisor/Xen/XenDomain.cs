@@ -123,7 +123,7 @@ internal sealed partial class XenDomain : IDomain
         RequireTranslated();
         RequireRoom(runs, destination);
         unread.Clear();
-        PreparedPages? prepared = _prepared?.Pages;
+        Preparation? prepared = _prepared;
         Span<ulong> pfns = stackalloc ulong[MapBatch];
         Span<int> places = stackalloc int[MapBatch];
         Span<int> errors = stackalloc int[MapBatch];

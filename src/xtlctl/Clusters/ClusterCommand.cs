@@ -132,7 +132,7 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
         };
         command.SetAction((result, cancellation) => WithNodesAsync(result, async nodes =>
         {
-            var leader = new RecoveryLeader(nodes);
+            var leader = new RecoveryLeader(nodes) { Patience = result.GetValue(_timeout) };
             ClusterRecovery plan = await leader.PlanAsync(
                 new RecoveryWish(result.GetValue(lost), result.GetValue(to), result.GetValue(_at)), cancellation)
                 .ConfigureAwait(false);

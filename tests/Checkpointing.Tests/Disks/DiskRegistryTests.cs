@@ -34,6 +34,62 @@ public sealed class DiskRegistryTests : IDisposable
     }
 
     [Fact]
+    public void The_file_is_text_that_an_operator_can_correct()
+    {
+        var registry = new DiskRegistry(_folder);
+        var checkpoint = new Guid("11223344-5566-7788-99aa-bbccddeeff00");
+        var volume = new VolumeRecord(
+            "v", "p", 3, 4096, new SealedRecord(checkpoint, 4), null, 6,
+            [new KeptRecord(7, 4096, new DateTimeOffset(2026, 3, 4, 5, 6, 7, TimeSpan.Zero), checkpoint)]);
+        _ = registry.Update(s => s.With(Pool with { Unwanted = [9] }).With(volume));
+        Assert.Equal(
+            """
+            {
+              "format": "xtl-disks",
+              "version": 2,
+              "disks": {
+                "pools": [
+                  {
+                    "name": "p",
+                    "data": "/dev/a",
+                    "metadata": "/dev/b",
+                    "blockSectors": 128,
+                    "lastThinId": 0,
+                    "unwanted": [
+                      9
+                    ]
+                  }
+                ],
+                "volumes": [
+                  {
+                    "name": "v",
+                    "pool": "p",
+                    "thinId": 3,
+                    "length": 4096,
+                    "sealed": {
+                      "checkpoint": "11223344-5566-7788-99aa-bbccddeeff00",
+                      "thinId": 4
+                    },
+                    "pending": null,
+                    "restoring": 6,
+                    "kept": [
+                      {
+                        "thinId": 7,
+                        "length": 4096,
+                        "since": "2026-03-04T05:06:07+00:00",
+                        "restoredTo": "11223344-5566-7788-99aa-bbccddeeff00"
+                      }
+                    ]
+                  }
+                ],
+                "directories": []
+              }
+            }
+            """,
+            File.ReadAllText(registry.Path));
+    }
+
+    [Fact]
     public void A_record_from_before_there_were_directories_is_read_and_kept()
     {
         var registry = new DiskRegistry(_folder);
