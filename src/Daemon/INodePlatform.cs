@@ -24,9 +24,10 @@ public interface INodePlatform : IDisposable
     /// <summary>Undoes what a process left behind that ended in the middle of a checkpoint: resumes domains, switches dirty
     /// logs off.</summary>
     /// <param name="state">The state directory.</param>
+    /// <param name="waiting">Told what is waited for, before that takes time.</param>
     /// <returns>What was done, as sentences.</returns>
     /// <exception cref="StateLockedException">The process has not ended.</exception>
-    IReadOnlyList<string> Undo(string state);
+    IReadOnlyList<string> Undo(string state, Action<string>? waiting = null);
 
     /// <summary>Starts a process that does the same as <see cref="Undo"/> at the moment this one ends.</summary>
     /// <param name="state">The state directory.</param>
@@ -71,7 +72,8 @@ public sealed class XenPlatform(string state) : INodePlatform
     public string? Life { get; } = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Undo(string state) => NodeRecovery.Run(state, Hypervisor);
+    public IReadOnlyList<string> Undo(string state, Action<string>? waiting = null) =>
+        NodeRecovery.Run(state, Hypervisor, waiting);
 
     /// <inheritdoc/>
     public IDisposable? StartGuardian(string state) => Guardian.Start(state);
@@ -164,7 +166,8 @@ public sealed class ModelPlatform : INodePlatform
     public string? Life { get; }
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> Undo(string state) => IntentFile.Recover(state, _hypervisor);
+    public IReadOnlyList<string> Undo(string state, Action<string>? waiting = null) =>
+        IntentFile.Recover(state, _hypervisor, waiting: waiting);
 
     /// <inheritdoc/>
     public IDisposable? StartGuardian(string state) => null;

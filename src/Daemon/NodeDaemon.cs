@@ -101,7 +101,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     /// <exception cref="StateLockedException">Another process takes checkpoints of this host's domains.</exception>
     public void Undo()
     {
-        foreach (string line in _platform.Undo(_settings.State))
+        foreach (string line in _platform.Undo(_settings.State, _log.Undone))
         {
             _log.Undone(line);
         }

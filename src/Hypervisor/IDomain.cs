@@ -98,6 +98,19 @@ public interface IDomain : IDisposable
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     void Resume();
 
+    /// <summary>True where a request to suspend was given up by this process and the guest may follow it yet. When it does, it
+    /// is resumed as long as this process lives; when the process ends before, somebody has to
+    /// <see cref="UndoSuspend"/>.</summary>
+    bool MaySuspend { get; }
+
+    /// <summary>Undoes a request to suspend that nobody waits for any more, such as that of a process that was killed:
+    /// resumes a guest that suspended, and takes a request back that the guest has not acknowledged. A guest that another
+    /// program suspended is left alone.</summary>
+    /// <returns>What was left. After <see cref="SuspendRemains.MayFollow"/> the caller asks again until the guest has
+    /// suspended: nobody else will resume it.</returns>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    SuspendRemains UndoSuspend();
+
     /// <summary>Captures the state of the virtual machine beside its memory and devices.</summary>
     /// <exception cref="InvalidOperationException">The domain is not suspended.</exception>
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>

@@ -47,6 +47,14 @@ internal sealed class ModelNode : IAsyncDisposable
 
     internal List<string> Logged { get; } = [];
 
+    internal bool Said(string words)
+    {
+        lock (Logged)
+        {
+            return Logged.Exists(m => m.Contains(words, StringComparison.Ordinal));
+        }
+    }
+
     internal string StoreFolder => Path.Combine(_folder, "store");
 
     /// <summary>Throws at a step, once.</summary>

@@ -38,7 +38,7 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public IUplink OpenUplink(NodeSettings settings) => _model!.OpenUplink(settings);
 
-    public IReadOnlyList<string> Undo(string state) => _model!.Undo(state);
+    public IReadOnlyList<string> Undo(string state, Action<string>? waiting = null) => _model!.Undo(state, waiting);
 
     public IDisposable? StartGuardian(string state)
     {

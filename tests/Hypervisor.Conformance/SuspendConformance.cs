@@ -83,6 +83,48 @@ public abstract class SuspendConformance : ConformanceFacts
             Domain.SuspendAsync(TimeSpan.FromTicks(1), Cancellation));
 
     [Fact]
+    public async Task Nothing_is_undone_where_nobody_asked()
+    {
+        Assert.Equal(SuspendRemains.None, Domain.UndoSuspend());
+        await SuspendAsync();
+        Domain.Resume();
+        Assert.Equal(SuspendRemains.None, Domain.UndoSuspend());
+        await AssertHealthyAsync();
+    }
+
+    [Fact]
+    public async Task A_suspension_that_is_undone_lets_the_guest_go_on()
+    {
+        await SuspendAsync();
+        Assert.Equal(SuspendRemains.Resumed, Domain.UndoSuspend());
+        Assert.Null(Domain.GetInfo().ShutdownReason);
+        await AssertHealthyAsync();
+    }
+
+    [Fact]
+    public async Task A_request_that_is_undone_under_way_leaves_the_guest_running()
+    {
+        for (int i = 0; i < 5; i++)
+        {
+            using var other = new CancellationTokenSource();
+            Task attempt = Domain.SuspendAsync(Target.SuspendTimeout, other.Token);
+            await Task.Delay(i, Cancellation);
+            long start = Stopwatch.GetTimestamp();
+            while (Domain.UndoSuspend() == SuspendRemains.MayFollow)
+            {
+                Assert.True(Stopwatch.GetElapsedTime(start) < Target.SuspendTimeout, "The guest does not suspend.");
+                await Task.Delay(1, Cancellation);
+            }
+
+            // Whoever waits for the request that was undone has nothing to wait for.
+            await other.CancelAsync();
+            _ = await Record.ExceptionAsync(() => attempt);
+            Domain.Resume();
+            await AssertHealthyAsync();
+        }
+    }
+
+    [Fact]
     public async Task A_timeout_has_to_be_positive()
     {
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => Domain.SuspendAsync(TimeSpan.Zero, Cancellation));

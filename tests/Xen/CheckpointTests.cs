@@ -111,6 +111,32 @@ public sealed class CheckpointTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_process_that_is_killed_when_it_asks_a_guest_to_suspend_leaves_the_guest_running()
+    {
+        // The guardian is ready long before the guest has suspended.
+        string domid = _lab.Exec(1, "xl", "domid", Name).Trim();
+        string kill = $$"""
+            xtlctl watch --domain {{Name}} --every 1ms {{string.Join(' ', [.. Patience, .. Where])}} & p=$!
+            xenstore-watch /local/domain/{{domid}}/control/shutdown | while read -r node; do
+                [ "$(xenstore-read "$node")" != suspend ] || { kill -9 $p; break; }
+            done & w=$!
+            wait $p || true
+            kill $(pgrep -x xenstore-watch); wait $w
+            """;
+        for (int round = 0; round < 10; round++)
+        {
+            Outcome killed = _lab.TryExec(1, "sh", "-c", kill);
+            long step = Step.Parse(_lab.Log(1, Name))[^1].Number;
+            await _lab.StepBeyondAsync(1, Name, step + 5);
+            await Lab.WaitForAsync(
+                () => _lab.TryExec(1, "pgrep", "-f", "[x]tlctl guard").ExitCode == 1 ? "" : null, "the guardian to end");
+            Assert.False(DirtyTests.LogDirtyIsOn(), killed.ToString());
+        }
+
+        _ = await RestoredAsync(Taken(_lab.Exec(1, Xtlctl("checkpoint", "--domain", Name, "--json")))[0]);
+    }
+
+    [Fact]
     public async Task A_full_store_fails_the_checkpoint_and_nothing_else()
     {
         _lab.Exec(1, "sh", "-c", $"mkdir -p {Folder}/small && mount -t tmpfs -o size=4m none {Folder}/small");

@@ -62,7 +62,7 @@ public sealed class Guardian : IDisposable
         // Open before it is needed: then a resume takes one hypercall.
         using IHypervisor hypervisor = openHypervisor();
         _ = input.ReadToEnd();
-        foreach (string line in NodeRecovery.Run(state, hypervisor))
+        foreach (string line in NodeRecovery.Run(state, hypervisor, say))
         {
             say(line);
         }

@@ -61,10 +61,14 @@ public sealed class IntentFile : IDisposable
     /// <param name="hypervisor">The hypervisor.</param>
     /// <param name="first">What has to be undone before domains are resumed, such as suspended disks; says what it did.
     /// Called only where a process left a record, and while no other process can be in the middle of a checkpoint.</param>
+    /// <param name="waiting">Told what is waited for, before that takes time.</param>
+    /// <param name="patience">How long to wait for a guest that may suspend yet; null for
+    /// <see cref="PendingSuspensions.Patience"/>.</param>
     /// <returns>What was done, as sentences; empty where there was nothing to do.</returns>
     /// <exception cref="StateLockedException">A process has the record open: it has not ended.</exception>
     public static IReadOnlyList<string> Recover(
-        string directory, IHypervisor hypervisor, Func<IReadOnlyList<string>>? first = null)
+        string directory, IHypervisor hypervisor, Func<IReadOnlyList<string>>? first = null,
+        Action<string>? waiting = null, TimeSpan? patience = null)
     {
         ArgumentNullException.ThrowIfNull(hypervisor);
         string path = Path.Combine(directory, FileName);
@@ -91,21 +95,11 @@ public sealed class IntentFile : IDisposable
         }
 
         var done = new List<string>(first?.Invoke() ?? []);
-        foreach (Guid uuid in intent.Suspended)
-        {
-            Attempt(hypervisor, uuid, done, domain =>
-            {
-                if (domain.GetInfo() is { ShutdownReason: ShutdownReason.Suspend } info)
-                {
-                    domain.Resume();
-                    done.Add($"Domain {info.Name ?? $"{uuid}"} was left suspended and has been resumed.");
-                }
-            });
-        }
-
+        var pending = new PendingSuspensions(hypervisor, intent.Suspended, done.Add);
+        pending.Look();
         foreach (Guid uuid in intent.Logs)
         {
-            Attempt(hypervisor, uuid, done, domain =>
+            Attempt(hypervisor, uuid, done.Add, domain =>
             {
                 if (domain.StopDirtyLog())
                 {
@@ -116,6 +110,7 @@ public sealed class IntentFile : IDisposable
             });
         }
 
+        pending.Wait(waiting, patience ?? PendingSuspensions.Patience);
         File.Delete(path);
         return done;
     }
@@ -153,7 +148,8 @@ public sealed class IntentFile : IDisposable
         }
     }
 
-    private static void Attempt(IHypervisor hypervisor, Guid uuid, List<string> done, Action<IDomain> action)
+    /// <summary>Works on a domain that may be gone.</summary>
+    internal static void Attempt(IHypervisor hypervisor, Guid uuid, Action<string> say, Action<IDomain> action)
     {
         try
         {
@@ -166,7 +162,7 @@ public sealed class IntentFile : IDisposable
         }
         catch (HypervisorException e)
         {
-            done.Add(e.Message);
+            say(e.Message);
         }
     }
 

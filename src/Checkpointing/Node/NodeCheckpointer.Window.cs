@@ -46,6 +46,7 @@ public sealed partial class NodeCheckpointer
         finally
         {
             resumeFailure = ResumeAll();
+            NoteThoseThatMaySuspend();
             resumed = Stopwatch.GetElapsedTime(start);
             if (quiet)
             {
@@ -58,7 +59,7 @@ public sealed partial class NodeCheckpointer
             throw new HypervisorException($"A domain could not be resumed: {resumeFailure.Message}", resumeFailure);
         }
 
-        _intent.SetSuspended([]);
+        _intent.SetSuspended(_maySuspend);
         ThrowFirst(failures);
         for (int i = 0; i < _captures.Count; i++)
         {
@@ -230,6 +231,15 @@ public sealed partial class NodeCheckpointer
         {
             await giveUp.CancelAsync().ConfigureAwait(false);
             throw;
+        }
+    }
+
+    // A guest that acknowledged a request that was given up suspends later. It is the record's business until it has.
+    private void NoteThoseThatMaySuspend()
+    {
+        foreach (DomainCapture capture in _captures)
+        {
+            _ = capture.Domain.MaySuspend ? _maySuspend.Add(capture.Uuid) : _maySuspend.Remove(capture.Uuid);
         }
     }
 

@@ -26,6 +26,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     private readonly IChannelState _channels;
     private readonly NodeOptions _options;
     private readonly IntentFile _intent;
+    private readonly HashSet<Guid> _maySuspend = [];
     private readonly StagingArea _staging;
     private readonly CopyRate _rate = new();
     private readonly CopyBatch _batch;
@@ -101,6 +102,12 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         _captures.ForEach(c => c.Dispose());
         _captures.Clear();
         _draft?.Dispose();
+        if (_maySuspend.Count > 0)
+        {
+            var pending = new PendingSuspensions(_hypervisor, _maySuspend, m => Log?.Invoke(m));
+            await Task.Run(() => pending.Wait(Log, PendingSuspensions.Patience)).ConfigureAwait(false);
+        }
+
         if (!left)
         {
             // Otherwise the record stays, for whoever recovers the node.

@@ -11,12 +11,13 @@ public static class NodeRecovery
     /// <summary>Lets volumes go on that are suspended, resumes domains, and switches dirty logs off.</summary>
     /// <param name="state">The state directory.</param>
     /// <param name="hypervisor">The hypervisor.</param>
+    /// <param name="waiting">Told what is waited for, before that takes time.</param>
     /// <returns>What was done, as sentences.</returns>
     /// <exception cref="StateLockedException">The process has not ended.</exception>
-    public static IReadOnlyList<string> Run(string state, IHypervisor hypervisor)
+    public static IReadOnlyList<string> Run(string state, IHypervisor hypervisor, Action<string>? waiting = null)
     {
         // Disks first: a guest that runs without its disk hangs.
-        return IntentFile.Recover(state, hypervisor, () => Volumes(new DiskRegistry(state)));
+        return IntentFile.Recover(state, hypervisor, () => Volumes(new DiskRegistry(state)), waiting);
     }
 
     private static IReadOnlyList<string> Volumes(DiskRegistry registry)

@@ -51,6 +51,10 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
     public Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken = default) =>
         Guest.SuspendAsync(timeout, cancellationToken);
 
+    public bool MaySuspend => Guest.MaySuspend;
+
+    public SuspendRemains UndoSuspend() => Guest.UndoSuspend();
+
     public void Resume() => Guest.Resume();
 
     public DomainRegisters CaptureRegisters() => Guest.CaptureRegisters();

@@ -66,6 +66,37 @@ public sealed partial class ModelGuest
         }
     }
 
+    /// <summary>True where the guest acknowledged a request that was given up since, and has not suspended.</summary>
+    internal bool MaySuspend => _suspendsWithNextStep;
+
+    internal SuspendRemains UndoSuspend()
+    {
+        using (PauseDomain())
+        {
+            ThrowIfDestroyed();
+            if (_shutdown == ShutdownReason.Suspend)
+            {
+                if (_faults.Take(ModelFault.ResumeFailure))
+                {
+                    throw new HypervisorException($"Domain {Name} could not be resumed (injected).");
+                }
+
+                ResumeIfSuspended();
+                return SuspendRemains.Resumed;
+            }
+
+            if (_request is { Acknowledged: false } request)
+            {
+                request.Ignored = true;
+                return SuspendRemains.None;
+            }
+
+            return _shutdown is null && (_request is not null || _suspendsWithNextStep)
+                ? SuspendRemains.MayFollow
+                : SuspendRemains.None;
+        }
+    }
+
     internal DomainRegisters CaptureRegisters()
     {
         using (PauseDomain())
@@ -188,7 +219,7 @@ public sealed partial class ModelGuest
 
         internal bool Completed { get; set; }
 
-        internal bool Ignored { get; init; }
+        internal bool Ignored { get; set; }
 
         internal bool NeverDone { get; init; }
 

@@ -202,6 +202,22 @@ internal sealed partial class XenDomain : IDomain
     }
 
     /// <inheritdoc/>
+    public bool MaySuspend => XenResumption.Of(Uuid).IsWatching;
+
+    /// <inheritdoc/>
+    public SuspendRemains UndoSuspend()
+    {
+        try
+        {
+            return XenResumption.Of(Uuid).Undo(_xen, _store, Domid, Uuid) ?? throw new DomainNotFoundException(Label);
+        }
+        catch (XenException e)
+        {
+            throw Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
     public DomainRegisters CaptureRegisters()
     {
         try

@@ -48,9 +48,58 @@ internal sealed class XenResumption
             {
                 xen.Resume(domid);
                 store.ResumeDomain(domid);
+
+                // Last: of a guest that is suspended, the mark says by whom.
+                XenSuspendNodes.End(store, domid);
             }
 
             return true;
+        }
+    }
+
+    /// <summary>True while a watch is kept over the domain.</summary>
+    internal bool IsWatching
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _watch is { IsCancellationRequested: false };
+            }
+        }
+    }
+
+    /// <summary>Undoes a request that nobody waits for any more. Ends the watch; the caller keeps it from now on.</summary>
+    /// <param name="xen">The hypervisor.</param>
+    /// <param name="store">The store.</param>
+    /// <param name="domid">The domain's id.</param>
+    /// <param name="uuid">The domain's UUID.</param>
+    /// <returns>What was left of it; null where the domain is gone.</returns>
+    internal SuspendRemains? Undo(XenInterface xen, XenStore store, uint domid, Guid uuid)
+    {
+        lock (_gate)
+        {
+            _watch?.Cancel();
+            _watch = null;
+            if (!xen.TryGetDomain(domid, out XcDomainInfo info) || info.Uuid != uuid || info.IsDying)
+            {
+                return null;
+            }
+
+            // Where this software did not ask, a suspended guest is another program's.
+            if (!XenSuspendNodes.WasAsked(store, domid)
+                || (!XenDomain.IsSuspended(info) && (info.IsShutdown || XenSuspendNodes.Withdraw(store, domid))))
+            {
+                return SuspendRemains.None;
+            }
+
+            // It may have suspended since it was looked at.
+            if (!xen.TryGetDomain(domid, out info) || !XenDomain.IsSuspended(info))
+            {
+                return SuspendRemains.MayFollow;
+            }
+
+            return Resume(xen, store, domid, uuid) ? SuspendRemains.Resumed : null;
         }
     }
 

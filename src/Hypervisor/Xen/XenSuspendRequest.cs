@@ -15,9 +15,6 @@ namespace XenTwoLevelCkpt.Hypervisor.Xen;
 internal sealed class XenSuspendRequest(
     XenInterface xen, XenStore store, XenShutdownWatch downs, XenDomain domain, TimeSpan timeout)
 {
-    private const string Request = "suspend";
-
-    private readonly string _node = $"{store.GetDomainPath((uint)domain.Id)}/control/shutdown";
     private readonly long _start = Stopwatch.GetTimestamp();
 
     private uint Domid => (uint)domain.Id;
@@ -30,6 +27,7 @@ internal sealed class XenSuspendRequest(
     /// <exception cref="OperationCanceledException">The attempt was given up; the guest runs on.</exception>
     internal async Task RunAsync(CancellationToken cancellationToken)
     {
+        bool asked = false;
         try
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -41,7 +39,8 @@ internal sealed class XenSuspendRequest(
             }
 
             RequireRunning();
-            store.Write(_node, Request);
+            asked = true;
+            XenSuspendNodes.Ask(store, Domid);
             if (await downs.WaitAsync(Domid, Left, cancellationToken).ConfigureAwait(false))
             {
                 RequireSuspended();
@@ -50,7 +49,7 @@ internal sealed class XenSuspendRequest(
 
             // The guest acknowledges by changing the node. Whether it did is of interest only now: nothing is asked of
             // xenstored while the guest talks to it.
-            if (Withdraw())
+            if (XenSuspendNodes.Withdraw(store, Domid))
             {
                 throw Failed(
                     SuspendStage.Acknowledge,
@@ -69,6 +68,12 @@ internal sealed class XenSuspendRequest(
         }
         catch (XenException e)
         {
+            if (asked)
+            {
+                // Whatever came of the request, nobody waits for it any more.
+                XenResumption.Of(domain.Uuid).WatchFor(Domid, domain.Uuid);
+            }
+
             throw domain.Translate(e);
         }
     }
@@ -95,7 +100,7 @@ internal sealed class XenSuspendRequest(
                 domain.Label, SuspendStage.Request, "it is paused and cannot answer; 'xl unpause' lets it run.");
         }
 
-        if (store.Read(_node) is { Length: > 0 } other)
+        if (XenSuspendNodes.Waiting(store, Domid) is { Length: > 0 } other)
         {
             throw new SuspendFailedException(
                 domain.Label, SuspendStage.Request, $"another request ('{other}') waits for it already.");
@@ -114,26 +119,6 @@ internal sealed class XenSuspendRequest(
             throw new SuspendFailedException(
                 domain.Label, SuspendStage.Suspend,
                 $"it shut down instead ({(ShutdownReason)info.ShutdownReason}).");
-        }
-    }
-
-    /// <summary>Takes the request back.</summary>
-    /// <returns>False where the guest has acknowledged it meanwhile. Only a transaction can tell.</returns>
-    private bool Withdraw()
-    {
-        while (true)
-        {
-            using XenStoreTransaction transaction = store.BeginTransaction();
-            if (transaction.Read(_node) != Request)
-            {
-                return false;
-            }
-
-            transaction.Write(_node, "");
-            if (transaction.Commit())
-            {
-                return true;
-            }
         }
     }
 

@@ -51,7 +51,8 @@ internal sealed class TakeCommand(
         using DirectoryStore store = DirectoryStore.Open(options.Places.Store);
 
         // The store has one writer, so whoever had it before has ended.
-        foreach (string line in NodeRecovery.Run(options.Places.State, hypervisor))
+        foreach (string line in NodeRecovery.Run(
+            options.Places.State, hypervisor, m => error.WriteLine($"xtlctl: {m}")))
         {
             await error.WriteLineAsync($"xtlctl: {line}").ConfigureAwait(false);
         }
