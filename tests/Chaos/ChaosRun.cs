@@ -1,7 +1,5 @@
-using System.Globalization;
 using System.Net;
 using XenTwoLevelCkpt.Cluster;
-using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.Client;
 using XenTwoLevelCkpt.Rpc.V1;
@@ -12,7 +10,7 @@ namespace XenTwoLevelCkpt.Chaos;
 /// A cluster of real daemons over real connections, to which things happen; after each round it has to be whole again, and
 /// the money of its guests' banks is counted.
 /// </summary>
-public sealed class ChaosRun : IDisposable
+public sealed partial class ChaosRun : IDisposable
 {
     private const ulong Accounts = 4096, Balance = 1000;
 
@@ -197,127 +195,6 @@ public sealed class ChaosRun : IDisposable
         await CheckAsync(cancellationToken);
     }
 
-    private async Task InjectAsync(Fault fault, List<Action> undo, CancellationToken cancellationToken)
-    {
-        switch (fault)
-        {
-            case Fault.Kill:
-                int most = _random.Next(3) == 0 ? _nodes.Length : 1;
-                foreach (DaemonProcess node in _random.GetItems(_nodes, most).Distinct())
-                {
-                    await node.KillAsync();
-                }
-
-                break;
-            case Fault.Terminate:
-                await WithinPatience("a daemon ends", _random.GetItems(_nodes, 1)[0].TerminateAsync, cancellationToken);
-                break;
-            case Fault.CutLink or Fault.SlowLink or Fault.StallLink:
-                Link link = _random.GetItems(_links.ToArray(), 1)[0];
-                link.State = fault switch { Fault.CutLink => LinkState.Cut, Fault.SlowLink => LinkState.Slow, _ => LinkState.Stalled };
-                undo.Add(() => link.State = LinkState.Open);
-                break;
-            case Fault.StoreAway:
-                DaemonProcess bare = _random.GetItems(_nodes, 1)[0];
-                if (_storage.TakeAway(bare.Store))
-                {
-                    undo.Add(() => _storage.PutBack(bare.Store));
-                }
-
-                break;
-            case Fault.StorageFull:
-                _storage.Fill();
-                undo.Add(_storage.Empty);
-                break;
-            case Fault.CollectGarbage:
-                await CollectAsync(cancellationToken);
-                break;
-        }
-    }
-
-    private async Task CollectAsync(CancellationToken cancellationToken)
-    {
-        ClusterView view = await ClusterView.AskAsync([.. _nodes.Select(n => n.Remote)], cancellationToken);
-        if (view.SafeLine is not { } line || view.Nodes.Any(n => n.Node is not { AwaitsRecovery: false }))
-        {
-            return;
-        }
-
-        foreach (DaemonProcess node in _nodes)
-        {
-            try
-            {
-                _ = await node.Remote.CollectGarbageAsync(new CollectGarbageRequest { Line = (ulong)line }, cancellationToken);
-            }
-            catch (StatusException)
-            {
-                // Busy, or down; what is left is removed another time.
-            }
-        }
-    }
-
-    // docs/operations.md: after the channel log could not be written, the daemon has to be started anew.
-    private async Task RestartThoseWithoutLogAsync(CancellationToken cancellationToken)
-    {
-        DaemonProcess[] without = [.. _nodes.Where(n => n.LogBroken)];
-        foreach (DaemonProcess node in without)
-        {
-            await WithinPatience("a daemon ends", node.TerminateAsync, cancellationToken);
-        }
-
-        await RestartAsync(without, cancellationToken);
-    }
-
-    private async Task InterruptAsync(Fault fault, CancellationToken cancellationToken)
-    {
-        if (fault == Fault.Recover)
-        {
-            await RecoverOnceAsync(cancellationToken);
-            return;
-        }
-
-        _interrupted++;
-        int moment = _random.Next(400);
-        DaemonProcess victim = _random.GetItems(_nodes, 1)[0];
-        if (fault == Fault.KillLeader)
-        {
-            using var leader = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(
-                "dotnet",
-                [
-                    Path.Combine(System.AppContext.BaseDirectory, "xtlctl.dll"), "cluster", "recover",
-                    .. _nodes.SelectMany(n => new[] { "--node", $"{n.Name}={n.Socket}" }),
-                ])
-            {
-                RedirectStandardOutput = true,
-                RedirectStandardError = true,
-                UseShellExecute = false,
-            })!;
-
-            // It prints the plan before it carries it out.
-            _ = await leader.StandardOutput.ReadLineAsync(cancellationToken);
-            await Task.Delay(moment, cancellationToken);
-            leader.Kill();
-            await leader.WaitForExitAsync(cancellationToken);
-            return;
-        }
-
-        using var givenUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task recovery = RecoverOnceAsync(givenUp.Token);
-        await Task.WhenAny(recovery, Task.Delay(moment, cancellationToken));
-        if (fault == Fault.KillInRecovery)
-        {
-            await victim.KillAsync();
-        }
-        else
-        {
-            await givenUp.CancelAsync();
-        }
-
-        await recovery.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        cancellationToken.ThrowIfCancellationRequested();
-        await RestartAsync([.. _nodes.Where(n => !n.Runs)], cancellationToken);
-    }
-
     private async Task RecoverOnceAsync(CancellationToken cancellationToken)
     {
         var leader = new RecoveryLeader([.. _nodes.Select(n => n.Remote)]);
@@ -366,81 +243,6 @@ public sealed class ChaosRun : IDisposable
             || all.Select(n => n.Incarnation).Distinct().Count() > 1;
     }
 
-    // The light check: all nodes carry messages in one incarnation, all guests run, and a checkpoint can be taken.
-    private async Task CheckAsync(CancellationToken cancellationToken)
-    {
-        string missing = "";
-        try
-        {
-            await WithinPatience("all nodes are well", async token =>
-            {
-                while ((missing = await MissingAsync(token)).Length > 0)
-                {
-                    if (_nodes.FirstOrDefault(n => !n.Runs) is { } dead)
-                    {
-                        throw new ChaosException($"the daemon of {dead.Name} has ended by itself");
-                    }
-
-                    // A call that was given up may begin its recovery after the last look at the node.
-                    await LeadAsync(token);
-                    await Task.Delay(Look, token);
-                }
-            }, cancellationToken);
-        }
-        catch (ChaosException e)
-        {
-            throw new ChaosException($"{e.Message}: {missing}", e);
-        }
-
-        await CheckpointAsync(_random.GetItems(_nodes, 1)[0], cancellationToken);
-        foreach (int defect in new[] { 3040, 3106, 3107 })
-        {
-            if (_nodes.FirstOrDefault(n => n.Logged(defect) > 0) is { } node)
-            {
-                throw new ChaosException($"the log of {node.Name} has the event {defect}");
-            }
-        }
-    }
-
-    private async Task<string> MissingAsync(CancellationToken cancellationToken)
-    {
-        foreach (DaemonProcess node in _nodes)
-        {
-            if (await node.AskAsync(cancellationToken) is not { } said)
-            {
-                return $"{node.Name} does not answer";
-            }
-
-            if (said.AwaitsRecovery || said.Recovery is { Done: false } || said.State is not (NodeState.Ready or NodeState.Checkpointing))
-            {
-                return $"{node.Name} is {said.State}" + (said.AwaitsRecovery ? " and awaits a recovery" : "");
-            }
-
-            if (said.Peers.FirstOrDefault(p => !p.Connected || p.Incarnation != said.Incarnation) is { } peer)
-            {
-                return $"{node.Name} has no channel to {peer.Name}";
-            }
-
-            ListDomainsResponse domains;
-            try
-            {
-                domains = await node.Control.ListDomainsAsync(new CallOptions(CancellationToken: cancellationToken));
-            }
-            catch (StatusException e)
-            {
-                return $"{node.Name}: {e.Message}";
-            }
-
-            Domain[] guests = [.. domains.Domains.Where(d => d.Id != 0)];
-            if (guests.Length != _options.Guests || guests.Any(d => d.State.AsSpan(2).ContainsAnyExcept('-')))
-            {
-                return $"{node.Name} has the guests {string.Join(", ", guests.Select(d => $"{d.Name} {d.State}"))}";
-            }
-        }
-
-        return "";
-    }
-
     // Takes a checkpoint; one that fails is asked for again.
     private async Task<CheckpointReport> CheckpointAsync(DaemonProcess node, CancellationToken cancellationToken)
     {
@@ -477,117 +279,8 @@ public sealed class ChaosRun : IDisposable
         return report!;
     }
 
-    // The strict check: the cluster starts anew with guests that stand still, and goes back to a line. When all that was
-    // under way has come, images of all nodes are of one state, and have all the money there is.
-    private async Task CountAsync(bool last, CancellationToken cancellationToken)
-    {
-        await TerminateAllAsync(cancellationToken);
-        _still = true;
-        await RestartAsync(_nodes, cancellationToken);
-        await LeadAsync(cancellationToken);
-        string waiting = "";
-        await WithinPatience("all messages come", async token =>
-        {
-            do
-            {
-                await Task.Delay(Look, token);
-                waiting = "";
-                foreach (DaemonProcess node in _nodes)
-                {
-                    waiting += await node.AskAsync(token) is { } said
-                        ? string.Concat(said.Peers.Where(p => p.Unacknowledged > 0).Select(p => $" {node.Name}-{p.Name} {p.Unacknowledged}"))
-                        : $" {node.Name}";
-                }
-            }
-            while (waiting.Length > 0);
-        }, cancellationToken);
-        var epochs = new Dictionary<DaemonProcess, ulong>();
-        foreach (DaemonProcess node in _nodes)
-        {
-            epochs[node] = (await CheckpointAsync(node, cancellationToken)).Epoch;
-        }
-
-        // A daemon tidies its store while it runs.
-        await TerminateAllAsync(cancellationToken);
-        Count(epochs.ToDictionary(e => e.Key.Name, e => Holdings.Read(e.Key.Store, e.Value)));
-        _still = false;
-        if (last)
-        {
-            return;
-        }
-
-        await RestartAsync(_nodes, cancellationToken);
-        await LeadAsync(cancellationToken);
-        await CheckAsync(cancellationToken);
-    }
-
-    private void Count(Dictionary<string, Holdings> all)
-    {
-        _counts++;
-        ulong there = all.Values.Aggregate(0UL, (sum, h) => sum + h.Balances + h.Waiting);
-        ulong due = (ulong)_nodes.Length * (ulong)_options.Guests * Accounts * Balance;
-        ulong sent = all.Values.Aggregate(0UL, (sum, h) => sum + h.Sent);
-        ulong taken = all.Values.Aggregate(0UL, (sum, h) => sum + h.Received + h.Waiting);
-        _output.WriteLine($"  money {there} of {due}, {sent} sent since the guests booted");
-        if (there != due || sent != taken)
-        {
-            throw new ChaosException(
-                $"the banks have {there} and not {due}; they have sent {sent}, and {taken} came: "
-                + string.Join("; ", all.Select(h => $"{h.Key} {h.Value with { Channels = new Dictionary<string, (long, long)>() }}")));
-        }
-
-        foreach ((string from, Holdings sender) in all)
-        {
-            foreach ((string to, (long last, _)) in sender.Channels)
-            {
-                if (all[to].Channels[from].Delivered is long delivered && delivered != last)
-                {
-                    throw new ChaosException($"{from} has sent {last} batches to {to}, which has {delivered}");
-                }
-            }
-        }
-    }
-
     private Task TerminateAllAsync(CancellationToken cancellationToken) => WithinPatience(
         "the daemons end", token => Task.WhenAll(_nodes.Select(n => n.TerminateAsync(token))), cancellationToken);
-
-    // What the nodes recorded, judged as one run.
-    private void Judge()
-    {
-        var inputs = new List<FileStream>();
-        TraceReader Open(DaemonProcess node)
-        {
-            inputs.Add(File.OpenRead(node.Trace));
-            return TraceReader.Open(inputs[^1]);
-        }
-
-        try
-        {
-            using FileStream merged = File.Create(Path.Combine(_options.Folder, "run.trace"));
-            using (TraceWriter writer = TraceWriter.Create(merged, TraceMerger.HeaderOf([.. _nodes.Select(n => Open(n).Header)])))
-            {
-                TraceMerger.Merge([.. _nodes.Select(n => new Func<TraceReader>(() => Open(n)))], writer);
-                writer.Complete();
-                merged.Position = 0;
-                CheckReport report = TraceChecker.Check(merged);
-                _output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"trace: {report.Records} records, {report.Sends} sends, {report.Receives} receives, {report.Basic} basic and {report.Forced} forced checkpoints, {report.Rollbacks} rollbacks, {report.CheckpointsUndone} checkpoints undone, {report.Useless} useless: {(report.Sound ? "sound" : "not sound")}"));
-                if (!report.Sound || report.Useless > 0)
-                {
-                    throw new ChaosException(
-                        "the trace is not sound: " + string.Join("; ", report.Findings.Select(f => $"record {f.Record}: {f.Text}")));
-                }
-            }
-        }
-        catch (TraceException e)
-        {
-            throw new ChaosException($"the traces cannot be judged: {e.Message}", e);
-        }
-        finally
-        {
-            inputs.ForEach(i => i.Dispose());
-        }
-    }
 
     private async Task WithinPatience(string what, Func<CancellationToken, Task> action, CancellationToken cancellationToken)
     {
