@@ -123,7 +123,7 @@ public sealed class CheckpointTests : IAsyncLifetime
             wait $p || true
             kill $(pgrep -x xenstore-watch); wait $w
             """;
-        for (int round = 0; round < 10; round++)
+        for (int round = 0; round < 5; round++)
         {
             Outcome killed = _lab.TryExec(1, "sh", "-c", kill);
             long step = Step.Parse(_lab.Log(1, Name))[^1].Number;
