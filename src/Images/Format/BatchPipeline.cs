@@ -35,9 +35,8 @@ internal sealed class BatchPipeline : IDisposable
         _finish = batch => batch.Finish(_compression);
         _write = output.Write;
 
-        // One batch is being filled and one written while each compressor has one. They are written in order: where there are
-        // several compressors, a second one for each keeps the others busy while one of them waits for a processor.
-        _ring = new Batch[threads switch { 0 => 1, 1 => 3, _ => (2 * threads) + 2 }];
+        // One batch is being filled and one written while each compressor has one.
+        _ring = new Batch[threads == 0 ? 1 : threads + 2];
         for (int i = 0; i < _ring.Length; i++)
         {
             _ring[i] = new Batch(batchSize);
