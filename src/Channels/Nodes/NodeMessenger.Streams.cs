@@ -111,10 +111,15 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         _log.Dispose();
-        ReadOnlyMemory<byte>? parked;
+        ReadOnlyMemory<byte>? parked = null;
         lock (_lock)
         {
-            parked = running && _log.Failure is null ? Park() : null;
+            // The null of '?:' would become an empty memory, by way of byte[].
+            if (running && _log.Failure is null)
+            {
+                parked = Park();
+            }
+
             _trace.Dispose();
         }
 

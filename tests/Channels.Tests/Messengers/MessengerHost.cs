@@ -73,12 +73,23 @@ internal sealed class PromptCheckpoints : INodeCheckpoints
 
     internal SemaphoreSlim Failed { get; } = new(0);
 
+    /// <summary>True where the guests stay suspended.</summary>
+    internal bool Stays { get; set; }
+
+    internal SemaphoreSlim Suspended { get; } = new(0);
+
     /// <inheritdoc/>
     public void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy) => _ = Task.Run(() =>
     {
         try
         {
             Messenger.Suspended();
+            if (Stays)
+            {
+                Suspended.Release();
+                return;
+            }
+
             _ = Messenger.TakeState();
             if (Fails)
             {

@@ -23,6 +23,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private readonly string _folder;
     private readonly Random _random;
     private readonly Lock _domains = new();
+    private readonly Lock _begins = new();
     private readonly CheckedUplink _checked;
     private MessengerHost? _host;
     private Thread? _guests;
@@ -168,30 +169,35 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     internal async Task StopCheckpointsAsync()
     {
-        // A node that is told to begin is told so on another thread.
-        while (_pending)
+        // A node that is told to begin is told so on another thread. Nothing is pending any more a little before the messenger
+        // is told that the checkpoint is done.
+        do
         {
             await _checkpoint;
             await Task.Delay(1);
         }
+        while (_pending);
     }
 
     /// <inheritdoc/>
     public void Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
     {
-        if (_stopping)
+        lock (_begins)
         {
-            return;
-        }
+            if (_stopping)
+            {
+                return;
+            }
 
-        if (HoldsCheckpoints)
-        {
-            _held = label;
-            return;
-        }
+            if (HoldsCheckpoints)
+            {
+                _held = label;
+                return;
+            }
 
-        _pending = true;
-        _checkpoint = Task.Run(() => TakeAsync(label));
+            _pending = true;
+            _checkpoint = Task.Run(() => TakeAsync(label));
+        }
     }
 
     /// <summary>A checkpoint that is asked for waits, as it does in a recovery, until this is false again.</summary>
@@ -231,7 +237,11 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     /// <summary>The daemon is stopped in good order and started again; guests run on.</summary>
     internal async Task RestartAsync()
     {
-        _stopping = true;
+        lock (_begins)
+        {
+            _stopping = true;
+        }
+
         await StopCheckpointsAsync();
         ReadOnlyMemory<byte>? parked = await Messenger.ParkAsync();
         await _host!.DisposeAsync();
