@@ -41,6 +41,20 @@ public class PendingSuspensionTests
     }
 
     [Fact]
+    public async Task A_guest_that_another_program_suspended_since_is_left_to_it()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        await LeaveRequestAsync(node, guest);
+        node.Hypervisor.Advance(1);
+        using IDomain domain = node.Hypervisor.OpenDomain(guest.Uuid);
+        domain.Resume();
+        guest.SuspendFromOutside();
+        Assert.Empty(IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor));
+        Assert.Equal(ShutdownReason.Suspend, domain.GetInfo().ShutdownReason);
+    }
+
+    [Fact]
     public async Task A_process_does_not_end_before_a_guest_has_followed_its_request()
     {
         await using var node = new ModelNode(Small with { SuspendTimeout = TimeSpan.FromMilliseconds(50) });

@@ -22,6 +22,9 @@ public interface IConformanceTarget : IAsyncDisposable
     /// <summary>Waits until the guest has run at least one more whole step, and so has written pages.</summary>
     /// <exception cref="TimeoutException">The guest does not run.</exception>
     Task LetRunAsync(CancellationToken cancellationToken);
+
+    /// <summary>Asks the guest to suspend as another program does.</summary>
+    void AskFromOutside();
 }
 
 /// <summary>Deviations that an implementation states.</summary>

@@ -102,6 +102,24 @@ public abstract class SuspendConformance : ConformanceFacts
     }
 
     [Fact]
+    public async Task A_guest_that_another_program_suspended_is_left_alone()
+    {
+        Target.AskFromOutside();
+        long start = Stopwatch.GetTimestamp();
+        while (Domain.GetInfo().ShutdownReason is null)
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < Target.SuspendTimeout, "The guest does not suspend.");
+            Assert.Equal(SuspendRemains.None, Domain.UndoSuspend());
+            await Task.Delay(1, Cancellation);
+        }
+
+        Assert.Equal(SuspendRemains.None, Domain.UndoSuspend());
+        AssertSuspended();
+        Domain.Resume();
+        await AssertHealthyAsync();
+    }
+
+    [Fact]
     public async Task A_request_that_is_undone_under_way_leaves_the_guest_running()
     {
         for (int i = 0; i < 5; i++)

@@ -45,6 +45,8 @@ internal sealed class ModelTarget : IConformanceTarget
         }
     }
 
+    public void AskFromOutside() => Guest.SuspendFromOutside();
+
     public ValueTask DisposeAsync()
     {
         _model.Dispose();

@@ -78,6 +78,14 @@ internal sealed partial class XenTarget : IConformanceTarget
         }
     }
 
+    public void AskFromOutside()
+    {
+        int domid = Hypervisor.ListDomains().Single(d => d.Uuid == GuestUuid).Id;
+        using Process write = Process.Start("xenstore-write", [$"/local/domain/{domid}/control/shutdown", "suspend"]);
+        write.WaitForExit();
+        Assert.Equal(0, write.ExitCode);
+    }
+
     public ValueTask DisposeAsync()
     {
         Hypervisor.Dispose();

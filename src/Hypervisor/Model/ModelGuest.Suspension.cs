@@ -11,8 +11,27 @@ public sealed partial class ModelGuest
     private SuspendRequest? _request;
     private bool _suspendsWithNextStep;
 
+    // From a request until the guest was resumed, or the request was taken back unacknowledged.
+    private bool _asked;
+
     /// <summary>How often the guest has suspended itself.</summary>
     public int Suspensions { get; private set; }
+
+    /// <summary>Suspends the guest as another program does, such as <c>xl save</c>.</summary>
+    /// <exception cref="InvalidOperationException">It is shut down already.</exception>
+    public void SuspendFromOutside()
+    {
+        using (PauseDomain())
+        {
+            ThrowIfDestroyed();
+            if (_shutdown is { } reason)
+            {
+                throw new InvalidOperationException($"Domain {Name} is shut down already ({reason}).");
+            }
+
+            SuspendItself();
+        }
+    }
 
     internal async Task SuspendAsync(TimeSpan timeout, CancellationToken cancellationToken)
     {
@@ -74,6 +93,11 @@ public sealed partial class ModelGuest
         using (PauseDomain())
         {
             ThrowIfDestroyed();
+            if (!_asked)
+            {
+                return SuspendRemains.None;
+            }
+
             if (_shutdown == ShutdownReason.Suspend)
             {
                 if (_faults.Take(ModelFault.ResumeFailure))
@@ -88,6 +112,7 @@ public sealed partial class ModelGuest
             if (_request is { Acknowledged: false } request)
             {
                 request.Ignored = true;
+                _asked = false;
                 return SuspendRemains.None;
             }
 
@@ -130,6 +155,7 @@ public sealed partial class ModelGuest
                     Name, SuspendStage.Request, "another request to suspend is under way.");
             }
 
+            _asked = true;
             return _request = new SuspendRequest(now)
             {
                 Ignored = _faults.Take(ModelFault.SuspendNotAcknowledged) || _ignoresSuspend(),
@@ -193,6 +219,7 @@ public sealed partial class ModelGuest
             }
 
             _suspendsWithNextStep = request is { AfterWithdrawal: true, Acknowledged: true };
+            _asked = request.Acknowledged;
             ResumeIfSuspended();
         }
     }
@@ -208,6 +235,7 @@ public sealed partial class ModelGuest
         if (_shutdown == ShutdownReason.Suspend)
         {
             _shutdown = null;
+            _asked = false;
         }
     }
 
