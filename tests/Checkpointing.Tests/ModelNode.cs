@@ -60,6 +60,9 @@ internal sealed class ModelNode : IAsyncDisposable
     /// <summary>Throws at a step, once.</summary>
     internal (NodeStep Step, Func<Exception> Failure)? Strike { get; set; }
 
+    /// <summary>Sees every step, on the thread that takes it.</summary>
+    internal Action<NodeStep>? Watch { get; set; }
+
     private IDiskProvider DisksUsed { get; }
 
     internal async Task RestartAsync()
@@ -143,6 +146,7 @@ internal sealed class ModelNode : IAsyncDisposable
 
     private void At(NodeStep step)
     {
+        Watch?.Invoke(step);
         if (step == NodeStep.Suspended)
         {
             _atSuspension.Clear();

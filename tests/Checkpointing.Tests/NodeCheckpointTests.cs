@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Globalization;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
@@ -70,6 +72,30 @@ public class NodeCheckpointTests
         Assert.InRange(report.Domains[0].Memory.Residual, 1, 40);
         Assert.InRange(report.Domains[0].Memory.Evicted, 300, 1000);
         node.RestoreAndCompare(report.Id);
+    }
+
+    [Fact]
+    public async Task Who_works_while_guests_are_suspended_goes_before_others_and_only_then()
+    {
+        Assert.SkipUnless(Environment.IsPrivilegedProcess, "Lower nice values are root's business.");
+        await using var node = new ModelNode(Small);
+        node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
+        var seen = new ConcurrentQueue<(NodeStep Step, int Niceness)>();
+        node.Watch = step => seen.Enqueue((step, Niceness()));
+        int ordinary = Niceness();
+        _ = await node.CheckpointAsync(1);
+        _ = await node.CheckpointAsync(2);
+        NodeStep[] inside = [NodeStep.Suspended, NodeStep.CollectingMemory, NodeStep.CollectingState, NodeStep.Collected];
+        Assert.Equal(inside, seen.Where(s => s.Niceness == -15).Select(s => s.Step).Distinct().Order());
+        Assert.All(seen.Where(s => !inside.Contains(s.Step)), s => Assert.Equal(ordinary, s.Niceness));
+
+        // proc(5): the 19th field, counted behind the name in brackets.
+        static int Niceness()
+        {
+            string stat = File.ReadAllText("/proc/thread-self/stat");
+            return int.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[19 - 3], CultureInfo.InvariantCulture);
+        }
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.NativeInterop.Threads;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
@@ -24,6 +25,7 @@ public sealed partial class NodeCheckpointer
         PrepareWindow();
         _intent.SetSuspended(_captures.Select(c => c.Uuid));
         bool quiet = false;
+        int? ordinary = null;
         long start = 0;
         IReadOnlyList<Exception?> failures = [];
         Exception? resumeFailure = null;
@@ -38,6 +40,9 @@ public sealed partial class NodeCheckpointer
             suspended = Stopwatch.GetElapsedTime(start);
             captured = DateTimeOffset.UtcNow;
             _channels.Suspended();
+
+            // Not before: a thread that the pool starts inherits it from who asks for it.
+            ordinary = UrgentThread.TryBegin();
             Fault?.Invoke(NodeStep.Suspended);
             failures = _crew.Run();
             Fault?.Invoke(NodeStep.Collected);
@@ -48,6 +53,7 @@ public sealed partial class NodeCheckpointer
             resumeFailure = ResumeAll();
             NoteThoseThatMaySuspend();
             resumed = Stopwatch.GetElapsedTime(start);
+            UrgentThread.End(ordinary);
             if (quiet)
             {
                 QuietWindow.End();

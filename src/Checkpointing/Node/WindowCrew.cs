@@ -1,7 +1,10 @@
+using XenTwoLevelCkpt.NativeInterop.Threads;
+
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
 /// <summary>Threads that stand ready for the suspend window: starting a thread, or waiting for the thread pool to grow,
-/// would take longer than the work.</summary>
+/// would take longer than the work. They go before ordinary threads, such as those that compress what was evicted: guests
+/// stand still for them.</summary>
 internal sealed class WindowCrew : IDisposable
 {
     private readonly Thread[] _threads;
@@ -54,6 +57,7 @@ internal sealed class WindowCrew : IDisposable
 
     private void Serve()
     {
+        _ = UrgentThread.TryBegin();
         while (true)
         {
             _start.Wait();
