@@ -129,7 +129,9 @@ public sealed partial class ChaosRun : IDisposable
                 guests = _options.Guests,
                 workload = "bank",
                 memory = "8M",
-                stepsPerSecond = _still ? 0 : 50,
+
+                // Of some hundred messages each: there are always some on their way when something happens.
+                stepsPerSecond = _still ? 0 : 10,
                 failSuspends = _still ? 0 : _options.FailSuspends,
             },
             _still ? "off" : "1s");

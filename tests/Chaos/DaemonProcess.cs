@@ -93,8 +93,8 @@ internal sealed class DaemonProcess : IDisposable
             RedirectStandardInput = true,
             UseShellExecute = false,
 
-            // It seldom lives long enough for what is learned while it runs.
-            Environment = { ["DOTNET_TieredPGO"] = "0" },
+            // It seldom lives long enough to gain by being compiled a second time.
+            Environment = { ["DOTNET_TieredCompilation"] = "0" },
         };
         _process?.Dispose();
         _logFailedBefore = Logged(LogFailed);
