@@ -5,21 +5,27 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 push_usage() {
     cat <<'EOF'
-usage: ./dev lab push [--tests] [NODE...]
+usage: ./dev lab push [--tests] [--program NAME]... [NODE...]
 
 Publishes the programs (xtlctl as machine code, xtlckptd ReadyToRun for the .NET runtime that the node has) and copies
 what changed into /opt/xtl of the nodes named, or of all. Links in /usr/local/bin put them on PATH.
-  --tests   also the tests that run inside a Dom0
+  --tests         also the tests that run inside a Dom0
+  --program NAME  only this one of the programs, as it is now; others are there as they were
 EOF
 }
 
-PROGRAMS=(xtlctl xtlckptd)
+ALL=(xtlctl xtlckptd) PROGRAMS=()
 OUT=$REPO/artifacts/publish
 
 nodes=() tests=''
 while (($# > 0)); do
     case $1 in
         --tests) tests=1 ;;
+        --program)
+            [[ " ${ALL[*]} " == *" ${2:-} "* && -n ${2:-} ]] || usage_error "push: --program takes one of ${ALL[*]}"
+            PROGRAMS+=("$2")
+            shift
+            ;;
         -h | --help) push_usage; exit 0 ;;
         *) check_node "$1"; nodes+=("$1") ;;
     esac
@@ -31,6 +37,7 @@ lab_alive || die "the lab is down; './dev lab up' starts it"
 if ((${#nodes[@]} == 0)); then
     for ((n = 1; n <= MAX_NODES; n++)); do alive "$RUN/$n/qemu.pid" && nodes+=("$n"); done
 fi
+((${#PROGRAMS[@]} > 0)) || PROGRAMS=("${ALL[@]}")
 mkdir -p "$OUT"
 for program in "${PROGRAMS[@]}"; do
     options=()

@@ -35,8 +35,13 @@ host_demo() {
 box_demo() {
     export XTL_LAB=demo
     trap 'XTL_LAB=demo "$REPO/dev" lab down' EXIT
+    # Beside the boot, which one processor does.
+    mkdir -p "$REPO/artifacts"
+    progress "publishing xtlctl" "$REPO/artifacts/publish-xtlctl.log" publish "$REPO/src/xtlctl" "$REPO/artifacts/publish/bin" &
+    local publishing=$!
     "$REPO/dev" lab up
-    "$REPO/dev" lab push
+    wait "$publishing"
+    "$REPO/dev" lab push --program xtlctl
     "$REPO/dev" lab exec 1 -- bash --norc -c "$(<"$REPO/scripts/demo-host.sh")" demo-host.sh xtlctl /var/lib/xtl-lab/guest
 }
 
