@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.NativeInterop.Memory;
@@ -19,7 +17,7 @@ internal sealed class PvPageStore
     private readonly byte[] _types;
     private readonly PageSet _populated;
     private readonly List<(long[] Pfns, int First)> _staged = [];
-    private readonly byte[] _hash = new byte[SHA256.HashSizeInBytes];
+    private readonly PageHash _hash = new();
     private ImageWriter? _writer;
     private volatile bool _suspended;
     private long _copied;
@@ -146,10 +144,13 @@ internal sealed class PvPageStore
     // The hash says what the chain of images, the open one included, has of the page.
     private void Write(long pfn, ReadOnlySpan<byte> page)
     {
-        _ = SHA256.HashData(page, _hash);
+        UInt128 hash = _hash.Of(page);
+        if (hash == 0)
+        {
+            // Zero says: never written.
+            hash = 1;
+        }
 
-        // Zero says: never written.
-        UInt128 hash = MemoryMarshal.Read<UInt128>(_hash) | 1;
         if (_saved[pfn] == hash)
         {
             _unchanged++;
