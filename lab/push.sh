@@ -5,22 +5,24 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 push_usage() {
     cat <<'EOF'
-usage: ./dev lab push [--tests] [--program NAME]... [NODE...]
+usage: ./dev lab push [--tests] [--program NAME]... [--as-it-is] [NODE...]
 
 Publishes the programs (xtlctl as machine code, xtlckptd ReadyToRun for the .NET runtime that the node has) and copies
 what changed into /opt/xtl of the nodes named, or of all. Links in /usr/local/bin put them on PATH.
   --tests         also the tests that run inside a Dom0
   --program NAME  only this one of the programs, as it is now; others are there as they were
+  --as-it-is      what was published before, without a look at the sources
 EOF
 }
 
 ALL=(xtlctl xtlckptd) PROGRAMS=()
 OUT=$REPO/artifacts/publish
 
-nodes=() tests=''
+nodes=() tests='' as_it_is=''
 while (($# > 0)); do
     case $1 in
         --tests) tests=1 ;;
+        --as-it-is) as_it_is=1 ;;
         --program)
             [[ " ${ALL[*]} " == *" ${2:-} "* && -n ${2:-} ]] || usage_error "push: --program takes one of ${ALL[*]}"
             PROGRAMS+=("$2")
@@ -40,12 +42,13 @@ fi
 ((${#PROGRAMS[@]} > 0)) || PROGRAMS=("${ALL[@]}")
 mkdir -p "$OUT"
 for program in "${PROGRAMS[@]}"; do
+    [[ -z $as_it_is ]] || { [[ -e $OUT/bin/$program ]] || die "$program was not published yet: leave --as-it-is out"; continue; }
     options=()
     [[ $program == xtlctl ]] || options=(-p:PublishReadyToRun=true)
     progress "publishing $program" "$OUT/../publish-$program.log" \
         publish "$REPO/src/$program" "$OUT/bin" "${options[@]}"
 done
-if [[ -n $tests ]]; then
+if [[ -n $tests && -z $as_it_is ]]; then
     progress "publishing the Dom0 tests" "$OUT/../publish-tests.log" \
         publish "$REPO/tests/Xen.Dom0" "$OUT/tests" -p:PublishReadyToRun=true
 fi

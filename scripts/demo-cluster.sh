@@ -128,19 +128,33 @@ lose() {
     say "the run as a picture: artifacts/cluster/run.svg"
 }
 
-# begin: two hosts, a daemon and a bank on each.
+create_bank() {
+    lab guest "$1" create "bank-$1" --bridge xtlbr0 --app bank "bank.id=$(($1 - 1))" "bank.peers=$((2 - $1))@10.77.$((3 - $1)).2" \
+        bank.period=20 </dev/null
+}
+
+# on_both COMMAND: for each host, side by side.
+on_both() {
+    local n pids=()
+    for n in 1 2; do
+        "$1" "$n" &
+        pids+=("$!")
+    done
+    for n in "${pids[@]}"; do wait "$n"; done
+}
+
+# begin [PUSH-OPTION]: two hosts, a daemon and a bank on each.
 begin() {
     local n id
     id=$(</proc/sys/kernel/random/uuid)
     leader=1
     home=([bank-1]=1 [bank-2]=2)
     lab up --nodes 2
-    lab push
+    lab push "$@"
     for n in 1 2; do configure "$n" "$id"; done
-    for n in 1 2; do start_daemon "$n"; done
+    on_both start_daemon
     say "guests"
-    lab guest 1 create bank-1 --bridge xtlbr0 --app bank bank.id=0 bank.peers=1@10.77.2.2 bank.period=20 </dev/null
-    lab guest 2 create bank-2 --bridge xtlbr0 --app bank bank.id=1 bank.peers=0@10.77.1.2 bank.period=20 </dev/null
+    on_both create_bank
     moving || die "the banks do not reach each other through the daemons"
     say "the banks send each other money for $RUN_S s; basic checkpoints every ${BASIC[0]} and ${BASIC[1]}"
     sleep "$RUN_S"
@@ -165,7 +179,7 @@ for ((i = 1; i <= RECOVERIES; i++)); do
     survived=$((survived + 1))
     if ((i < RECOVERIES)); then
         lab down
-        begin
+        begin --as-it-is
     fi
 done
 # bash leaves a loop at an error in arithmetic, and goes on behind it.
