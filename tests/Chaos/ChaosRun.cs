@@ -226,6 +226,8 @@ public sealed partial class ChaosRun : IDisposable
                             _output.WriteLine($"  {problem = e.Message}");
                         }
 
+                        // It may say so a moment after it was looked at last.
+                        await RestartThoseWithoutLogAsync(token);
                         await Task.Delay(Look, token);
                     }
                 }
