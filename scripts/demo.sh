@@ -41,7 +41,7 @@ box_demo() {
     local publishing=$!
     "$REPO/dev" lab up
     wait "$publishing"
-    "$REPO/dev" lab push --program xtlctl
+    "$REPO/dev" lab push --program xtlctl --as-it-is
     "$REPO/dev" lab exec 1 -- bash --norc -c "$(<"$REPO/scripts/demo-host.sh")" demo-host.sh xtlctl /var/lib/xtl-lab/guest
 }
 
