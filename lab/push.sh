@@ -10,7 +10,7 @@ usage: ./dev lab push [--tests] [--program NAME]... [--as-it-is] [NODE...]
 Publishes the programs (xtlctl as machine code, xtlckptd ReadyToRun for the .NET runtime that the node has) and copies
 what changed into /opt/xtl of the nodes named, or of all. Links in /usr/local/bin put them on PATH.
   --tests         also the tests that run inside a Dom0
-  --program NAME  only this one of the programs, as it is now; others are there as they were
+  --program NAME  only this one of the programs; of the others, what was published before
   --as-it-is      what was published before, without a look at the sources
 EOF
 }

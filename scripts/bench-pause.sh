@@ -110,8 +110,7 @@ remus() {
     worst_gap "$1"
 
     # One event when the watch begins, two for each request: it is made, and the guest takes it.
-    echo "remus: $(((events - 1) / 2)) checkpoints" >>"$REPO/artifacts/bench/remus.log"
-    echo "remus took $(((events - 1) / 2)) checkpoints" >&2
+    echo "remus: $(((events - 1) / 2)) checkpoints" | tee -a "$REPO/artifacts/bench/remus.log" >&2
     # An 'xl remus' that is ended leaves the dirty log on; an 'xl save' takes it over and switches it off.
     dom0 xl save -c load /dev/null &>/dev/null
     # timeout's own code: it ran until then.

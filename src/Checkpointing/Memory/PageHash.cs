@@ -7,7 +7,7 @@ namespace XenTwoLevelCkpt.Checkpointing.Memory;
 /// Tells pages apart by 128 bits: NH with words of 64 bits (J. Black, S. Halevi, H. Krawczyk, T. Krovetz and P. Rogaway, "UMAC:
 /// Fast and Secure Message Authentication", CRYPTO 1999, section 4).
 /// </summary>
-/// <remarks>Two pages that differ have the same hash with a probability of at most 2^-64 over the key (theorem 4.2 there),
+/// <remarks>Two pages that differ have the same hash with a probability of at most 2^-64 over the key (shown there),
 /// whatever a guest writes: it does not know the key, which is the process's own and is kept nowhere. It takes one
 /// multiplication for 16 octets.</remarks>
 internal sealed class PageHash
