@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
@@ -43,9 +44,26 @@ public sealed partial class NodeDaemon
     private readonly Dictionary<string, bool> _connected = new(StringComparer.Ordinal);
     private BegunCheckpoint? _begun;
     private CancellationTokenSource? _current;
-    private DateTimeOffset? _basicAt;
-    private DateTimeOffset? _retryAt;
+
+    // Says to whoever asked what became of it: when the turn is free, since who hears it may ask for something else at once.
+    private Action? _tell;
+
+    // By the clock that nobody sets.
+    private TimeSpan? _basicAt;
+    private TimeSpan? _retryAt;
     private TimeSpan _retryDelay = FirstRetry;
+
+    /// <summary>Orders that have not begun, for tests.</summary>
+    internal int Queued
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _orders.Count;
+            }
+        }
+    }
 
     /// <inheritdoc/>
     void INodeCheckpoints.Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
@@ -128,8 +146,10 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private DateTimeOffset? NextBasic() => _settings.BasicInterval is { } mean
-        ? DateTimeOffset.UtcNow + (mean * (1 + (_settings.BasicJitter * ((2 * Random.Shared.NextDouble()) - 1))))
+    private static TimeSpan Now => Stopwatch.GetElapsedTime(0);
+
+    private TimeSpan? NextBasic() => _settings.BasicInterval is { } mean
+        ? Now + (mean * (1 + (_settings.BasicJitter * ((2 * Random.Shared.NextDouble()) - 1))))
         : null;
 
     private async Task RunAsync()
@@ -157,9 +177,9 @@ public sealed partial class NodeDaemon
 
     private TimeSpan Sleep()
     {
-        DateTimeOffset now = DateTimeOffset.UtcNow;
+        TimeSpan now = Now;
         TimeSpan sleep = MaxSleep;
-        foreach (DateTimeOffset? at in new[] { _basicAt, _retryAt })
+        foreach (TimeSpan? at in new[] { _basicAt, _retryAt })
         {
             if (at - now is { } left && left < sleep)
             {
@@ -174,7 +194,7 @@ public sealed partial class NodeDaemon
     // True where something was done, and more may be there to do.
     private async Task<bool> StepAsync()
     {
-        DateTimeOffset now = DateTimeOffset.UtcNow;
+        TimeSpan now = Now;
         lock (_gate)
         {
             if (_file!.State.Pending is not null
@@ -196,10 +216,13 @@ public sealed partial class NodeDaemon
         finally
         {
             _ = _turn.Release();
+            Action? tell = _tell;
+            _tell = null;
+            tell?.Invoke();
         }
     }
 
-    private async Task<bool> TakeNextAsync(DateTimeOffset now)
+    private async Task<bool> TakeNextAsync(TimeSpan now)
     {
         Waiting? waiting = null;
         if (Begun() is null)
@@ -298,19 +321,19 @@ public sealed partial class NodeDaemon
             V1.CheckpointReport report = await SaveAsync(begun, own?.Order, giveUp.Token).ConfigureAwait(false);
             _messages!.CheckpointDone();
             Saved(report);
-            _ = own?.Completion.TrySetResult(report);
+            _tell = () => own?.Completion.TrySetResult(report);
         }
         catch (OperationCanceledException)
         {
             _messages!.CheckpointFailed();
             _log.CheckpointGivenUp(begun.Label, begun.Cause);
-            _retryAt = DateTimeOffset.UtcNow;
+            _retryAt = Now;
             StatusException reason = _stop.IsCancellationRequested
                 ? Problems.Stopping()
                 : Problems.IsBusy("A recovery has begun.");
-            _ = own?.CancellationToken.IsCancellationRequested == true
-                ? own.Completion.TrySetCanceled(own.CancellationToken)
-                : own?.Completion.TrySetException(reason);
+            _tell = own?.CancellationToken.IsCancellationRequested == true
+                ? () => own.Completion.TrySetCanceled(own.CancellationToken)
+                : () => own?.Completion.TrySetException(reason);
         }
 #pragma warning disable CA1031 // Whatever happens, the messages learn of the end.
         catch (Exception e)
@@ -318,17 +341,17 @@ public sealed partial class NodeDaemon
         {
             _messages!.CheckpointFailed();
             Failed(begun, e);
-            _ = own?.Completion.TrySetException(Problems.StatusOf(e) ?? e);
+            _tell = () => own?.Completion.TrySetException(Problems.StatusOf(e) ?? e);
             if (begun.Cause == CheckpointCause.Forced)
             {
-                _retryAt = DateTimeOffset.UtcNow + _retryDelay;
+                _retryAt = Now + _retryDelay;
                 _log.RetryLater(_retryDelay);
                 _retryDelay = _retryDelay * 2 < LastRetry ? _retryDelay * 2 : LastRetry;
             }
             else
             {
                 // Batches that came meanwhile wait, too, and nothing else may ask about them.
-                _retryAt ??= DateTimeOffset.UtcNow + FirstRetry;
+                _retryAt ??= Now + FirstRetry;
             }
         }
         finally
