@@ -32,7 +32,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                 throw new OperationCanceledException("The stream is over.");
             }
 
-            link.LastHeard = DateTimeOffset.UtcNow;
+            link.Heard();
             if (message.Batch is { } batch)
             {
                 TakeBatch(session, batch);

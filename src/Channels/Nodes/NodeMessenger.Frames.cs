@@ -181,7 +181,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         lock (_lock)
         {
             bool room = beyond || (!_holding && link.Out.HasRoomFor(link.Used));
-            link.FullSince = room || _holding ? null : link.FullSince ?? DateTimeOffset.UtcNow;
+            link.FullSince = room || _holding ? null : link.FullSince ?? Stopwatch.GetTimestamp();
             if (!room)
             {
                 _blocked = true;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.Client;
 using XenTwoLevelCkpt.Rpc.Nodes;
@@ -201,7 +202,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private bool IsHeard(PeerLink link) => DateTimeOffset.UtcNow - link.LastHeard < _options.Patience;
+    private bool IsHeard(PeerLink link) => link.LastHeard is not null && link.Silent < _options.Patience;
 
     // Makes a stream the one of its link: from here on what is sent goes out on it.
     private LinkSession Attach(PeerLink link, Hello hello, CancellationToken cancellation)
@@ -245,7 +246,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             link.Session = session;
             link.Index = (long)hello.Sn;
             link.Incarnation = incarnation;
-            link.LastHeard = DateTimeOffset.UtcNow;
+            link.Heard();
             link.Problem = null;
             _events.Opened(link.Name, incarnation);
             RoomMade();
@@ -286,7 +287,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         : _log.Failure is { } failure ? $"The channel log cannot be written: {failure.Message}"
         : _uplinkProblem is { } broken ? $"The uplink is broken: {broken}"
         : link.Problem is { } problem ? problem
-        : link.FullSince is { } since && DateTimeOffset.UtcNow - since > _options.Patience
+        : link.FullSince is { } since && Stopwatch.GetElapsedTime(since) > _options.Patience
             ? $"{link.Out.Bytes} octets are not acknowledged; the guests' frames wait."
         : null;
 

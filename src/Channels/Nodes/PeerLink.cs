@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Buffers;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
@@ -16,6 +17,7 @@ internal sealed class PeerLink
     private readonly long _windowBytes;
     private byte[] _open = ArrayPool<byte>.Shared.Rent(LeastOpen);
     private int _used;
+    private long _heard;
 
     internal PeerLink(string name, int number, long windowBytes)
     {
@@ -69,15 +71,25 @@ internal sealed class PeerLink
 
     internal int Incarnation { get; set; }
 
-    internal DateTimeOffset? LastHeard { get; set; }
+    internal DateTimeOffset? LastHeard { get; private set; }
 
-    /// <summary>Since when frames wait for room, or null.</summary>
-    internal DateTimeOffset? FullSince { get; set; }
+    /// <summary>How long nothing has been heard, by the clock that nobody sets.</summary>
+    internal TimeSpan Silent => Stopwatch.GetElapsedTime(_heard);
+
+    /// <summary>Since when frames wait for room (<see cref="Stopwatch.GetTimestamp"/>), or null.</summary>
+    internal long? FullSince { get; set; }
 
     internal string? Problem { get; set; }
 
     /// <summary>What can be acknowledged: what was delivered, up to the first batch that is not in the log yet.</summary>
     internal long Acknowledgeable => _pending.TryPeek(out PendingEntry entry) ? entry.Sequence - 1 : In.Settled;
+
+    /// <summary>Something has come.</summary>
+    internal void Heard()
+    {
+        LastHeard = DateTimeOffset.UtcNow;
+        _heard = Stopwatch.GetTimestamp();
+    }
 
     /// <summary>The frame in <see cref="NextFrame"/> is one of the open batch.</summary>
     internal void Commit(int length) => FrameBatch.Commit(_open, ref _used, length);
