@@ -33,12 +33,21 @@ internal static class QuietWindow
     /// <summary>Ends the region.</summary>
     internal static void End()
     {
-        // A collection that became necessary all the same has ended it already.
-        if (GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
+        try
         {
-            GC.EndNoGCRegion();
+            // A collection that became necessary all the same has ended it already.
+            if (GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
+            {
+                GC.EndNoGCRegion();
+            }
         }
-
-        Volatile.Write(ref _taken, 0);
+        catch (InvalidOperationException)
+        {
+            // One that came between the question and the call.
+        }
+        finally
+        {
+            Volatile.Write(ref _taken, 0);
+        }
     }
 }
