@@ -15,7 +15,7 @@ public sealed partial class ChaosRun : IDisposable
     private const ulong Accounts = 4096, Balance = 1000;
 
     /// <summary>How long the cluster may take for what takes seconds: beyond it hangs.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(100);
 

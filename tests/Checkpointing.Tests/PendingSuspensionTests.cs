@@ -18,7 +18,8 @@ public class PendingSuspensionTests
         await LeaveRequestAsync(node, guest);
         var waiting = new TaskCompletionSource<string>();
         Task<IReadOnlyList<string>> recovery = Task.Run(() => IntentFile.Recover(
-            node.Options.StateDirectory, node.Hypervisor, waiting: m => waiting.TrySetResult(m)));
+            node.Options.StateDirectory, node.Hypervisor, waiting: m => waiting.TrySetResult(m),
+            patience: TimeSpan.FromMinutes(5)));
         _ = await Task.WhenAny(waiting.Task, recovery);
         Assert.False(recovery.IsCompleted);
         Assert.Contains("Domain a was asked to suspend", await waiting.Task, StringComparison.Ordinal);

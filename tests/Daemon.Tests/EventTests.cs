@@ -41,22 +41,28 @@ public class EventTests
 
         // From now on, whenever that is.
         using ServerStreamingCall<Event> now = node.Client.WatchEvents(new WatchEventsRequest());
-        Task<Event?> first = now.ReadAsync().AsTask();
+        Task<Event> failing = FailedAsync(now, events[^1].Sequence);
         do
         {
             node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
             await TestNode.FailsAsync(Rpc.StatusCode.Aborted, "SUSPEND_TIMEOUT", () => node.CheckpointAsync(
                 new CheckpointRequest { SuspendTimeout = Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(TimeSpan.FromMilliseconds(50)) }));
         }
-        while (!first.IsCompleted);
-        Event failed = (await first)!;
-        Assert.True(failed.Sequence > events[^1].Sequence);
-        while (failed.CheckpointFailed is null)
-        {
-            failed = (await now.ReadAsync())!;
-        }
+        while (!failing.IsCompleted);
+        Assert.Equal("SUSPEND_TIMEOUT", (await failing).CheckpointFailed.Reason);
 
-        Assert.Equal("SUSPEND_TIMEOUT", failed.CheckpointFailed.Reason);
+        static async Task<Event> FailedAsync(ServerStreamingCall<Event> now, ulong last)
+        {
+            while (true)
+            {
+                Event next = (await now.ReadAsync())!;
+                Assert.True(next.Sequence > last);
+                if (next.CheckpointFailed is not null)
+                {
+                    return next;
+                }
+            }
+        }
     }
 
     [Fact]

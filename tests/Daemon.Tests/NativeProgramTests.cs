@@ -112,7 +112,7 @@ public sealed class NativeProgramTests : IDisposable
             Assert.Equal(0, await SameAsync(["cluster", .. command, .. cluster]));
         }
 
-        string[] missing = ["--node", $"beta={Path.Combine(_folder, "none")}", "--timeout", "2s"];
+        string[] missing = ["--node", $"beta={Path.Combine(_folder, "none")}", "--timeout", "2m"];
         Assert.Equal(69, await SameAsync(["cluster", "status", "--json", .. cluster, .. missing]));
         foreach (string[] command in new string[][] { ["events", "--after", "0"], ["events", "--after", "0", "--json"] })
         {
@@ -168,7 +168,7 @@ public sealed class NativeProgramTests : IDisposable
 
         // Not SIGINT, which whoever runs the tests in the background has set to be ignored.
         using Process kill = Process.Start("/bin/kill", ["-TERM", $"{process.Id}"]);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromMinutes(1));
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TestNode.Patience);
         lines.Add($"exit code {process.ExitCode}");
         return string.Join('\n', lines);
     }

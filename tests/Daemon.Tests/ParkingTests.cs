@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -9,6 +8,10 @@ namespace XenTwoLevelCkpt.Daemon.Tests;
 public class ParkingTests
 {
     private static readonly Guid Cluster = Guid.NewGuid();
+
+    // Nobody else's, as one that was free a moment ago may be by now.
+    private static readonly IPEndPoint Address =
+        IPEndPoint.Parse($"127.{2 + ((Environment.ProcessId >> 8) % 250)}.{Environment.ProcessId & 255}.8:7400");
 
     [Fact]
     public async Task A_stop_in_good_order_needs_no_recovery()
@@ -118,14 +121,7 @@ public class ParkingTests
         {
             Cluster = Cluster,
             Nodes = [new ClusterNode("alpha", "127.0.0.1", 9), new ClusterNode("beta", "127.0.0.1", 9)],
-            Listen = new IPEndPoint(IPAddress.Loopback, FreePort()),
+            Listen = Address,
         },
         before: node => node.Platform = n => new ModelPlatform(n.Hypervisor, "one"));
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 }

@@ -35,7 +35,7 @@ internal sealed class TestNode : IAsyncDisposable
             Staging = 8 << 20,
         };
         Settings = adjust?.Invoke(Settings) ?? Settings;
-        _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket);
+        _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket, new RpcChannelOptions { ConnectTimeout = Patience });
         Client = new NodeControlClient(_channel);
     }
 
@@ -103,7 +103,7 @@ internal sealed class TestNode : IAsyncDisposable
 
         // The old connections may not have learnt yet that they are gone.
         _channel.Dispose();
-        _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket);
+        _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket, new RpcChannelOptions { ConnectTimeout = Patience });
         Client = new NodeControlClient(_channel);
     }
 

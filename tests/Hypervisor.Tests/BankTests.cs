@@ -41,7 +41,7 @@ public sealed class BankTests
         Assert.Equal(3 * Accounts * Balance, Total(guests));
     }
 
-    [Fact(Timeout = 60_000)]
+    [Fact(Timeout = 300_000)]
     public async Task Banks_of_two_nodes_in_the_background_keep_the_sum()
     {
         using var left = new ModelHypervisor(_network);
@@ -60,7 +60,7 @@ public sealed class BankTests
             IDomain[] domains = [.. guests.Take(2).Select(g => left.OpenDomain(g.Uuid)), right.OpenDomain(Uuids[2])];
             await Task.WhenAll(domains.Select(
                 static domain => domain.SuspendAsync(
-                    TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken)));
+                    TimeSpan.FromMinutes(3), TestContext.Current.CancellationToken)));
             Assert.Equal(3 * Accounts * Balance, Total(guests));
             Array.ForEach(domains, static domain => domain.Resume());
         }
@@ -76,7 +76,7 @@ public sealed class BankTests
         foreach (ModelGuest guest in guests)
         {
             using IDomain domain = model.OpenDomain(guest.Uuid);
-            await domain.SuspendAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+            await domain.SuspendAsync(TimeSpan.FromMinutes(3), TestContext.Current.CancellationToken);
             images.Add(GuestImage.Take(guest, domain));
         }
 

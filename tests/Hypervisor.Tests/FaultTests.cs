@@ -8,7 +8,7 @@ namespace XenTwoLevelCkpt.Hypervisor.Tests;
 public sealed class FaultTests : IDisposable
 {
     private static readonly TimeSpan Short = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan Long = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(5);
 
     private readonly ModelHypervisor _model = new();
     private readonly ModelGuest _guest;
@@ -210,7 +210,7 @@ public sealed class FaultTests : IDisposable
         log?.Dispose();
     }
 
-    [Fact(Timeout = 60_000)]
+    [Fact(Timeout = 300_000)]
     public async Task Destroying_a_domain_while_it_is_copied_is_safe()
     {
         byte[] buffer = new byte[1024 * ModelGuest.PageSize];

@@ -25,7 +25,7 @@ internal sealed class ModelTarget : IConformanceTarget
 
     public Guid GuestUuid => Guest.Uuid;
 
-    public TimeSpan SuspendTimeout => TimeSpan.FromSeconds(30);
+    public TimeSpan SuspendTimeout => TimeSpan.FromMinutes(5);
 
     public long Progress => Guest.Steps;
 
@@ -36,7 +36,7 @@ internal sealed class ModelTarget : IConformanceTarget
         long start = Stopwatch.GetTimestamp();
         for (long from = Guest.Steps; Guest.Steps == from;)
         {
-            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromSeconds(10))
+            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromMinutes(5))
             {
                 throw new TimeoutException("The guest does not run.");
             }

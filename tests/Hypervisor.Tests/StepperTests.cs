@@ -56,7 +56,7 @@ public sealed class StepperTests : IDisposable
         _guest.Step(50);
         byte[][] old = [.. Enumerable.Range(17, 64).Select(pfn => _guest.View.ReadPage(pfn).ToArray())];
         _guest.Step(1);
-        await _domain.SuspendAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        await _domain.SuspendAsync(TimeSpan.FromMinutes(5), TestContext.Current.CancellationToken);
         int changed = Enumerable.Range(0, 64).First(i => !_guest.View.ReadPage(17 + i).SequenceEqual(old[i]));
         using WritableMapping mapping = _guest.Map(17 + changed, MappingOwner.Backend);
         mapping.Write(0, old[changed]);
@@ -131,7 +131,7 @@ public sealed class StepperTests : IDisposable
         for (int i = 0; i < 5; i++)
         {
             _guest.Step(9);
-            await _domain.SuspendAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+            await _domain.SuspendAsync(TimeSpan.FromMinutes(5), TestContext.Current.CancellationToken);
             image = GuestImage.TakeIncrement(image, _guest, _domain, log.Clean(final: true));
             _domain.Resume();
         }
@@ -193,7 +193,7 @@ public sealed class StepperTests : IDisposable
 
     private async Task<GuestImage> ImageAsync()
     {
-        await _domain.SuspendAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        await _domain.SuspendAsync(TimeSpan.FromMinutes(5), TestContext.Current.CancellationToken);
         var image = GuestImage.Take(_guest, _domain);
         _domain.Resume();
         return image;

@@ -9,7 +9,7 @@ public sealed class WriterTests : IDisposable
     private const int Pages = 1000;
     private const int FirstPfn = 17;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     private readonly ModelHypervisor _model = new();
 

@@ -56,25 +56,30 @@ public class ChainTests
         using var done = new CancellationTokenSource();
         int folded = 0, removed = 0;
         var policy = new RetentionPolicy { KeepCount = 7, MaxIncrements = 2 };
-        Task tidying = Task.Run(
+
+        // A thread of its own: one of the pool may come only when the writer is done.
+        Task tidying = Task.Factory.StartNew(
             () =>
             {
                 while (!done.IsCancellationRequested)
                 {
                     RetentionResult result = Retention.Apply(store, policy, Sample.Time);
                     Assert.Empty(result.Problems);
-                    folded += result.Folded.Count;
-                    removed += result.Removed.Count;
+                    _ = Interlocked.Add(ref folded, result.Folded.Count);
+                    _ = Interlocked.Add(ref removed, result.Removed.Count);
                 }
             },
-            TestContext.Current.CancellationToken);
+            TestContext.Current.CancellationToken,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
         var model = new MemoryModel(Sample.Unit);
         Guid parent = Guid.Empty;
-        for (int k = 1; k <= Count; k++)
+        for (int k = 1; k <= Count || (!tidying.IsCompleted && !Tidied()); k++)
         {
             byte[] data = Sample.Noise(k, 2 * Sample.Unit);
-            model.OnData(new PfnRun(k, 2), data);
-            parent = StoreSample.Add(store, parent, (ulong)k, w => w.AddUnits(new PfnRun(k, 2), data)).Id;
+            var run = new PfnRun(k % (StoreSample.Units - 1), 2);
+            model.OnData(run, data);
+            parent = StoreSample.Add(store, parent, (ulong)k, w => w.AddUnits(run, data)).Id;
 
             // Readers, too, find every state whole meanwhile.
             model.AssertSame(StoreSample.State(store, parent));
@@ -83,10 +88,12 @@ public class ChainTests
         await done.CancelAsync();
         await tidying;
         _ = Retention.Apply(store, policy, Sample.Time, cancellationToken: TestContext.Current.CancellationToken);
-        Assert.True(folded > 0 && removed > 0, $"{folded} folded, {removed} removed beside the writer");
+        Assert.True(Tidied(), $"{folded} folded, {removed} removed beside the writer");
         Assert.Equal(7, store.Checkpoints.Count);
         Assert.Empty(Verifier.VerifyStore(store, cancellationToken: TestContext.Current.CancellationToken));
         Judge.Store(folder.Path);
+
+        bool Tidied() => Volatile.Read(ref folded) > 0 && Volatile.Read(ref removed) > 0;
     }
 
     [Fact]

@@ -22,7 +22,7 @@ public sealed class PageTests
         await pair.StartAsync("beta");
         await pair.LinkedAsync();
         using IPlaywright playwright = await Playwright.CreateAsync();
-        await using IBrowser browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium });
+        await using IBrowser browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium, Timeout = 300_000 });
         await using var page = await View.OpenAsync(browser, pair.Page, ColorScheme.Light);
 
         // Its own checkpoints, and what is heard of the other node. A label is an operator's text, and stays text.
@@ -62,7 +62,9 @@ public sealed class PageTests
         await using (var late = await View.OpenAsync(browser, pair.Page, ColorScheme.Dark))
         {
             await late.HasEventAsync("alpha", $"back to checkpoint {second}: recovery, incarnation 1");
-            Assert.Equal(await page.EventsAsync(), await late.EventsAsync());
+            string[] all = await page.EventsAsync();
+            await late.SeesAsync("#events tbody tr", all.Length);
+            Assert.Equal(all, await late.EventsAsync());
             await late.ShootAsync("dark");
             Assert.Empty(late.Errors);
         }
@@ -94,7 +96,7 @@ public sealed class PageTests
         using var pair = new Pair();
         await pair.StartAsync("alpha");
         using IPlaywright playwright = await Playwright.CreateAsync();
-        await using IBrowser browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium });
+        await using IBrowser browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Chromium, Timeout = 300_000 });
         await using var page = await View.OpenAsync(browser, pair.Page, ColorScheme.Light);
         await page.SeesAsync("rect.initial", 1);
         await page.HasNodeAsync("beta", "not heard of");
@@ -132,7 +134,7 @@ public sealed class PageTests
         {
             _context = context;
             _page = page;
-            _page.SetDefaultTimeout(60_000);
+            _page.SetDefaultTimeout(300_000);
             _page.Console += (_, message) =>
             {
                 if (message.Type is "error" or "warning")

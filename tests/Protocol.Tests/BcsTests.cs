@@ -182,9 +182,17 @@ public class BcsTests
         where TProtocol : struct, IProtocol<TProtocol, TPiggyback>
     {
         Exchange<TProtocol, TPiggyback>(10);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Exchange<TProtocol, TPiggyback>(1000);
-        return GC.GetAllocatedBytesForCurrentThread() - before;
+
+        // More than once: the runtime itself may allocate when it replaces code that runs often.
+        long least = long.MaxValue;
+        for (int i = 0; i < 5; i++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Exchange<TProtocol, TPiggyback>(1000);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        return least;
     }
 
     private static void Exchange<TProtocol, TPiggyback>(int messages)

@@ -27,7 +27,7 @@ public class CheckerTests
             Assert.Equal(Reference.InNoLine(run).Order(), useless);
             seen += useless.Count;
         }).Check(Properties.Quiet.WithMaxTest(200));
-        Assert.Equal(protocol == "uncoordinated", seen > 20);
+        Assert.Equal(protocol == "uncoordinated", seen > 0);
     }
 
     [Theory]

@@ -4,7 +4,12 @@ using Xunit;
 
 namespace XenTwoLevelCkpt.Rpc.Tests;
 
+/// <summary>Memory is measured for the whole process: nothing else runs beside these tests.</summary>
+[CollectionDefinition(nameof(BackPressureTests), DisableParallelization = true)]
+public sealed class BackPressureAlone;
+
 /// <summary>A side that does not read stops the other, and nothing piles up between them.</summary>
+[Collection(nameof(BackPressureTests))]
 public class BackPressureTests
 {
     private const int Messages = 10_000;

@@ -47,7 +47,8 @@ public class ConnectionTests
         using var channel = RpcChannel.ForTcp("127.0.0.1", relay.Port, new RpcChannelOptions
         {
             KeepAlivePingDelay = TimeSpan.FromSeconds(1),
-            KeepAlivePingTimeout = TimeSpan.FromSeconds(1),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(15),
+            ConnectTimeout = TestHost.Patience,
         });
         using BidirectionalCall<Note, Note> call = await OpenAsync(channel);
         relay.Freeze();

@@ -181,15 +181,23 @@ public class DeadlineTests
     [Fact]
     public async Task A_read_that_is_given_up_gives_the_call_up()
     {
+        var begun = new TaskCompletionSource();
         var stopped = new TaskCompletionSource();
         await using TestHost host = await TestHost.StartAsync(new EchoService
         {
-            Repeat = (_, _, call) => WaitForEndAsync(stopped, call.CancellationToken),
+            Repeat = (_, _, call) =>
+            {
+                begun.SetResult();
+                return WaitForEndAsync(stopped, call.CancellationToken);
+            },
         });
         using RpcChannel channel = host.Open();
         using ServerStreamingCall<Note> call = channel.ServerStreaming(EchoMethods.Repeat, new Note());
-        using var cancel = new CancellationTokenSource(Short);
-        _ = await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await call.ReadAsync(cancel.Token));
+        using var cancel = new CancellationTokenSource();
+        Task read = call.ReadAsync(cancel.Token).AsTask();
+        await begun.Task.WaitAsync(TestHost.Patience);
+        await cancel.CancelAsync();
+        _ = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => read.WaitAsync(TestHost.Patience));
         call.Dispose();
         await stopped.Task.WaitAsync(TestHost.Patience);
     }

@@ -70,8 +70,8 @@ internal sealed class TestHost : IAsyncDisposable
 
     internal RpcChannel Open(Transport transport = Transport.Tcp, RpcChannelOptions? options = null) =>
         transport == Transport.Tcp
-            ? RpcChannel.ForTcp(Address.Host, Address.Port, options)
-            : RpcChannel.ForUnixSocket(SocketPath, options);
+            ? RpcChannel.ForTcp(Address.Host, Address.Port, (options ?? new()) with { ConnectTimeout = Patience })
+            : RpcChannel.ForUnixSocket(SocketPath, (options ?? new()) with { ConnectTimeout = Patience });
 
     internal Task StopAsync() => _app.StopAsync();
 

@@ -126,9 +126,16 @@ public class EventQueueTests
 
         static long Allocated(long events)
         {
-            long before = GC.GetAllocatedBytesForCurrentThread();
-            _ = HoldModel.Run(1000, events, 1);
-            return GC.GetAllocatedBytesForCurrentThread() - before;
+            // More than once: the runtime itself may allocate when it replaces code that runs often.
+            long least = long.MaxValue;
+            for (int i = 0; i < 5; i++)
+            {
+                long before = GC.GetAllocatedBytesForCurrentThread();
+                _ = HoldModel.Run(1000, events, 1);
+                least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+            }
+
+            return least;
         }
     }
 

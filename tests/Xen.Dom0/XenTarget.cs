@@ -26,7 +26,7 @@ internal sealed partial class XenTarget : IConformanceTarget
 
     public Guid GuestUuid { get; }
 
-    public TimeSpan SuspendTimeout => TimeSpan.FromSeconds(60);
+    public TimeSpan SuspendTimeout => TimeSpan.FromMinutes(5);
 
     /// <summary>The backends of a guest's console, store, disk and network write their rings while the guest is
     /// suspended, through mappings that Xen does not log until they are unmapped (docs/architecture.md). A restored
@@ -46,7 +46,7 @@ internal sealed partial class XenTarget : IConformanceTarget
             // What the guest printed before it was suspended is in the ring still, until xenconsoled has fetched it.
             while (true)
             {
-                Thread.Sleep(500);
+                Thread.Sleep(3000);
                 long later = LastStep();
                 if (later == steps)
                 {
@@ -69,7 +69,7 @@ internal sealed partial class XenTarget : IConformanceTarget
         long start = Stopwatch.GetTimestamp();
         while (LastStep() < target)
         {
-            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromMinutes(2))
+            if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromMinutes(5))
             {
                 throw new TimeoutException($"The guest does not run: {_log} ends with step {LastStep()}.");
             }

@@ -92,6 +92,8 @@ public sealed class CheckpointTests : IAsyncLifetime
                 ["exec", "1", "--", .. Xtlctl("watch", "--domain", Name, "--every", "1ms")]);
             Task<string> output = watch.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
             Task<string> error = watch.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+            await Lab.WaitForAsync(
+                () => _lab.TryExec(1, "pgrep", "-f", "[x]tlctl watch").ExitCode == 0 ? "" : null, "the process to start");
             await Task.Delay(TimeSpan.FromSeconds(4 + (10 * random.NextDouble())), TestContext.Current.CancellationToken);
             _lab.Exec(1, "pkill", "-KILL", "-f", "[x]tlctl watch");
             await watch.WaitForExitAsync(TestContext.Current.CancellationToken);
@@ -194,10 +196,10 @@ public sealed class CheckpointTests : IAsyncLifetime
         try
         {
             Outcome outcome = _lab.TryExec(
-                1, ["xtlctl", "checkpoint", .. Where, "--domain", Name, "--domain", Deaf, "--suspend-timeout", "10s"]);
+                1, ["xtlctl", "checkpoint", .. Where, "--domain", Name, "--domain", Deaf, "--suspend-timeout", "60s"]);
             Assert.Equal(1, outcome.ExitCode);
             Assert.Contains(Deaf, outcome.Error, StringComparison.Ordinal);
-            Assert.Contains("did not acknowledge the request within 10 s", outcome.Error, StringComparison.Ordinal);
+            Assert.Contains("did not acknowledge the request within 60 s", outcome.Error, StringComparison.Ordinal);
             foreach (string guest in (string[])[Name, Deaf])
             {
                 await _lab.StepBeyondAsync(1, guest, Step.Parse(_lab.Log(1, guest))[^1].Number + 3);

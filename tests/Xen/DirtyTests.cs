@@ -29,7 +29,7 @@ public sealed class DirtyTests
             Task<string> output = measurement.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
             Task<string> error = measurement.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
             // Counted from the log's first moment: the guest is slower while xtlctl starts.
-            await Lab.WaitForAsync(() => LogDirtyIsOn() ? "" : null, "log-dirty mode to be on", limitSeconds: 120);
+            await Lab.WaitForAsync(() => LogDirtyIsOn() ? "" : null, "log-dirty mode to be on");
             Step before = Step.Parse(lab.Log(1, Name))[^1];
             await measurement.WaitForExitAsync(TestContext.Current.CancellationToken);
             Step after = Step.Parse(lab.Log(1, Name))[^1];
@@ -63,7 +63,7 @@ public sealed class DirtyTests
             "exec", "1", "--", "timeout", "-s", "INT", "300", "xtlctl", "dirty", LabFixture.Pv, "--for", "10m");
         Task<string> output = first.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         Task<string> error = first.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await Lab.WaitForAsync(() => LogDirtyIsOn() ? "" : null, "log-dirty mode to be on", limitSeconds: 60);
+        await Lab.WaitForAsync(() => LogDirtyIsOn() ? "" : null, "log-dirty mode to be on");
 
         Outcome second = lab.TryExec(1, "xtlctl", "dirty", LabFixture.Pv, "--for", "1s");
         Assert.Equal(75, second.ExitCode);

@@ -49,7 +49,7 @@ public sealed class LabTests
             await up.WaitForExitAsync(TestContext.Current.CancellationToken);
         }
 
-        await Lab.WaitForAsync(() => Leftovers(lab) is "" ? "" : null, "what a killed 'up' had started to end", limitSeconds: 30);
+        await Lab.WaitForAsync(() => Leftovers(lab) is "" ? "" : null, "what a killed 'up' had started to end");
 
         lab.Do("up");
         Assert.NotEmpty(Processes(emulator));

@@ -74,7 +74,7 @@ public sealed class AllocationTests(ITestOutputHelper output)
         {
             to.Expect(frames);
             from.Offer(frames);
-            Assert.True(await to.Arrived.WaitAsync(TimeSpan.FromMinutes(1)), "the burst has not arrived");
+            Assert.True(await to.Arrived.WaitAsync(TimeSpan.FromMinutes(5)), "the burst has not arrived");
         }
     }
 

@@ -157,7 +157,15 @@ public sealed class HardeningTests(ITestOutputHelper output)
         // The second crosses line 1; the third does not, and is acknowledged behind it all the same.
         await call.WriteAsync(Victim.Batch(2, sn: 0));
         await call.WriteAsync(Victim.Batch(3, sn: 1));
+        await call.WriteAsync(new ChannelMessage { Heartbeat = new Heartbeat { Sn = 1, DurableSn = 1 } });
         await LivesAsync(victim, "bob", 0, sn: 1);
+
+        // A stream keeps its order: what came before the heartbeat has been taken.
+        while (victim.Messenger.Peers.Single(peer => peer.Name == "alice").DurableIndex != 1)
+        {
+            await Task.Delay(1);
+        }
+
         Task<Acknowledgement> acknowledged = Victim.AcknowledgedAsync(call, 2);
         Assert.False(acknowledged.IsCompleted);
         Assert.Equal(1, victim.ChannelLog.Appended - victim.ChannelLog.Committed);

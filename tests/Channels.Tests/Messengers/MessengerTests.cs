@@ -32,6 +32,9 @@ public sealed class MessengerTests(ITestOutputHelper output)
         await using var cluster = new TestCluster(protocol, nodes, seed);
         await cluster.StartAsync();
         await cluster.LiveAsync(150);
+
+        // On a slow machine the links may have been down for most of it.
+        await cluster.ComeAsync(120);
         await cluster.SettleAsync();
         int restarts = cluster.Nodes.Sum(node => node.Restarts);
         CheckReport report = await cluster.JudgeAsync();

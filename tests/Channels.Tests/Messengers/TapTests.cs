@@ -37,10 +37,16 @@ public sealed class TapTests(ITestOutputHelper output)
             await using NodeMessenger first = Make(0, host.Port, checkpoints[0], uplinks[0], folder, errors);
             first.Start();
 
+            // A kernel gives up an address that nobody answers for in 3 s.
+            while (!first.Peers.All(peer => peer.Connected))
+            {
+                await Task.Delay(10);
+            }
+
             if (File.Exists("/usr/bin/busybox"))
             {
                 output.WriteLine(await RunAsync(
-                    "ip", "netns", "exec", spaces[0], "busybox", "ping", "-c", "3", "-i", "0.2", "10.99.0.2"));
+                    "ip", "netns", "exec", spaces[0], "busybox", "ping", "-c", "3", "-i", "0.2", "-W", "120", "10.99.0.2"));
             }
 
             string source = Path.Combine(folder.FullName, "source");
@@ -53,7 +59,7 @@ public sealed class TapTests(ITestOutputHelper output)
             Task<string> listening = RunAsync(
                 "ip", "netns", "exec", spaces[1], "socat", "-u", "TCP-LISTEN:5000,bind=10.99.0.2", $"CREATE:{target}");
             await RunAsync(
-                "ip", "netns", "exec", spaces[0], "socat", "-u", $"OPEN:{source}", "TCP:10.99.0.2:5000,retry=100,interval=0.1");
+                "ip", "netns", "exec", spaces[0], "socat", "-u", $"OPEN:{source}", "TCP:10.99.0.2:5000,retry=1200,interval=0.1");
             _ = await listening;
             await ticking.CancelAsync();
             await ticks;

@@ -9,7 +9,7 @@ namespace XenTwoLevelCkpt.Channels.Tests;
 internal sealed class TestCluster : IAsyncDisposable
 {
     /// <summary>What hangs is found, not measured: no test depends on this time.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     private readonly Random _random;
     private readonly long _money;
@@ -87,6 +87,22 @@ internal sealed class TestCluster : IAsyncDisposable
                 default:
                     _ = node.Messenger.Tick(CheckpointCause.Basic);
                     break;
+            }
+        }
+    }
+
+    /// <summary>Guests run on and nothing else happens, until something has come so many times.</summary>
+    internal async Task ComeAsync(int times)
+    {
+        var patience = Stopwatch.StartNew();
+        for (; times > 0; times--)
+        {
+            long before = Nodes.Sum(node => node.Delivered);
+            while (Nodes.Sum(node => node.Delivered) == before)
+            {
+                Nodes.ForEach(node => Assert.Empty(node.Errors));
+                Assert.True(patience.Elapsed < Patience, "nothing comes any more");
+                await Task.Delay(1);
             }
         }
     }

@@ -21,12 +21,15 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     private readonly TestCluster _cluster;
     private readonly string _folder;
+    // Of the guests' thread, and of who takes checkpoints.
     private readonly Random _random;
+    private readonly Random _fate;
     private readonly Lock _domains = new();
     private readonly Lock _begins = new();
     private readonly CheckedUplink _checked;
     private MessengerHost? _host;
     private Thread? _guests;
+    private long _delivered;
     private volatile bool _stop;
     private volatile bool _failing = true;
     private volatile bool _pending;
@@ -42,6 +45,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         _folder = Path.Combine(cluster.Folder.FullName, name);
         _ = Directory.CreateDirectory(_folder);
         _random = new Random(seed);
+        _fate = new Random(~seed);
         Banks = [.. Enumerable.Range(0, banks).Select(_ => new Bank(NewGuid(_random)))];
         foreach (Bank bank in Banks)
         {
@@ -50,6 +54,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
         _checked = new CheckedUplink(Uplink, () =>
         {
+            _ = Interlocked.Increment(ref _delivered);
             if (_pending)
             {
                 Errors.Enqueue($"{Name}: a frame is delivered while a checkpoint is being taken");
@@ -82,6 +87,9 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     internal long Replayed { get; private set; }
 
     internal int Restarts { get; private set; }
+
+    /// <summary>How many times something came from another node.</summary>
+    internal long Delivered => Interlocked.Read(ref _delivered);
 
     internal long Money
     {
@@ -154,7 +162,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
             for (int i = _random.Next(4); i > 0 && Uplink.Leaving < 1000; i--)
             {
-                bank.Send(Uplink, _cluster.AnyOther(_random, bank), _random.Next(100));
+                bank.Send(Uplink, _cluster.AnyOther(_random, bank), _random.Next(1, 100));
             }
         }
     }
@@ -323,6 +331,11 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         StopGuests();
+        lock (_begins)
+        {
+            _stopping = true;
+        }
+
         await StopCheckpointsAsync();
         await Messenger.DisposeAsync();
         await _host!.DisposeAsync();
@@ -344,7 +357,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     {
         try
         {
-            await Task.Delay(_random.Next(4));
+            await Task.Delay(_fate.Next(4));
             (long, Dictionary<Guid, long>, Dictionary<Guid, long>)[] banks;
             lock (_domains)
             {
@@ -353,8 +366,8 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             }
 
             ReadOnlyMemory<byte> state = Messenger.TakeState();
-            await Task.Delay(_random.Next(4));
-            if (_failing && _random.Next(4) == 0)
+            await Task.Delay(_fate.Next(4));
+            if (_failing && _fate.Next(4) == 0)
             {
                 CheckpointsFailed++;
                 _pending = false;
@@ -370,7 +383,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             Saved[^1].Reach = Messenger.Index;
             Saved.Add(new SavedNode(label, state, banks));
             _pending = false;
-            Durable = Math.Max(Durable, Saved.Count - 1 - _random.Next(4));
+            Durable = Math.Max(Durable, Saved.Count - 1 - _fate.Next(4));
             Messenger.DurableIndex = Saved[Durable].Label;
             Messenger.CheckpointDone();
         }

@@ -44,7 +44,7 @@ internal sealed class Victim : IAsyncDisposable
         victim.Checkpoints.Messenger = victim.Messenger;
         victim._host = await MessengerHost.StartAsync(victim.Messenger, new Collector(victim.Log, LogLevel.Warning));
         victim._channel = RpcChannel.ForTcp(
-            "127.0.0.1", victim._host.Port, new RpcChannelOptions { MaxSendLength = 16 << 20 });
+            "127.0.0.1", victim._host.Port, new RpcChannelOptions { MaxSendLength = 16 << 20, ConnectTimeout = TimeSpan.FromMinutes(3) });
         victim.Client = new NodeChannelClient(victim._channel);
         if (start)
         {

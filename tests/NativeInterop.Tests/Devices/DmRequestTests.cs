@@ -107,13 +107,20 @@ public sealed class DmRequestTests : IDisposable
     {
         DmRequest request = DmRequest.Message(_noDevice, "pool", "create_snap 7 3");
         _ = request.TrySend();
-        _ = request.TrySend();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 100; i++)
+
+        // More than once: the runtime itself may allocate when it replaces code that runs often. Sending would each time.
+        long least = long.MaxValue;
+        for (int round = 0; round < 5; round++)
         {
-            _ = request.TrySend();
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 100; i++)
+            {
+                _ = request.TrySend();
+            }
+
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
         }
 
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, least);
     }
 }

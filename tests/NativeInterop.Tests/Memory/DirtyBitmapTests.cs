@@ -151,9 +151,17 @@ public class DirtyBitmapTests
         bool[] bits = Stretches(100_000, new Random(1), 130, 1);
         ulong[] words = Pack(bits);
         Walk(words, bits.Length);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Walk(words, bits.Length);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+
+        // More than once: the runtime itself may allocate when it replaces code that runs often. The walk would each time.
+        long least = long.MaxValue;
+        for (int i = 0; i < 5; i++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Walk(words, bits.Length);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+
+        Assert.Equal(0, least);
     }
 
     private static Config Many => Properties.Quiet.WithMaxTest(500);

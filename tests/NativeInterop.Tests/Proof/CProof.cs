@@ -136,6 +136,6 @@ internal static partial class CProof
     // /* header.h:551:NC */ extern int xc_domain_pause (xc_interface *, uint32_t);
     [GeneratedRegex(
         @"^/\* (?<file>[^:]+):\d+:\w+ \*/ extern (?<return>[^(]*?[ *])(?<name>\w+) \((?<parameters>[^()]*)\);",
-        RegexOptions.Multiline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 10_000)]
+        RegexOptions.Multiline | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 300_000)]
     private static partial Regex Prototype();
 }

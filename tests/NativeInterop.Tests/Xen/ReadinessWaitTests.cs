@@ -53,7 +53,7 @@ public sealed class ReadinessWaitTests : IDisposable
         Task<bool> wait = Task.Run(
             () => ReadinessWait.Wait(_owner, _event, Timeout.InfiniteTimeSpan, cancel.Token),
             TestContext.Current.CancellationToken)
-            .WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+            .WaitAsync(TimeSpan.FromMinutes(5), TestContext.Current.CancellationToken);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => wait);
     }
 }

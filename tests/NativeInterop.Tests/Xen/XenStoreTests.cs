@@ -8,7 +8,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Tests.Xen;
 [Collection("xenstored")]
 public sealed class XenStoreTests(FakeXenstored daemon) : IClassFixture<FakeXenstored>, IDisposable
 {
-    private static readonly TimeSpan Long = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(3);
 
     private readonly FakeXenstored _daemon = daemon;
     private readonly XenStore _store = XenStore.Open();
@@ -215,7 +215,7 @@ public sealed class XenStoreLossTests
             await Task.Run(
                 () => Assert.Throws<XenUnavailableException>(() => store.Read("/a")),
                 TestContext.Current.CancellationToken)
-                .WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+                .WaitAsync(TimeSpan.FromMinutes(5), TestContext.Current.CancellationToken);
         }
     }
 }

@@ -141,7 +141,7 @@ public sealed class GuestDirectoryTests : IDisposable
         {
             StateDirectory = $"{_folder}/state",
             Domains = [uuid],
-            SuspendTimeout = TimeSpan.FromSeconds(60),
+            SuspendTimeout = TimeSpan.FromMinutes(5),
             MemoryOnly = memoryOnly,
         });
 

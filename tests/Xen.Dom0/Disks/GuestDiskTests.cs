@@ -32,7 +32,7 @@ public sealed class GuestDiskTests
                 {
                     StateDirectory = $"/var/tmp/xtl-{node.Volume.Name}/state",
                     Domains = [uuid],
-                    SuspendTimeout = TimeSpan.FromSeconds(60),
+                    SuspendTimeout = TimeSpan.FromMinutes(5),
                 }))
             {
                 first = await checkpointer.CheckpointAsync(1, cancellationToken: Token);
@@ -88,7 +88,7 @@ public sealed class GuestDiskTests
             {
                 StateDirectory = $"/var/tmp/xtl-{node.Volume.Name}/state",
                 Domains = [uuid],
-                SuspendTimeout = TimeSpan.FromSeconds(60),
+                SuspendTimeout = TimeSpan.FromMinutes(5),
             };
             var provider = new XenDiskProvider(node.Mapper, node.Registry);
             await using (var checkpointer = new NodeCheckpointer(hypervisor, node.Store, provider, options))

@@ -23,10 +23,6 @@ public sealed class DirectoryDisk : ICheckpointedDisk
     /// and would grow without end.</summary>
     internal const int MaxIncrements = 64;
 
-    /// <summary>How long the guest's server may take to finish what the guest had asked for. A guest does not suspend
-    /// itself before its programs stand still, so there is nothing left as a rule.</summary>
-    private static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(2);
-
     private readonly DiskRegistry _registry;
     private readonly OverlayDirectories _directories;
     private readonly string _directory;
@@ -58,6 +54,10 @@ public sealed class DirectoryDisk : ICheckpointedDisk
 
     /// <inheritdoc/>
     public string Name { get; }
+
+    /// <summary>How long the guest's server may take to finish what the guest had asked for. A guest does not suspend
+    /// itself before its programs stand still, so there is nothing left as a rule.</summary>
+    internal TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <inheritdoc/>
     public ImageContent Content => ImageContent.Directory;

@@ -7,6 +7,8 @@ using Xunit;
 namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks.Directories;
 
 /// <summary>Directories on the kernel's overlayfs, with a process in the place of the guest's server.</summary>
+// One at a time: a process that one of them starts has, until it is another program, what the others have open.
+[Collection("directories")]
 public sealed class DirectoryDiskTests
 {
     [Fact]

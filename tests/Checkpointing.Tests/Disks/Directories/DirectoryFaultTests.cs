@@ -6,6 +6,8 @@ using Xunit;
 namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks.Directories;
 
 /// <summary>A process that ends between any two steps loses nothing, and leaves nothing for good.</summary>
+// One at a time: a process that one of them starts has, until it is another program, what the others have open.
+[Collection("directories")]
 public sealed class DirectoryFaultTests
 {
     public static TheoryData<int> CheckpointSteps =>

@@ -54,7 +54,11 @@ internal sealed class DirectoryNode : IDisposable
         return this;
     }
 
-    internal DirectoryDisk OpenDisk(Action<DirectoryStep>? fault = null) => new(Registry, Name, Tag) { Fault = fault };
+    /// <summary>How long a server may take. On a busy machine a shell takes a while to come to do nothing.</summary>
+    internal TimeSpan IdleTimeout { get; init; } = TimeSpan.FromMinutes(2);
+
+    internal DirectoryDisk OpenDisk(Action<DirectoryStep>? fault = null) =>
+        new(Registry, Name, Tag) { Fault = fault, IdleTimeout = IdleTimeout };
 
     internal IReadOnlyList<string> Describe(bool links = true) => Tree.Describe(Data, links);
 

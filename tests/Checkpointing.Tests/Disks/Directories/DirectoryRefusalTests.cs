@@ -6,6 +6,8 @@ using Xunit;
 namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks.Directories;
 
 /// <summary>What cannot be captured is no image.</summary>
+// One at a time: a process that one of them starts has, until it is another program, what the others have open.
+[Collection("directories")]
 public sealed class DirectoryRefusalTests
 {
     [Fact]
@@ -34,7 +36,7 @@ public sealed class DirectoryRefusalTests
     [Fact]
     public void A_server_that_is_always_at_work_is_not_interrupted()
     {
-        using DirectoryNode node = new DirectoryNode().Create();
+        using DirectoryNode node = new DirectoryNode { IdleTimeout = TimeSpan.FromSeconds(5) }.Create();
         using var server = new Server(node.Export);
         server.Begin("while :; do :; done");
         IOException e = Assert.Throws<IOException>(() => node.Checkpoint(Guid.Empty));

@@ -7,6 +7,8 @@ using Xunit;
 namespace XenTwoLevelCkpt.Checkpointing.Tests.Disks.Directories;
 
 /// <summary>Layers as streams.</summary>
+// One at a time: a process that one of them starts has, until it is another program, what the others have open.
+[Collection("directories")]
 public sealed class LayerStreamTests : IDisposable
 {
     private readonly string _folder;
