@@ -34,7 +34,8 @@ worst_gap() {
         awk '$1 == "gap" && $2 > max { max = $2 } END { printf "%.1f", max / 1000 }'
 }
 
-# increments: of the reports of a watch, the median increment's window in ms, residual pages, and T_s + T_r in ms.
+# increments: of the reports of a watch, the median increment's window in ms, residual pages, and T_s + T_r, T_a, T_m, T_d,
+# T_c in ms.
 increments() {
     dom0 python3 -c '
 import json, sys
@@ -44,7 +45,7 @@ while text[at:].strip():
     domain, phases = report["domains"][0], report["phases"]
     if domain["fullBecause"] is None:
         own = phases["ts"] + phases["tr"]
-        found.append((report["pauseMs"] - own, domain["residual"], own))
+        found.append((report["pauseMs"] - own, domain["residual"], own, *(phases[p] for p in ("ta", "tm", "td", "tc"))))
 found.sort()
 print(*found[len(found) // 2])'
 }
@@ -63,6 +64,8 @@ for _ in range(9):
 print("%.3f" % (sorted(times)[4] * 1000))' "$1"
 }
 
+# Of what is no checkpoint: no window, pages, suspension, and phases.
+NONE='- - - - - - -'
 mark=$REPO/artifacts/bench/pause.mark
 # watch OPTION...: takes four checkpoints; prints their reports, and notes in the mark what the guest had printed when the
 # first was taken.
@@ -75,10 +78,10 @@ watch() {
     }
 }
 
-# measure MODE: one line: gap ms, gap with the first checkpoint, window ms, residual pages, suspension and resumption ms,
-# memcpy ms; - where there is none.
+# measure MODE: one line: gap ms, gap with the first checkpoint, window ms, residual pages, suspension and resumption ms, T_a,
+# T_m, T_d, T_c, memcpy ms; - where there is none.
 measure() {
-    local before gap='' whole='-' rest='- - -' copy='-'
+    local before gap='' whole='-' rest=$NONE copy='-'
     before=$(log_lines)
     case $1 in
         nothing) sleep 10 ;;
@@ -87,7 +90,7 @@ measure() {
         xl-save) dom0 xl save -c load /var/tmp/bench.xl &>/dev/null ;;
         remus) gap=$(remus "$before") || return ;;
     esac
-    if [[ $rest != '- - -' ]]; then
+    if [[ $rest != "$NONE" ]]; then
         copy=$(memcpy_ms "$(cut -d' ' -f2 <<<"$rest")")
         gap=$(worst_gap "$(<"$mark")") whole=$(worst_gap "$before")
     fi
@@ -137,8 +140,8 @@ for load in wide hot; do
                 dom0 xl list load &>/dev/null || die "the guest did not survive it"
                 continue
             fi
-            read -r gap whole window residual suspension copy <<<"$line"
-            echo "round $round, $load, $mode: gap $gap ms (with the first: $whole), window $window ms for $residual pages, suspension and resumption $suspension ms"
+            read -r gap whole window residual suspension ta tm td tc copy <<<"$line"
+            echo "round $round, $load, $mode: gap $gap ms (with the first: $whole), window $window ms (T_a $ta, T_m $tm, T_d $td, T_c $tc) for $residual pages (memcpy $copy ms), suspension and resumption $suspension ms"
             gaps[$mode]+="$gap " wholes[$mode]+="$whole " windows[$mode]+="$window " residuals[$mode]+="$residual "
             suspensions[$mode]+="$suspension " copies[$mode]+="$copy "
         done
