@@ -1,5 +1,5 @@
-using System.Diagnostics;
 using System.Buffers;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
 using XenTwoLevelCkpt.Rpc.V1;
