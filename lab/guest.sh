@@ -88,7 +88,7 @@ EOF
         log=/var/log/xen/console/guest-$name.log
         for attempt in 1 2 3; do
             xl create -q "$dir/$name.cfg" >&2 || give_up "node $node could not create $name"
-            for ((waited = 0; waited < 240; waited++)); do
+            for ((waited = 0; waited < 1200; waited++)); do
                 if grep -qs "^guest: ready" "$log"; then
                     echo "$name${address:+ $address}"
                     exit
@@ -96,7 +96,7 @@ EOF
                 xl domid "$name" >/dev/null 2>&1 || break
                 sleep 0.5
             done
-            ((waited < 240)) || give_up "$name did not come up within two minutes; its console: $(tail -n 5 "$log")"
+            ((waited < 1200)) || give_up "$name did not come up within ten minutes; its console: $(tail -n 5 "$log")"
             # docs/lab.md: the emulator now and then loses the page tables of a PVH guest at its boot.
             echo "$name ended at boot (attempt $attempt of 3): $(xl dmesg | grep -a "Triple fault" | tail -n 1)" >&2
         done

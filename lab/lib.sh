@@ -59,7 +59,7 @@ check_node() {
 ssh_command() {
     SSH=(ssh -F none -i "$STATE/ssh/key" -o ControlMaster=auto -o "ControlPath=$RUN/$1/ssh" -o ControlPersist=yes
         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes
-        -o ConnectTimeout=10 -o ServerAliveInterval=30 -o Ciphers=chacha20-poly1305@openssh.com)
+        -o ConnectTimeout=30 -o ServerAliveInterval=30 -o ServerAliveCountMax=20 -o Ciphers=chacha20-poly1305@openssh.com)
 }
 
 # node_ssh NODE [SSH-OPTION...] root@ADDRESS COMMAND-LINE

@@ -27,11 +27,12 @@ start_keeper() {
     setsid unshare --net --mount --pid --fork --kill-child -- "$LAB_DIR/keeper.sh" "$RUN" \
         </dev/null >"$RUN/keeper.log" 2>&1 8>&- 9>&- &
     local outer=$! child i
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 600; i++)); do
         [[ -e $RUN/keeper.ready ]] && break
         kill -0 "$outer" 2>/dev/null || die "the lab's namespaces could not be made: $(<"$RUN/keeper.log")"
         sleep 0.1
     done
+    [[ -e $RUN/keeper.ready ]] || die "the lab's namespaces did not become ready within a minute: $(<"$RUN/keeper.log")"
     child=$(pgrep -P "$outer") || die "the lab's keeper did not start: $(<"$RUN/keeper.log")"
     write_pid "$RUN/keeper.pid" "$child"
     echo "$SUITE" >"$RUN/suite"
@@ -62,7 +63,7 @@ start_node() {
         -monitor "unix:$dir/monitor.sock,server=on,wait=off" \
         </dev/null >"$dir/qemu.log" 2>&1 8>&- 9>&- &
     outer=$!
-    for ((i = 0; i < 50; i++)); do
+    for ((i = 0; i < 600; i++)); do
         if pgrep -P "$outer" >"$dir/child"; then
             write_pid "$dir/qemu.pid" "$(<"$dir/child")"
             rm "$dir/child"
@@ -76,6 +77,8 @@ start_node() {
 wait_for_node() {
     local n=$1 start=$SECONDS again=''
     until node_ssh "$n" "root@$(node_ip "$n")" true >/dev/null 2>"$RUN/$n/ssh.log"; do
+        # Whoever asked was killed: what it started is taken down, and not started again.
+        kill -0 $$ 2>/dev/null || return 1
         if ! alive "$RUN/$n/qemu.pid"; then
             tail -n 20 "$RUN/$n/console.log" "$RUN/$n/qemu.log" >&2 || true
             echo "the emulator of node $n ended" >&2
@@ -94,8 +97,10 @@ wait_for_node() {
     done
 }
 
+# In a process of its own, which does not keep the lock when the script is killed.
 wait_for_nodes() {
     local n
+    exec 9>&-
     for n in "$@"; do wait_for_node "$n"; done
 }
 

@@ -72,7 +72,7 @@ EOF
 # goes_on GUEST LINES: waits until the guest has printed five steps after its first LINES lines, all of them whole.
 goes_on() {
     local guest=$1 lines=$2 i new
-    for ((i = 0; i < 240; i++)); do
+    for ((i = 0; i < 1200; i++)); do
         if grep -a BROKEN "$WORK/$guest.log"; then die "$guest found its memory or disk broken"; fi
         mapfile -t new < <(tail -n "+$((lines + 1))" "$WORK/$guest.log" | grep -a '^step ' | cut -d' ' -f2)
         if ((${#new[@]} > 5)); then
