@@ -20,10 +20,12 @@ EOT
 }
 
 case ${1:-} in -h | --help) pause_usage; exit 0 ;; esac
-# A processor for Dom0 and one for the guest: on one for both, the guest would stand still for Dom0's work, too.
+# A processor for Dom0 and one for the guest: on one for both, the guest would stand still for Dom0's work, too. And one
+# virtual processor of Dom0: Xen would share the real one evenly between two, whatever Dom0's threads on them are worth.
 export XTL_LAB_CPUS=2
 begin_bench pause "$@"
 dom0 xl vcpu-pin Domain-0 all 0
+dom0 xl vcpu-set Domain-0 1
 
 # The console of a guest is read by a command that would take what stands in standard input.
 log_lines() { "$REPO/dev" lab guest 1 log load </dev/null | wc -l; }

@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.NativeInterop.Memory;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Hypervisor.Conformance;
@@ -75,6 +76,48 @@ public abstract class CopyConformance : ConformanceFacts
         }
 
         Assert.Equal(0, Domain.ExtendCapture([new(pfns[0], 1)]));
+    }
+
+    [Fact]
+    public async Task Pages_that_were_mapped_ahead_at_random_are_copied_as_all_others_are()
+    {
+        SkipUnlessPagesCanBeCopied();
+        var random = new Random(1);
+        PageType[] types = PageDigests.TypesOf(Domain);
+        long hole = EndOfWideHole(types), from = Math.Max(hole - 50, 0), to = Math.Min(hole + 500, types.Length);
+        Domain.PrepareCapture(Runs());
+        int added = Domain.ExtendCapture(Runs()) + Domain.ExtendCapture(Runs()) + Domain.ExtendCapture(Runs());
+        Assert.InRange(added, 1, to - from);
+        await SuspendAsync();
+        PfnRun[][] orders = [Runs(), Runs(), [.. Runs().Reverse()], [.. Runs(), .. Runs()]];
+        (byte[], long[])[] prepared = Array.ConvertAll(orders, Copy);
+        Domain.EndCapture();
+        foreach (((byte[] pages, long[] unread), PfnRun[] order) in prepared.Zip(orders))
+        {
+            (byte[] expected, long[] unreadable) = Copy(order);
+            Assert.True(expected.AsSpan().SequenceEqual(pages));
+            Assert.Equal(unreadable, unread);
+        }
+
+        PfnRun[] Runs()
+        {
+            var runs = new List<PfnRun>();
+            for (long pfn = from + random.Next(8); pfn + 8 <= to; pfn += random.Next(8))
+            {
+                runs.Add(new PfnRun(pfn, 1 + random.Next(7)));
+                pfn += runs[^1].Count;
+            }
+
+            return [.. runs];
+        }
+
+        (byte[] Pages, long[] Unread) Copy(PfnRun[] runs)
+        {
+            byte[] pages = new byte[runs.Sum(r => r.Count) * PageSize];
+            var unread = new List<long>();
+            _ = Domain.CopyPages(runs, pages, unread);
+            return (pages, [.. unread.Order()]);
+        }
     }
 
     [Fact]

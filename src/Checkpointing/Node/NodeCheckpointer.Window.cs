@@ -95,7 +95,7 @@ public sealed partial class NodeCheckpointer
             Copy(capture, m => m.LookLast());
         }
 
-        _crew.Prepare(item => _ = captures[item].CollectMemory(_staging, compareTypes: false), captures.Length);
+        _crew.Prepare(item => _ = captures[item].CollectMemory(_staging, compareTypes: false), captures.Length, waits: false);
         IReadOnlyList<Exception?> failures = _crew.Run();
         Rollback();
         for (int i = 0; i < captures.Length; i++)
@@ -162,7 +162,8 @@ public sealed partial class NodeCheckpointer
                     _channelTimes[item - count] = capture.CollectChannels(_channels);
                 }
             },
-            2 * count);
+            2 * count,
+            waits: _captures.Exists(c => c.Disks.Count > 0));
     }
 
     // All at once, with one deadline. Where one fails, the others are not waited for. This thread waits for them, and goes

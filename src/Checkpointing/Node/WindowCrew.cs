@@ -12,6 +12,7 @@ internal sealed class WindowCrew : IDisposable
     private readonly SemaphoreSlim _done = new(0);
     private Round? _prepared;
     private volatile Round? _running;
+    private int _helpers;
     private volatile bool _ended;
 
     /// <summary>Starts the threads.</summary>
@@ -27,9 +28,14 @@ internal sealed class WindowCrew : IDisposable
     }
 
     /// <summary>Makes ready for a number of items, so that <see cref="Run"/> allocates nothing.</summary>
-    internal void Prepare(Action<int> work, int count)
+    /// <param name="work">What is done for each item.</param>
+    /// <param name="count">How many items there are.</param>
+    /// <param name="waits">True where the work waits for something else than a processor. Where it does not, and there is
+    /// one processor, threads that are woken only take it from each other.</param>
+    internal void Prepare(Action<int> work, int count, bool waits)
     {
         _prepared = new Round(work, count, _done);
+        _helpers = waits || Environment.ProcessorCount > 1 ? _threads.Length : 0;
     }
 
     /// <summary>Does all items, each once, in the order of their numbers as far as there are threads. The caller takes
@@ -39,7 +45,11 @@ internal sealed class WindowCrew : IDisposable
     {
         Round round = _prepared!;
         _running = round;
-        _ = _start.Release(_threads.Length);
+        if (_helpers > 0)
+        {
+            _ = _start.Release(_helpers);
+        }
+
         round.Serve();
         _done.Wait();
         return round.Failures;

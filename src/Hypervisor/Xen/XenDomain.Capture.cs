@@ -45,9 +45,9 @@ internal sealed partial class XenDomain
             byte[] context = new byte[_xen.GetHvmContextLength(Domid)];
             _ = _xen.GetHvmContext(Domid, context);
             _ = _xen.GetTscInfo(Domid);
-            _prepared = new Preparation(
-                parameters, context,
-                pfns.Count == 0 ? [] : [new PreparedPages(_memory, Domid, [.. pfns])]);
+            var prepared = new Preparation(parameters, context);
+            prepared.Known.Map(_memory, Domid, [.. pfns]);
+            _prepared = prepared;
         }
         catch (XenException e)
         {
@@ -68,7 +68,7 @@ internal sealed partial class XenDomain
         {
             for (long pfn = run.First; pfn < run.End; pfn++)
             {
-                if (!prepared.Has(pfn))
+                if (!prepared.Known.Has(pfn) && !prepared.Added.Has(pfn))
                 {
                     pfns.Add(pfn);
                 }
@@ -83,7 +83,7 @@ internal sealed partial class XenDomain
         pfns.Sort();
         try
         {
-            prepared.Mappings.Add(new PreparedPages(_memory, Domid, [.. pfns]));
+            prepared.Added.Map(_memory, Domid, [.. pfns]);
             return pfns.Count;
         }
         catch (XenException e)
@@ -95,7 +95,8 @@ internal sealed partial class XenDomain
     /// <inheritdoc/>
     public void EndCapture()
     {
-        _prepared?.Mappings.ForEach(m => m.Dispose());
+        _prepared?.Known.Dispose();
+        _prepared?.Added.Dispose();
         _prepared = null;
     }
 
@@ -118,88 +119,19 @@ internal sealed partial class XenDomain
         return parameters;
     }
 
-    private sealed class Preparation(
-        IReadOnlyDictionary<uint, ulong> parameters, byte[] context, List<PreparedPages> mappings)
+    private sealed class Preparation(IReadOnlyDictionary<uint, ulong> parameters, byte[] context)
     {
         private byte[]? _context = context;
 
         internal IReadOnlyDictionary<uint, ulong> Parameters => parameters;
 
-        /// <summary>Pages that are mapped; a page is in one of them at most.</summary>
-        internal List<PreparedPages> Mappings => mappings;
+        /// <summary>What was mapped at first, and stays as it is.</summary>
+        internal PreparedPages Known { get; } = new();
 
-        /// <summary>True where an attempt was made to map a page.</summary>
-        internal bool Has(long pfn)
-        {
-            foreach (PreparedPages mapping in mappings)
-            {
-                if (mapping.Has(pfn))
-                {
-                    return true;
-                }
-            }
-
-            return false;
-        }
-
-        /// <summary>Copies a page. Allocates nothing; thread-safe while nothing is added.</summary>
-        /// <param name="pfn">The page.</param>
-        /// <param name="destination">Receives it.</param>
-        /// <returns>False where it is not mapped.</returns>
-        internal bool TryCopy(long pfn, Span<byte> destination)
-        {
-            foreach (PreparedPages mapping in mappings)
-            {
-                if (mapping.TryCopy(pfn, destination))
-                {
-                    return true;
-                }
-            }
-
-            return false;
-        }
+        /// <summary>What came since, some pages at a time; none of those in <see cref="Known"/>.</summary>
+        internal PreparedPages Added { get; } = new();
 
         /// <summary>The buffer, once: what was captured belongs to whoever asked for it.</summary>
         internal byte[]? TakeContext() => Interlocked.Exchange(ref _context, null);
     }
-}
-
-/// <summary>Pages of a domain that are mapped ahead of being copied.</summary>
-internal sealed class PreparedPages : IDisposable
-{
-    private readonly long[] _pfns;
-    private readonly ForeignMapping _mapping;
-
-    /// <summary>Maps the pages.</summary>
-    /// <param name="memory">Access to guests' memory.</param>
-    /// <param name="domid">The domain's id.</param>
-    /// <param name="pfns">The pages, at least one, in ascending order.</param>
-    internal PreparedPages(ForeignMemory memory, uint domid, long[] pfns)
-    {
-        _pfns = pfns;
-        _mapping = memory.Map(
-            domid, ForeignAccess.Read, Array.ConvertAll(pfns, p => (ulong)p), new int[pfns.Length]);
-    }
-
-    /// <summary>True where the page is one of them, mapped or not.</summary>
-    internal bool Has(long pfn) => Array.BinarySearch(_pfns, pfn) >= 0;
-
-    /// <summary>Copies a page. Allocates nothing; thread-safe.</summary>
-    /// <param name="pfn">The page.</param>
-    /// <param name="destination">Receives it.</param>
-    /// <returns>False where it is not mapped.</returns>
-    internal bool TryCopy(long pfn, Span<byte> destination)
-    {
-        int index = Array.BinarySearch(_pfns, pfn);
-        if (index < 0 || !_mapping.IsMapped(index))
-        {
-            return false;
-        }
-
-        _mapping.Pages(index).CopyTo(destination);
-        return true;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose() => _mapping.Dispose();
 }

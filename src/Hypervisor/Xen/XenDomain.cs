@@ -127,21 +127,35 @@ internal sealed partial class XenDomain : IDomain
         Span<ulong> pfns = stackalloc ulong[MapBatch];
         Span<int> places = stackalloc int[MapBatch];
         Span<int> errors = stackalloc int[MapBatch];
-        int copied = 0, filled = 0, place = 0;
+        int copied = 0, filled = 0, place = 0, known = 0, added = 0;
         try
         {
             foreach (PfnRun run in runs)
             {
-                for (long pfn = run.First; pfn < run.End; pfn++, place++)
+                PfnRun left = run;
+                while (left.Count > 0)
                 {
-                    if (prepared is not null && prepared.TryCopy(pfn, destination.Slice(place * ForeignMemory.PageSize)))
+                    if (prepared is not null)
                     {
-                        copied++;
-                        continue;
+                        Span<byte> target = destination[(place * ForeignMemory.PageSize)..];
+                        int pages = prepared.Known.Copy(left, target, ref known);
+                        if (pages == 0)
+                        {
+                            pages = prepared.Added.Copy(left, target, ref added);
+                        }
+
+                        if (pages > 0)
+                        {
+                            copied += pages;
+                            place += pages;
+                            left = new PfnRun(left.First + pages, left.Count - pages);
+                            continue;
+                        }
                     }
 
-                    pfns[filled] = (ulong)pfn;
-                    places[filled++] = place;
+                    pfns[filled] = (ulong)left.First;
+                    places[filled++] = place++;
+                    left = new PfnRun(left.First + 1, left.Count - 1);
                     if (filled == MapBatch)
                     {
                         copied += CopyBatch(pfns, places, destination, errors, unread);
