@@ -49,7 +49,7 @@ while text[at:].strip():
         own = phases["ts"] + phases["tr"]
         found.append((report["pauseMs"] - own, domain["residual"], own, *(phases[p] for p in ("ta", "tm", "td", "tc"))))
 found.sort()
-print(*found[len(found) // 2])'
+print(*(round(f, 3) for f in found[len(found) // 2]))'
 }
 
 # memcpy_ms PAGES: the median of nine copies of so many pages from one buffer to another in the Dom0.
@@ -162,8 +162,8 @@ columns=(load mode gapMs againstCache withFirstMs suspendResumeMs residualPages 
 printf '%s\n' "${columns[*]}" "${rows[@]}" | awk '{ for (i = 1; i <= NF; i++) printf "%-16s", $i; print "" }'
 printf '%s\n' "${rows[@]}" | awk -v names="${columns[*]}" '
     BEGIN { n = split(names, name, " "); printf "[" }
-    { printf "%s\n  {", NR > 1 ? "," : ""
-      for (i = 1; i <= n; i++) printf "%s\"%s\": %s", i > 1 ? ", " : "", name[i], $i == "-" ? "null" : i <= 2 ? "\"" $i "\"" : $i
+    { printf "%s\n  {", (NR > 1 ? "," : "")
+      for (i = 1; i <= n; i++) printf "%s\"%s\": %s", (i > 1 ? ", " : ""), name[i], ($i == "-" ? "null" : i <= 2 ? "\"" $i "\"" : $i)
       printf "}" }
     END { print "\n]" }' >"$json"
 echo "bound: 1.5 times the memcpy and 5 ms; also in $json"
