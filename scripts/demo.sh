@@ -34,6 +34,8 @@ host_demo() {
 
 box_demo() {
     export XTL_LAB=demo
+    # Where there are two, the emulator takes a processor for each of the host's: guests and Dom0 need not take turns.
+    [[ -n ${XTL_LAB_CPUS:-} || $(nproc) -lt 2 ]] || export XTL_LAB_CPUS=2
     trap 'XTL_LAB=demo "$REPO/dev" lab down' EXIT
     # Beside the boot, which one processor does.
     mkdir -p "$REPO/artifacts"
