@@ -12,9 +12,10 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="Origin">The incarnation in which its sender sent it first.</param>
 /// <param name="Pooled">True where the frames are in an array of the shared pool, which whoever delivers the batch gives
 /// back.</param>
+/// <param name="To">The lost node that it was sent to, whose domains are here, by its number; -1 for this node.</param>
 public readonly record struct ArrivedBatch(
     int From, int Incarnation, long Index, long Sequence, ReadOnlyMemory<byte> Frames, int Origin = 0,
-    bool Pooled = false);
+    bool Pooled = false, int To = -1);
 
 /// <summary>What the gate has done to batches. Called on the gate's thread, in order.</summary>
 public interface IArrivals

@@ -110,32 +110,49 @@ public interface INodeMessages : IAsyncDisposable
     /// <param name="state">What <see cref="TakeState"/> gave for that checkpoint; empty for the initial state.</param>
     /// <param name="line">k.</param>
     /// <param name="incarnation">The incarnation that begins.</param>
+    /// <param name="lost">All nodes that are lost; null for no news.</param>
     /// <returns>Batches that are delivered again.</returns>
-    long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
+    long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null);
 
-    /// <summary>Carries frames after <see cref="RollBack"/>: what this node says and takes now is of the incarnation, so that it
-    /// has to be known on disk that it has begun. Does nothing before <see cref="Start"/>, and where frames are carried.</summary>
+    /// <summary>Carries frames after <see cref="RollBack"/> or <see cref="Adopt"/>: what this node says and takes now is of the
+    /// incarnation, so that it has to be known on disk that it has begun. Does nothing before <see cref="Start"/>, and where
+    /// frames are carried.</summary>
     void Resume();
-
-    /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has
-    /// begun the incarnation, and its checkpoint, where <see cref="Survive"/> began one, is not taken yet. What crossed the
-    /// line to the lost node is delivered again from its channel log, and what was on its way between it and this node is
-    /// delivered. What was on its way between it and others is lost, as on any Ethernet.</summary>
-    /// <param name="node">The lost node.</param>
-    /// <param name="state">What its <see cref="TakeState"/> gave for that checkpoint; empty for the initial state.</param>
-    /// <param name="log">The directory of its channel log; one that is not there is an empty log.</param>
-    /// <param name="line">k.</param>
-    /// <returns>Batches that are delivered.</returns>
-    /// <exception cref="InvalidDataException">The state or the log is damaged.</exception>
-    /// <exception cref="IOException">The log cannot be read.</exception>
-    long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line);
 
     /// <summary>The node goes on in a new incarnation, with a checkpoint first where its index is below the line
     /// (<see cref="INodeCheckpoints.Begin"/> is called).</summary>
     /// <param name="line">k.</param>
     /// <param name="incarnation">The incarnation that begins.</param>
+    /// <param name="lost">All nodes that are lost; null for no news.</param>
+    /// <param name="adopts">True where the domains of a lost node come here: nothing is carried before <see cref="Adopt"/>, which
+    /// comes after that checkpoint, and <see cref="Resume"/>.</param>
     /// <returns>True where a checkpoint begins.</returns>
-    bool Survive(long line, int incarnation);
+    bool Survive(long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false);
+
+    /// <summary>True from a <see cref="Survive"/> after which domains of a lost node come here to their <see cref="Adopt"/>.
+    /// </summary>
+    bool AwaitsAdoption { get; }
+
+    /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has
+    /// reached the line in <see cref="RollBack"/> or <see cref="Survive"/>, and carries nothing yet. What crossed the line to the
+    /// lost node is delivered again from its channel log; what was on its way between it and this node is delivered; what was on
+    /// its way between it and others comes here, and goes to them, from now on.</summary>
+    /// <param name="adoption">What is left of the lost node.</param>
+    /// <param name="line">k.</param>
+    /// <returns>Batches that are delivered.</returns>
+    /// <exception cref="ArgumentException">It is not known as lost, with its domains here.</exception>
+    /// <exception cref="InvalidDataException">The state or the log is damaged.</exception>
+    /// <exception cref="IOException">The log cannot be read.</exception>
+    long Adopt(Adoption adoption, long line);
+
+    /// <summary>A lost node whose domains are here, and are so in every line that a failure can still take the cluster back to, as
+    /// the peers have told of their checkpoints; null for none. Until <see cref="Settle"/> everybody keeps what a recovery
+    /// needs that brings them here once more.</summary>
+    string? ToSettle { get; }
+
+    /// <summary>It is known on disk that a lost node is settled (<see cref="Departure.Settled"/>).</summary>
+    /// <param name="node">The lost node.</param>
+    void Settle(string node);
 
     /// <summary>Ends the messages, as disposing of them does, for a stop of the daemon while the guests run on.</summary>
     /// <returns>What the messages of the next process go on with (<see cref="NodeMessengerOptions.Parked"/>), once; null where

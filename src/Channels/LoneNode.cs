@@ -148,7 +148,8 @@ public sealed class LoneNode : INodeMessages
 
     /// <inheritdoc/>
     /// <exception cref="InvalidDataException"><paramref name="state"/> is not this class's.</exception>
-    public long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation)
+    public long RollBack(
+        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null)
     {
         if (state.Length is not (0 or sizeof(long)))
         {
@@ -167,12 +168,14 @@ public sealed class LoneNode : INodeMessages
     }
 
     /// <inheritdoc/>
-    public bool Survive(long line, int incarnation)
+    public bool Survive(
+        long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false)
     {
         long label;
         lock (_gate)
         {
             bool begins = _node.OnSurvive(line, incarnation);
+            AwaitsAdoption = adopts;
             _quiet = false;
             if (!begins)
             {
@@ -191,8 +194,27 @@ public sealed class LoneNode : INodeMessages
     {
     }
 
+    /// <summary>No batches: there are no channels.</summary>
+    public long Adopt(Adoption adoption, long line)
+    {
+        lock (_gate)
+        {
+            AwaitsAdoption = false;
+        }
+
+        return 0;
+    }
+
+    /// <summary>Null: there are no channels.</summary>
+    public string? ToSettle => null;
+
     /// <summary>Nothing: there are no channels.</summary>
-    public long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line) => 0;
+    public void Settle(string node)
+    {
+    }
+
+    /// <inheritdoc/>
+    public bool AwaitsAdoption { get; private set; }
 
     /// <summary>Nothing: the index is that of the last checkpoint.</summary>
     public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => ValueTask.FromResult<ReadOnlyMemory<byte>?>(null);

@@ -68,7 +68,7 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
             plan = Rest(latest, view, wish);
         }
         else if (latest is not null && wish.Lost is { } lost && latest.LostNode == lost && wish.At is null
-            && !(Failed(view) <= (long)latest.Line))
+            && (latest.Settled || Failed(view) is null))
         {
             if (Failed(view) is not null)
             {
@@ -86,9 +86,10 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
             RecoveryRecord? before = latest is { LostNode.Length: > 0 } ? latest : null;
             long line = Line(wish, view, before);
             string? to = wish.Lost is null ? null : wish.To ?? Emptiest(view);
-            if (before is not null && line <= (long)before.Line)
+            if (before is { Settled: false })
             {
                 to = Again(before, view, wish);
+                line = Math.Min(line, (long)before.Line);
             }
 
             plan = new ClusterRecovery(line, incarnation + 1, wish.Lost, to, Resumed: false, Done: false, []);
@@ -229,8 +230,8 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         (long)latest.Line, (int)latest.Incarnation, wish.Lost,
         wish.Lost is null ? null : view.Answering.First(n => n.Recovery?.LostNode == wish.Lost).Name, resumed, Done: false, []);
 
-    // The line is not behind the one with which the domains of a lost node came to another: no checkpoint of that node that
-    // the line may have has them, and they come from the lost node's once more, to the same place.
+    // The domains of a lost node came to another one, and not every line that is possible has them there: they come from the lost
+    // node's checkpoint once more, to the same place.
     private static string Again(RecoveryRecord before, ClusterView view, RecoveryWish wish)
     {
         string host = view.Answering.FirstOrDefault(n => n.Recovery?.LostNode == before.LostNode)?.Name
@@ -238,8 +239,8 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         return wish.Lost == before.LostNode && (wish.To ?? host) == host
             ? host
             : throw new ClusterRecoveryException(
-                $"The domains of {before.LostNode} came to {host} with the recovery to line {before.Line}, and no later line has "
-                + $"them yet: '--lost {before.LostNode} --to {host}', with {before.LostNode} among the nodes that this command is told of.");
+                $"The domains of {before.LostNode} came to {host} with the recovery to line {before.Line}, and not every "
+                + $"later line has them there: '--lost {before.LostNode} --to {host}', with {before.LostNode} among the nodes that this command is told of.");
     }
 
     private static long Line(RecoveryWish wish, ClusterView view, RecoveryRecord? before)
@@ -279,6 +280,8 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
                 Line = (ulong)plan.Line,
                 Incarnation = (ulong)plan.Incarnation,
                 LostNode = node.Name == plan.To ? plan.Lost : "",
+                DepartedNode = node.Name == plan.To ? "" : plan.Lost ?? "",
+                DepartedTo = node.Name == plan.To ? "" : plan.To ?? "",
                 DryRun = dryRun,
             };
             var part = new RecoveryPart(node.Name, await node.RecoverAsync(request, cancellationToken).ConfigureAwait(false));

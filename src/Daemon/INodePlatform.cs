@@ -48,10 +48,6 @@ public interface INodePlatform : IDisposable
     /// <exception cref="IOException">It cannot be opened.</exception>
     IUplink OpenUplink(NodeSettings settings);
 
-    /// <summary>Domains of another node have been put back here, and do not run yet: frames may be for them from now on.</summary>
-    /// <param name="domains">The domains.</param>
-    void Arrived(IReadOnlyList<IDomain> domains);
-
     /// <summary>Domains that were restored run now.</summary>
     /// <param name="domains">The domains.</param>
     void Running(IReadOnlyList<IDomain> domains);
@@ -89,12 +85,6 @@ public sealed class XenPlatform(string state) : INodePlatform
     {
         ArgumentNullException.ThrowIfNull(settings);
         return TapUplink.Open(settings.Tap, settings.Bridge);
-    }
-
-    /// <inheritdoc/>
-    public void Arrived(IReadOnlyList<IDomain> domains)
-    {
-        // The bridge learns of them when they begin to speak.
     }
 
     /// <inheritdoc/>
@@ -186,19 +176,13 @@ public sealed class ModelPlatform : INodePlatform
     }
 
     /// <inheritdoc/>
-    public void Arrived(IReadOnlyList<IDomain> domains)
+    public void Running(IReadOnlyList<IDomain> domains)
     {
         ArgumentNullException.ThrowIfNull(domains);
         foreach (IDomain domain in domains)
         {
             _uplink.Attach(domain.Uuid);
         }
-    }
-
-    /// <inheritdoc/>
-    public void Running(IReadOnlyList<IDomain> domains)
-    {
-        Arrived(domains);
 
         foreach (ModelGuest guest in _hypervisor.Guests.Where(g => domains.Any(d => d.Uuid == g.Uuid)))
         {

@@ -159,6 +159,7 @@ public sealed partial class NodeDaemon
             try
             {
                 ReportPeers();
+                await SettleAsync().ConfigureAwait(false);
                 if (await StepAsync().ConfigureAwait(false))
                 {
                     continue;

@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
@@ -112,6 +113,12 @@ public sealed partial class NodeDaemon
                 : await GoOnAsync(task, cancellationToken).ConfigureAwait(false);
             _quiesced = false;
             StartMessages();
+            if (what.LostNode.Length + what.DepartedNode.Length > 0 && _settings.BasicInterval is not null)
+            {
+                // Until all have checkpoints with the domains in their new place, another failure brings the lost node's back.
+                _basicAt = Now;
+            }
+
             _log.Recovered(what.Line, what.Incarnation, _messages!.Index);
             Events.Add(new V1.Event { DurableSn = (ulong)_messages.DurableIndex });
             Events.Add(new V1.Event { Recovered = response });
@@ -186,8 +193,8 @@ public sealed partial class NodeDaemon
             : null;
         Fault?.Invoke(RecoverStep.Restored);
         long replayed = _messages!.RollBack(
-            new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation);
-        replayed += Adopt(task, lost);
+            new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation, Departures(what));
+        replayed += Adopt(task);
         Fault?.Invoke(RecoverStep.RolledBack);
         IReadOnlyList<IDomain> domains = [.. own.Domains, .. lost?.Domains ?? []];
         V1.RecoverResponse response = Response(V1.RecoverAction.RollBack, member, domains, replayed);
@@ -216,19 +223,23 @@ public sealed partial class NodeDaemon
         long replayed = 0;
         if (_messages!.Incarnation != what.Incarnation)
         {
+            _ = _messages.Survive(what.Line, what.Incarnation, Departures(what), adopts: task.LostMember is not null);
+            Fault?.Invoke(RecoverStep.RolledBack);
+        }
+
+        await RaiseAsync(cancellationToken).ConfigureAwait(false);
+        Fault?.Invoke(RecoverStep.Raised);
+        if (_messages.AwaitsAdoption)
+        {
+            // The node's member of the line has been taken without them, as where it goes back.
             Destroy(task.LostMember);
             Fault?.Invoke(RecoverStep.Destroyed);
-            using PausedDomains? lost = task.LostMember is { } lostMember
-                ? Restore(task.Lost!, lostMember, cancellationToken)
-                : null;
+            using PausedDomains lost = Restore(task.Lost!, task.LostMember!, cancellationToken);
             Fault?.Invoke(RecoverStep.Restored);
-            _ = _messages.Survive(what.Line, what.Incarnation);
-            replayed = Adopt(task, lost);
-            adopted = [.. lost?.Domains.Select(Daemon.Messages.From) ?? []];
-
-            // They take part in the checkpoint, for which they have to run; what they send waits for its end.
+            replayed = Adopt(task);
+            adopted = [.. lost.Domains.Select(Daemon.Messages.From)];
+            _messages.Resume();
             LetRun(lost);
-            Fault?.Invoke(RecoverStep.RolledBack);
         }
         else if (task.LostMember is { } there)
         {
@@ -237,8 +248,6 @@ public sealed partial class NodeDaemon
                 .Select(i => new V1.RestoredDomain { Uuid = $"{i.Uuid}", Name = i.Name ?? "", Id = (uint)i.Id })];
         }
 
-        await RaiseAsync(cancellationToken).ConfigureAwait(false);
-        Fault?.Invoke(RecoverStep.Raised);
         CheckpointManifest? taken = Line().FirstOrDefault(m => (long)m.Closing.Index >= what.Line);
         V1.RecoverResponse response = Response(V1.RecoverAction.Checkpoint, taken, [], replayed);
         response.Domains.AddRange(adopted);
@@ -276,18 +285,13 @@ public sealed partial class NodeDaemon
             Hypervisor, member, disks: member.Domains.Any(HasDisks) ? _platform.DiskRestorer(store) : null,
             cancellationToken: cancellationToken);
 
-    private long Adopt(RecoveryTask task, PausedDomains? lost)
-    {
-        if (lost is not { Domains.Count: > 0 })
-        {
-            return 0;
-        }
-
-        _platform.Arrived(lost.Domains);
-        return _messages!.Adopt(
-            task.What.LostNode, new Restorer(task.Lost!).ReadNodeState(task.LostMember!),
-            NodeSettings.ChannelLogOf(task.Lost!.Root), task.What.Line);
-    }
+    private long Adopt(RecoveryTask task) => task.LostMember is not { } member
+        ? 0
+        : _messages!.Adopt(
+            new Adoption(
+                task.What.LostNode, new Restorer(task.Lost!).ReadNodeState(member),
+                NodeSettings.ChannelLogOf(task.Lost!.Root), [.. member.Domains.Select(d => d.Uuid)]),
+            task.What.Line);
 
     private void Destroy(CheckpointManifest? member)
     {
@@ -337,8 +341,35 @@ public sealed partial class NodeDaemon
             Pending = null,
             Last = new LastRecovery(what.Line, what.Incarnation, what.LostNode, response.ToByteArray()),
             Discarded = discarded ?? _file.State.Discarded,
+            Departures = Departures(what),
             Paused = paused,
         });
+
+    // The peers hear of it only once it is on disk: from then on they need not keep what another adoption would take.
+    private async Task SettleAsync()
+    {
+        if (_messages?.ToSettle is null || !await _turn.WaitAsync(0).ConfigureAwait(false))
+        {
+            return;
+        }
+
+        try
+        {
+            if (_messages.ToSettle is { } node && _file!.State.Pending is null)
+            {
+                _file.Write(_file.State with
+                {
+                    Departures = [.. _file.State.Departures.Select(d => d.Node == node ? d with { Settled = true } : d)],
+                });
+                _messages.Settle(node);
+                _log.Settled(node);
+            }
+        }
+        finally
+        {
+            _ = _turn.Release();
+        }
+    }
 
     // What a recovery that has begun its incarnation had still to do when the daemon ended.
     private void FinishRecovery()

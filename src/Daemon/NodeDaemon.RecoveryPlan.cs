@@ -1,3 +1,5 @@
+using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
@@ -28,7 +30,9 @@ public sealed partial class NodeDaemon
         }
 
         long line = (long)request.Line;
-        var wanted = new PendingRecovery(line, (int)request.Incarnation, request.LostNode, false);
+        RequireKnown(request);
+        var wanted = new PendingRecovery(
+            line, (int)request.Incarnation, request.LostNode, false, request.DepartedNode, request.DepartedTo);
         bool known = state.Pending is { } pending && pending with { RollsBack = false } == wanted;
         bool awaits = _messages!.AwaitsRecovery;
         bool rollsBack = known ? state.Pending!.RollsBack : awaits || _messages.Index >= line;
@@ -44,6 +48,7 @@ public sealed partial class NodeDaemon
             else
             {
                 RequireWhole(_store!, member);
+                RequireAdopted(member, request);
             }
         }
 
@@ -65,6 +70,59 @@ public sealed partial class NodeDaemon
             lost?.Dispose();
             throw;
         }
+    }
+
+    // Domains that came here from a lost node since the member would be gone.
+    private void RequireAdopted(CheckpointManifest member, V1.RecoverRequest request)
+    {
+        Departure[] here = [.. _file!.State.Departures.Where(d => d.Host == _settings.Node && d.Node != request.LostNode)];
+        if (here.Length == 0)
+        {
+            return;
+        }
+
+        IReadOnlyList<string> there = NodeMessenger.LostIn(new Restorer(_store!).ReadNodeState(member));
+        if (Array.Find(here, d => !there.Contains(d.Node)) is { } gone)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Line,
+                $"The domains of {gone.Node} came to {_settings.Node} after its checkpoint of the line {request.Line}, and would be lost: "
+                + $"recover with '--lost {gone.Node} --to {_settings.Node}'.");
+        }
+    }
+
+    // Every node of a cluster has the same set of names; a node on its own has none.
+    private void RequireKnown(V1.RecoverRequest request)
+    {
+        foreach (string name in new[] { request.LostNode, request.DepartedNode, request.DepartedTo })
+        {
+            if (name.Length > 0 && name != _settings.Node && _settings.Nodes.Count > 0
+                && _settings.Nodes.All(node => node.Name != name))
+            {
+                throw StatusException.Because(
+                    StatusCode.NotFound, Problems.Node, $"There is no node '{name}' in this node's configuration.");
+            }
+        }
+
+        if (request.DepartedNode.Length == 0 != (request.DepartedTo.Length == 0)
+            || request.DepartedNode == _settings.Node || request.DepartedTo == _settings.Node
+            || (request.DepartedNode.Length > 0 && (request.LostNode.Length > 0 || request.DepartedNode == request.DepartedTo)))
+        {
+            throw StatusException.Because(
+                StatusCode.InvalidArgument, Problems.Node,
+                "departed_node and departed_to name two other nodes, where lost_node is empty.");
+        }
+    }
+
+    // All nodes that are lost, with the one that the recovery brings here or to another node. Where a recovery does once more what an
+    // earlier one did, that one counts: since then frames for its domains have gone there.
+    private IReadOnlyList<Departure> Departures(PendingRecovery what)
+    {
+        (string node, string host) = what.LostNode.Length > 0 ? (what.LostNode, _settings.Node) : (what.DepartedNode, what.DepartedTo);
+        IReadOnlyList<Departure> known = _file!.State.Departures;
+        return node.Length == 0 || known.Any(d => d.Node == node && d.Host == host)
+            ? known
+            : [.. known.Where(d => d.Node != node), new Departure(node, host, what.Incarnation)];
     }
 
     private static StatusException NoMember(string node, long line) => StatusException.Because(

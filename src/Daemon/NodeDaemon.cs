@@ -224,6 +224,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
                 Incarnation = (ulong)last.Incarnation,
                 LostNode = last.LostNode,
                 Done = true,
+                Settled = _file.State.Departures.Any(d => d.Node == last.LostNode && d.Settled),
             },
             _ => null,
         };
@@ -314,7 +315,10 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
 
         NodeRecord state = _file!.State;
         long index = Math.Max(state.Index, Line().Select(m => (long)m.Closing.Index).DefaultIfEmpty().Max());
-        _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation, _uplink, _logger, Parked()));
+        _messages = _makeMessages(new NodeOrigin(_settings, this, index, state.Incarnation, _uplink, _logger, Parked())
+        {
+            Lost = state.Departures,
+        });
 
         // The store lies where the operator wants checkpoints to be safe: what is committed there is durable.
         _messages.DurableIndex = index;

@@ -14,7 +14,11 @@ namespace XenTwoLevelCkpt.Daemon;
 /// have run on since; null where it was not stopped in good order.</param>
 public sealed record NodeOrigin(
     NodeSettings Settings, INodeCheckpoints Checkpoints, long Index, int Incarnation, IUplink? Uplink, ILogger Logger,
-    ReadOnlyMemory<byte>? Parked = null);
+    ReadOnlyMemory<byte>? Parked = null)
+{
+    /// <summary>The nodes of the cluster that are lost.</summary>
+    public IReadOnlyList<Departure> Lost { get; init; } = [];
+}
 
 /// <summary>Makes the messages of a node.</summary>
 public static class NodeMessages
@@ -43,6 +47,7 @@ public static class NodeMessages
                 Peers = [.. settings.Nodes.Where(n => n.Name != settings.Node).Select(n => new PeerAddress(n.Name, n.Address, n.Port))],
                 LogDirectory = settings.ChannelLog,
                 Parked = origin.Parked,
+                Lost = origin.Lost,
                 TracePath = settings.Trace,
             },
             uplink, origin.Checkpoints, origin.Logger);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.NativeInterop.Files;
 
 namespace XenTwoLevelCkpt.Daemon;
@@ -10,7 +11,10 @@ namespace XenTwoLevelCkpt.Daemon;
 /// <param name="LostNode">The lost node whose domains come here; empty for none.</param>
 /// <param name="RollsBack">True where the node's domains go back; false where it takes a checkpoint and goes on. Decided once:
 /// the index from which it follows may change before the call is made again.</param>
-internal sealed record PendingRecovery(long Line, int Incarnation, string LostNode, bool RollsBack);
+/// <param name="DepartedNode">The lost node whose domains go to another one; empty for none.</param>
+/// <param name="DepartedTo">That other one; empty for none.</param>
+internal sealed record PendingRecovery(
+    long Line, int Incarnation, string LostNode, bool RollsBack, string DepartedNode = "", string DepartedTo = "");
 
 /// <summary>The recovery that ended last.</summary>
 /// <param name="Line">k.</param>
@@ -52,6 +56,9 @@ internal sealed record NodeRecord
 
     /// <summary>What the process before this one parked; null where it was not stopped in good order.</summary>
     public ParkedLife? Parked { get; init; }
+
+    /// <summary>The nodes of the cluster that are lost.</summary>
+    public IReadOnlyList<Departure> Departures { get; init; } = [];
 
     /// <summary>Restored domains that are still to be let run, by UUID.</summary>
     public IReadOnlyList<Guid> Paused { get; init; } = [];

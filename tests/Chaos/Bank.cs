@@ -14,9 +14,11 @@ namespace XenTwoLevelCkpt.Chaos;
 /// <param name="Waiting">What they have been given and have not taken.</param>
 /// <param name="Sent">What they have sent since they booted.</param>
 /// <param name="Received">What they have received.</param>
-/// <param name="Channels">The channels to other nodes: the last batch sent, and the last one delivered.</param>
+/// <param name="Channels">The channels, of lost nodes whose banks are here, too: by the two nodes the last batch sent, and the last one
+/// delivered.</param>
 internal sealed record Holdings(
-    ulong Balances, ulong Waiting, ulong Sent, ulong Received, IReadOnlyDictionary<string, (long Sent, long Delivered)> Channels)
+    ulong Balances, ulong Waiting, ulong Sent, ulong Received, 
+    IReadOnlyDictionary<(string Here, string There), (long Sent, long Delivered)> Channels)
 {
     /// <summary>Reads them from the images: nothing that the daemon says of itself counts.</summary>
     /// <param name="store">The node's store.</param>
@@ -32,7 +34,7 @@ internal sealed record Holdings(
 
         CheckpointManifest checkpoint = images.Checkpoints.Single(c => c.Epoch == epoch);
         var restorer = new Restorer(images);
-        var sum = new Holdings(0, 0, 0, 0, new Dictionary<string, (long, long)>());
+        var sum = new Holdings(0, 0, 0, 0, new Dictionary<(string, string), (long, long)>());
         foreach (ManifestDomain domain in checkpoint.Domains)
         {
             var memory = new SavedMemory();
@@ -47,7 +49,12 @@ internal sealed record Holdings(
         }
 
         ChannelState channels = ChannelState.Decode(restorer.ReadNodeState(checkpoint));
-        if (channels.Peers.FirstOrDefault(p => p.Kept.Length > 0) is { } busy)
+        (string End, PeerState Peer)[] ends =
+        [
+            .. channels.Peers.Select(p => (checkpoint.Node, p)),
+            .. channels.Hosted.SelectMany(h => h.Peers.Select(p => (h.Name, p))),
+        ];
+        if (ends.Select(e => e.Peer).FirstOrDefault(p => p.Kept.Length > 0) is { } busy)
         {
             throw new ChaosException($"{store}: {busy.Kept.Length} batches to {busy.Name} are under way while all guests stand still");
         }
@@ -55,7 +62,7 @@ internal sealed record Holdings(
         return sum with
         {
             Waiting = MoneyIn(channels.Uplink),
-            Channels = channels.Peers.ToDictionary(p => p.Name, p => (p.Acknowledged, p.Delivered)),
+            Channels = ends.ToDictionary(e => (e.End, e.Peer.Name), e => (e.Peer.Acknowledged, e.Peer.Delivered)),
         };
     }
 

@@ -38,6 +38,10 @@ public enum Fault
 
     /// <summary>What no recovery needs is removed.</summary>
     CollectGarbage,
+
+    /// <summary>A node is lost for good, and its guests go on on another one. Not where fewer than two others would be left, nor
+    /// while those of the node lost before are not settled.</summary>
+    LoseNode,
 }
 
 /// <summary>A run.</summary>

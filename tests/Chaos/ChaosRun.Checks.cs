@@ -35,7 +35,7 @@ public sealed partial class ChaosRun
             throw new ChaosException($"{e.Message}: {missing}", e);
         }
 
-        await CheckpointAsync(_random.GetItems(_nodes, 1)[0], cancellationToken);
+        await CheckpointAsync(_random.GetItems(_nodes.ToArray(), 1)[0], cancellationToken);
         foreach (int defect in new[] { 3040, 3106, 3107 })
         {
             if (_nodes.FirstOrDefault(n => n.Logged(defect) > 0) is { } node)
@@ -47,6 +47,7 @@ public sealed partial class ChaosRun
 
     private async Task<string> MissingAsync(CancellationToken cancellationToken)
     {
+        int there = 0;
         foreach (DaemonProcess node in _nodes)
         {
             if (await node.AskAsync(cancellationToken) is not { } said)
@@ -59,7 +60,8 @@ public sealed partial class ChaosRun
                 return $"{node.Name} is {said.State}" + (said.AwaitsRecovery ? " and awaits a recovery" : "");
             }
 
-            if (said.Peers.FirstOrDefault(p => !p.Connected || p.Incarnation != said.Incarnation) is { } peer)
+            if (said.Peers.FirstOrDefault(p =>
+                _lost.TrueForAll(n => n.Name != p.Name) && (!p.Connected || p.Incarnation != said.Incarnation)) is { } peer)
             {
                 return $"{node.Name} has no channel to {peer.Name}";
             }
@@ -75,13 +77,14 @@ public sealed partial class ChaosRun
             }
 
             Domain[] guests = [.. domains.Domains.Where(d => d.Id != 0)];
-            if (guests.Length != _options.Guests || guests.Any(d => d.State.AsSpan(2).ContainsAnyExcept('-')))
+            there += guests.Length;
+            if (guests.Length < _options.Guests || guests.Any(d => d.State.AsSpan(2).ContainsAnyExcept('-')))
             {
                 return $"{node.Name} has the guests {string.Join(", ", guests.Select(d => $"{d.Name} {d.State}"))}";
             }
         }
 
-        return "";
+        return there == _all.Length * _options.Guests ? "" : $"there are {there} guests and not {_all.Length * _options.Guests}";
     }
 
     // The strict check: the cluster starts anew with guests that stand still, and goes back to a line. When all that was
@@ -132,7 +135,7 @@ public sealed partial class ChaosRun
     {
         _counts++;
         ulong there = all.Values.Aggregate(0UL, (sum, h) => sum + h.Balances + h.Waiting);
-        ulong due = (ulong)_nodes.Length * (ulong)_options.Guests * Accounts * Balance;
+        ulong due = (ulong)_all.Length * (ulong)_options.Guests * Accounts * Balance;
         ulong sent = all.Values.Aggregate(0UL, (sum, h) => sum + h.Sent);
         ulong taken = all.Values.Aggregate(0UL, (sum, h) => sum + h.Received + h.Waiting);
         _output.WriteLine($"  money {there} of {due}, {sent} sent since the guests booted");
@@ -140,17 +143,17 @@ public sealed partial class ChaosRun
         {
             throw new ChaosException(
                 $"the banks have {there} and not {due}; they have sent {sent}, and {taken} came: "
-                + string.Join("; ", all.Select(h => $"{h.Key} {h.Value with { Channels = new Dictionary<string, (long, long)>() }}")));
+                + string.Join("; ", all.Select(h => $"{h.Key} {h.Value with { Channels = new Dictionary<(string, string), (long, long)>() }}")));
         }
 
-        foreach ((string from, Holdings sender) in all)
+        // With the channels of lost nodes, whose ends are where their guests are.
+        Dictionary<(string Here, string There), (long Sent, long Delivered)> channels = all.Values
+            .SelectMany(holdings => holdings.Channels).ToDictionary();
+        foreach (((string here, string away), (long last, _)) in channels)
         {
-            foreach ((string to, (long last, _)) in sender.Channels)
+            if (channels.TryGetValue((away, here), out (long Sent, long Delivered) other) && other.Delivered != last)
             {
-                if (all[to].Channels[from].Delivered is long delivered && delivered != last)
-                {
-                    throw new ChaosException($"{from} has sent {last} batches to {to}, which has {delivered}");
-                }
+                throw new ChaosException($"{here} has sent {last} batches to {away}, which has {other.Delivered}");
             }
         }
     }
@@ -158,38 +161,25 @@ public sealed partial class ChaosRun
     // What the nodes recorded, judged as one run.
     private void Judge()
     {
-        var inputs = new List<FileStream>();
-        TraceReader Open(DaemonProcess node)
-        {
-            inputs.Add(File.OpenRead(node.Trace));
-            return TraceReader.Open(inputs[^1]);
-        }
-
+        string[] lost = [.. _lost.Select(n => n.Trace)];
+        string[] later = [.. _lost.SelectMany(n => Directory.GetFiles(_options.Folder, $"*.trace.{n.Name}"))];
         try
         {
             using FileStream merged = File.Create(Path.Combine(_options.Folder, "run.trace"));
-            using (TraceWriter writer = TraceWriter.Create(merged, TraceMerger.HeaderOf([.. _nodes.Select(n => Open(n).Header)])))
+            TraceFiles.Merge([.. _all.Select(n => n.Trace), .. later], lost, header => TraceWriter.Create(merged, header));
+            merged.Position = 0;
+            CheckReport report = TraceChecker.Check(merged);
+            _output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"trace: {report.Records} records, {report.Sends} sends, {report.Receives} receives, {report.Basic} basic and {report.Forced} forced checkpoints, {report.Rollbacks} rollbacks, {report.CheckpointsUndone} checkpoints undone, {report.Useless} useless: {(report.Sound ? "sound" : "not sound")}"));
+            if (!report.Sound || report.Useless > 0)
             {
-                TraceMerger.Merge([.. _nodes.Select(n => new Func<TraceReader>(() => Open(n)))], writer);
-                writer.Complete();
-                merged.Position = 0;
-                CheckReport report = TraceChecker.Check(merged);
-                _output.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"trace: {report.Records} records, {report.Sends} sends, {report.Receives} receives, {report.Basic} basic and {report.Forced} forced checkpoints, {report.Rollbacks} rollbacks, {report.CheckpointsUndone} checkpoints undone, {report.Useless} useless: {(report.Sound ? "sound" : "not sound")}"));
-                if (!report.Sound || report.Useless > 0)
-                {
-                    throw new ChaosException(
-                        "the trace is not sound: " + string.Join("; ", report.Findings.Select(f => $"record {f.Record}: {f.Text}")));
-                }
+                throw new ChaosException(
+                    "the trace is not sound: " + string.Join("; ", report.Findings.Select(f => $"record {f.Record}: {f.Text}")));
             }
         }
         catch (TraceException e)
         {
             throw new ChaosException($"the traces cannot be judged: {e.Message}", e);
-        }
-        finally
-        {
-            inputs.ForEach(i => i.Dispose());
         }
     }
 }

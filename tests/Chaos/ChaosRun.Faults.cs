@@ -12,15 +12,15 @@ public sealed partial class ChaosRun
         switch (fault)
         {
             case Fault.Kill:
-                int most = _random.Next(3) == 0 ? _nodes.Length : 1;
-                foreach (DaemonProcess node in _random.GetItems(_nodes, most).Distinct())
+                int most = _random.Next(3) == 0 ? _nodes.Count : 1;
+                foreach (DaemonProcess node in _random.GetItems(_nodes.ToArray(), most).Distinct())
                 {
                     await node.KillAsync();
                 }
 
                 break;
             case Fault.Terminate:
-                await WithinPatience("a daemon ends", _random.GetItems(_nodes, 1)[0].TerminateAsync, cancellationToken);
+                await WithinPatience("a daemon ends", _random.GetItems(_nodes.ToArray(), 1)[0].TerminateAsync, cancellationToken);
                 break;
             case Fault.CutLink or Fault.SlowLink or Fault.StallLink:
                 Link link = _random.GetItems(_links.ToArray(), 1)[0];
@@ -28,7 +28,7 @@ public sealed partial class ChaosRun
                 undo.Add(() => link.State = LinkState.Open);
                 break;
             case Fault.StoreAway:
-                DaemonProcess bare = _random.GetItems(_nodes, 1)[0];
+                DaemonProcess bare = _random.GetItems(_nodes.ToArray(), 1)[0];
                 if (_storage.TakeAway(bare.Store))
                 {
                     undo.Add(() => _storage.PutBack(bare.Store));
@@ -47,8 +47,10 @@ public sealed partial class ChaosRun
 
     private async Task CollectAsync(CancellationToken cancellationToken)
     {
-        ClusterView view = await ClusterView.AskAsync([.. _nodes.Select(n => n.Remote)], cancellationToken);
-        if (view.SafeLine is not { } line || view.Nodes.Any(n => n.Node is not { AwaitsRecovery: false }))
+        DaemonProcess? lost = await UnsettledAsync(cancellationToken);
+        ClusterView view = await ClusterView.AskAsync(
+            [.. _nodes.Concat(lost is null ? [] : [lost]).Select(n => n.Remote)], cancellationToken);
+        if (view.SafeLine is not { } line || view.Nodes.Any(n => n.Node is not { AwaitsRecovery: false } && n.Name != lost?.Name))
         {
             return;
         }
@@ -86,9 +88,40 @@ public sealed partial class ChaosRun
             return;
         }
 
+        if (fault == Fault.LoseNode)
+        {
+            if (_nodes.Count < 3 || await UnsettledAsync(cancellationToken) is not null)
+            {
+                return;
+            }
+
+            DaemonProcess gone = _random.GetItems(_nodes.ToArray(), 1)[0];
+            await WithinPatience($"{gone.Name} has a checkpoint that others know of", async token =>
+            {
+                // Before it there is nothing that its guests could go back to.
+                while (!(await ClusterView.AskAsync([.. _nodes.Select(n => n.Remote)], token)).Answering
+                    .Any(n => n.Peers.Any(p => p.Name == gone.Name && p.DurableSn > 0)))
+                {
+                    await LeadAsync(token);
+                    await Task.Delay(Look, token);
+                }
+            }, cancellationToken);
+            await gone.KillAsync();
+            _ = _nodes.Remove(gone);
+            _lost.Add(gone);
+            _unsettled = gone;
+            _homeless = true;
+            _losses++;
+            _output.WriteLine($"  {gone.Name} is lost");
+            if (_random.Next(2) == 0)
+            {
+                return;
+            }
+        }
+
         _interrupted++;
         int moment = _random.Next(400);
-        DaemonProcess victim = _random.GetItems(_nodes, 1)[0];
+        DaemonProcess victim = _random.GetItems(_nodes.ToArray(), 1)[0];
         if (fault == Fault.KillLeader)
         {
             using var leader = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(

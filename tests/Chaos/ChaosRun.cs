@@ -23,16 +23,23 @@ public sealed partial class ChaosRun : IDisposable
     private readonly TextWriter _output;
     private readonly Random _random;
     private readonly Guid _cluster = Guid.NewGuid();
-    private readonly DaemonProcess[] _nodes;
+    private readonly DaemonProcess[] _all;
+
+    // Those that are not lost, and those that are.
+    private readonly List<DaemonProcess> _nodes;
+    private readonly List<DaemonProcess> _lost = [];
     private readonly List<Link> _links = [];
     private readonly Dictionary<(int From, int To), IPEndPoint> _ways = [];
     private readonly SortedDictionary<Fault, int> _injected = [];
     private readonly Storage _storage;
     private int _recoveries;
     private int _interrupted;
+    private int _losses;
     private int _counts;
     private int _round;
     private bool _still;
+    private DaemonProcess? _unsettled;
+    private bool _homeless;
     private bool _well;
 
     /// <summary>Makes ready.</summary>
@@ -50,17 +57,18 @@ public sealed partial class ChaosRun : IDisposable
         // Addresses of its own, and a port below those that the system gives to connections: nobody takes it while a daemon
         // is down.
         int id = Environment.ProcessId;
-        _nodes = [.. Enumerable.Range(0, options.Nodes).Select(i => new DaemonProcess(
+        _all = [.. Enumerable.Range(0, options.Nodes).Select(i => new DaemonProcess(
             options.Folder, ((char)('a' + i)).ToString(),
             new IPEndPoint(new IPAddress([127, (byte)(1 + ((id >> 8) % 250)), (byte)id, (byte)(i + 1)]), 7400)))];
-        for (int i = 0; i < _nodes.Length; i++)
+        _nodes = [.. _all];
+        for (int i = 0; i < _all.Length; i++)
         {
-            for (int j = i + 1; j < _nodes.Length; j++)
+            for (int j = i + 1; j < _all.Length; j++)
             {
-                var link = new Link($"{_nodes[i].Name}-{_nodes[j].Name}");
+                var link = new Link($"{_all[i].Name}-{_all[j].Name}");
                 _links.Add(link);
-                _ways[(i, j)] = link.Towards(_nodes[j].Address);
-                _ways[(j, i)] = link.Towards(_nodes[i].Address);
+                _ways[(i, j)] = link.Towards(_all[j].Address);
+                _ways[(j, i)] = link.Towards(_all[i].Address);
             }
         }
     }
@@ -73,10 +81,10 @@ public sealed partial class ChaosRun : IDisposable
     /// <exception cref="ChaosException">Something is wrong with the cluster.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
-        _output.WriteLine($"chaos: seed {_options.Seed}, {_nodes.Length} nodes with {_options.Guests} guests each, {_options.Rounds} rounds, in {_options.Folder}");
+        _output.WriteLine($"chaos: seed {_options.Seed}, {_all.Length} nodes with {_options.Guests} guests each, {_options.Rounds} rounds, in {_options.Folder}");
         try
         {
-            _nodes.ToList().ForEach(Start);
+            _nodes.ForEach(Start);
             await AllServeAsync(cancellationToken);
             await CheckAsync(cancellationToken);
             for (_round = 1; _round <= _options.Rounds; _round++)
@@ -99,14 +107,14 @@ public sealed partial class ChaosRun : IDisposable
         {
             _output.WriteLine(
                 "chaos: " + (_injected.Count == 0 ? "no faults" : string.Join(", ", _injected.Select(f => $"{f.Key} {f.Value}")))
-                + $"; {_recoveries} recoveries, {_interrupted} interrupted; {Events(3010)} checkpoints, {Events(3011)} failed; money counted {_counts} times");
+                + $"; {_recoveries} recoveries, {_interrupted} interrupted; {_losses} nodes lost; {Events(3010)} checkpoints, {Events(3011)} failed; money counted {_counts} times");
         }
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        Array.ForEach(_nodes, n => n.Dispose());
+        Array.ForEach(_all, n => n.Dispose());
         _links.ForEach(l => l.Dispose());
         if (!_well)
         {
@@ -116,14 +124,14 @@ public sealed partial class ChaosRun : IDisposable
         _storage.Dispose();
     }
 
-    private int Events(int number) => _nodes.Sum(n => n.Logged(number));
+    private int Events(int number) => _all.Sum(n => n.Logged(number));
 
     private void Start(DaemonProcess node)
     {
-        int self = Array.IndexOf(_nodes, node);
+        int self = Array.IndexOf(_all, node);
         node.Start(
             _cluster,
-            _nodes.Select((n, i) => (n.Name, i == self ? n.Address : _ways[(self, i)])),
+            _all.Select((n, i) => (n.Name, i == self ? n.Address : _ways[(self, i)])),
             new
             {
                 guests = _options.Guests,
@@ -164,7 +172,7 @@ public sealed partial class ChaosRun : IDisposable
             foreach (Fault fault in faults)
             {
                 _injected[fault] = _injected.GetValueOrDefault(fault) + 1;
-                if (fault is Fault.GiveUpRecovery or Fault.KillLeader or Fault.KillInRecovery or Fault.Recover)
+                if (fault is Fault.GiveUpRecovery or Fault.KillLeader or Fault.KillInRecovery or Fault.Recover or Fault.LoseNode)
                 {
                     interruptions.Enqueue(fault);
                     continue;
@@ -199,10 +207,12 @@ public sealed partial class ChaosRun : IDisposable
 
     private async Task RecoverOnceAsync(CancellationToken cancellationToken)
     {
-        var leader = new RecoveryLeader([.. _nodes.Select(n => n.Remote)]);
-        ClusterRecovery plan = await leader.PlanAsync(new RecoveryWish(null, null, null), cancellationToken);
+        DaemonProcess? lost = await UnsettledAsync(cancellationToken);
+        var leader = new RecoveryLeader([.. _nodes.Concat(lost is null ? [] : [lost]).Select(n => n.Remote)]);
+        ClusterRecovery plan = await leader.PlanAsync(new RecoveryWish(lost?.Name, null, null), cancellationToken);
         _ = await leader.CarryOutAsync(plan, null, cancellationToken);
         _recoveries++;
+        _homeless &= lost is null;
     }
 
     // Leads recoveries until no node needs one.
@@ -239,11 +249,28 @@ public sealed partial class ChaosRun : IDisposable
         }
     }
 
+    // The node lost last, as long as a recovery has to bring its guests up once more.
+    private async Task<DaemonProcess?> UnsettledAsync(CancellationToken cancellationToken)
+    {
+        if (_unsettled is null)
+        {
+            return null;
+        }
+
+        ClusterView view = await ClusterView.AskAsync([.. _nodes.Select(n => n.Remote)], cancellationToken);
+        if (view.Answering.Any(n => n.Recovery is { Settled: true } record && record.LostNode == _unsettled.Name))
+        {
+            _unsettled = null;
+        }
+
+        return _unsettled;
+    }
+
     private async Task<bool> NeedsRecoveryAsync(CancellationToken cancellationToken)
     {
         ClusterView view = await ClusterView.AskAsync([.. _nodes.Select(n => n.Remote)], cancellationToken);
         Node[] all = [.. view.Answering];
-        return all.Length < _nodes.Length || all.Any(n => n.AwaitsRecovery || n.Recovery is { Done: false })
+        return _homeless || all.Length < _nodes.Count || all.Any(n => n.AwaitsRecovery || n.Recovery is { Done: false })
             || all.Select(n => n.Incarnation).Distinct().Count() > 1;
     }
 

@@ -23,6 +23,9 @@ internal sealed class FakeNode(string name) : INodeClient
 
     internal bool Awaits { get; set; }
 
+    /// <summary>Whether its record says that what it adopted is its own in every line.</summary>
+    internal bool Settled { get; set; }
+
     /// <summary>How often it still says that it starts; it knows nothing of what it awaits until then.</summary>
     internal int Starts { get; set; }
 
@@ -31,6 +34,8 @@ internal sealed class FakeNode(string name) : INodeClient
     internal List<long> WentBackTo { get; } = [];
 
     internal List<string> Adopted { get; } = [];
+
+    internal List<(string Node, string To)> Departed { get; } = [];
 
     /// <summary>Called before and after a part is done; throws to cut the call off there.</summary>
     internal Action<string>? Cut { get; set; }
@@ -48,7 +53,7 @@ internal sealed class FakeNode(string name) : INodeClient
             Incarnation = (ulong)Incarnation,
             Domains = Domains,
             AwaitsRecovery = Awaits && Starts == 0,
-            Recovery = _record?.Clone(),
+            Recovery = Told(),
             State = Starts > 0 ? NodeState.Starting : NodeState.Ready,
         };
         Starts = Math.Max(0, Starts - 1);
@@ -94,12 +99,28 @@ internal sealed class FakeNode(string name) : INodeClient
             Adopted.Add(request.LostNode);
         }
 
+        if (request.DepartedNode.Length > 0)
+        {
+            Departed.Add((request.DepartedNode, request.DepartedTo));
+        }
+
         Index = (long)request.Line;
         Durable = Index;
         Awaits = false;
         _record.Done = true;
         Cut?.Invoke("done");
         return response;
+    }
+
+    private RecoveryRecord? Told()
+    {
+        RecoveryRecord? record = _record?.Clone();
+        if (record is { LostNode.Length: > 0 })
+        {
+            record.Settled = Settled;
+        }
+
+        return record;
     }
 
     private void Require()

@@ -43,6 +43,8 @@ public sealed class RecoveryLeaderTests
         ClusterRecovery done = await Leader.CarryOutAsync(plan, null, Token);
         Assert.Equal(["b"], _nodes[2].Adopted);
         Assert.Empty(_nodes[0].Adopted);
+        Assert.Equal([("b", "c")], _nodes[0].Departed);
+        Assert.Empty(_nodes[2].Departed);
         Assert.Equal(
             [("a", RecoverAction.Checkpoint), ("c", RecoverAction.RollBack)], done.Steps.Select(s => (s.Node, s.Response.Action)));
     }
@@ -78,13 +80,20 @@ public sealed class RecoveryLeaderTests
         ClusterRecovery again = await RunAsync(new RecoveryWish("b", null, null));
         Assert.Equal((3, 2, host, false), (again.Line, again.Incarnation, again.To, again.Done));
 
-        // Now one has.
+        // A later line need not have them, either, as long as their host does not say so.
         foreach (FakeNode node in new[] { _nodes[0], _nodes[2] })
         {
             (node.Index, node.Durable) = (5, 5);
         }
 
         failed.Awaits = true;
+        Assert.Contains($"--lost b --to {host}", (await Assert.ThrowsAsync<ClusterRecoveryException>(
+            () => rest.PlanAsync(new RecoveryWish(null, null, null), Token))).Message, StringComparison.Ordinal);
+        ClusterRecovery third = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
+        Assert.Equal((3, 3, host, false), (third.Line, third.Incarnation, third.To, third.Done));
+
+        // Now all have.
+        _nodes.First(n => n.Name == host).Settled = true;
         await RefusedAsync(new RecoveryWish("b", null, null), "Take b out");
         ClusterRecovery later = await rest.PlanAsync(new RecoveryWish(null, null, null), Token);
         Assert.Equal((5, 3), (later.Line, later.Incarnation));

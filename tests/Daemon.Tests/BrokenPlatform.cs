@@ -53,8 +53,6 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public IDiskRestorer DiskRestorer(ICheckpointStore store) => _model!.DiskRestorer(store);
 
-    public void Arrived(IReadOnlyList<IDomain> domains) => _model!.Arrived(domains);
-
     public void Running(IReadOnlyList<IDomain> domains) => _model!.Running(domains);
 
     public void Dispose() => _model?.Dispose();

@@ -443,15 +443,25 @@ public sealed class PageTests : IDisposable
 
         public void Quiesce() => _own.Quiesce();
 
-        public long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation) => _own.RollBack(state, line, incarnation);
+        public long RollBack(
+            ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null) =>
+            _own.RollBack(state, line, incarnation, lost);
 
         public void Resume() => _own.Resume();
 
-        public long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line) => _own.Adopt(node, state, log, line);
+        public bool AwaitsAdoption => _own.AwaitsAdoption;
+
+        public string? ToSettle => _own.ToSettle;
+
+        public void Settle(string node) => _own.Settle(node);
+
+        public long Adopt(Adoption adoption, long line) => _own.Adopt(adoption, line);
 
         public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => _own.ParkAsync();
 
-        public bool Survive(long line, int incarnation) => _own.Survive(line, incarnation);
+        public bool Survive(
+            long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false) =>
+            _own.Survive(line, incarnation, lost, adopts);
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }

@@ -229,6 +229,25 @@ public class CheckerTests
     }
 
     [Fact]
+    public void What_was_sent_to_a_lost_node_may_be_delivered_where_its_domains_are()
+    {
+        TraceHeader header = TraceHeader.For(Uncoordinated.Traits, 3, rollbacks: true);
+        TraceEvent send = TraceEvent.Send(0, 1, 7, 0), there = TraceEvent.Receive(1, 7, 0), here = TraceEvent.Receive(2, 7, 0);
+        TraceEvent gone = TraceEvent.Failure(1), back = TraceEvent.Rollback(1, 0, 0), adoption = TraceEvent.Adoption(2, 1);
+        CheckReport report = Judge(header, send, there, gone, back, adoption, here);
+        Assert.True(report.Sound);
+        Assert.Equal(0, report.InFlight);
+        Assert.Equal(1, Judge(header, send, gone, back, adoption).InFlight);
+        Assert.Equal([FindingKind.NotReplayed], Judge(header, send, there, gone, back, adoption).Counts.Keys);
+        Assert.Equal([FindingKind.Duplicate], Judge(header, send, gone, back, there, adoption, here).Counts.Keys);
+        Assert.Equal([FindingKind.Duplicate], Judge(header, send, gone, back, adoption, here, here).Counts.Keys);
+        Assert.True(Judge(header, send, gone, back, adoption, here, TraceEvent.Rollback(2, 0, 0), here).Sound);
+        Assert.Throws<ImpossibleEventException>(() => Judge(header, send, gone, back, here));
+        Assert.Throws<ImpossibleEventException>(
+            () => Judge(header, send, TraceEvent.Adoption(0, 1), here));
+    }
+
+    [Fact]
     public void What_cannot_happen_is_refused()
     {
         TraceHeader header = TraceHeader.For(Uncoordinated.Traits, 2);

@@ -94,6 +94,60 @@ public sealed class TraceFileTests : IDisposable
         Assert.Equal("something else, of which nothing may be cut away", File.ReadAllText(Path));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_lost_nodes_trace_goes_on_where_another_one_goes_on_with_its_domains(bool noted)
+    {
+        TraceHeader three = Header with { Nodes = 3, Rollbacks = true };
+        string Named(string name) => System.IO.Path.Combine(_folder.FullName, name);
+        var lost = TraceFile.Open(Named("lost"), three);
+        lost.Write(TraceEvent.Checkpoint(TraceEventKind.Basic, 1, 1));
+        if (noted)
+        {
+            lost.Write(TraceEvent.Checkpoint(TraceEventKind.Other, 1, 2));
+        }
+
+        lost.Flush();
+        lost.Abandon();
+
+        // The host's adoption comes last, whichever file is read first.
+        Write("host.lost", TraceEvent.Rollback(1, 2, 2), TraceEvent.Receive(1, 1, 2, logged: true));
+        Write("host", TraceEvent.Adoption(2, 1), TraceEvent.Receive(2, 2, 2, logged: true));
+        Write("sender", TraceEvent.Send(0, 1, 1, 0), TraceEvent.Send(0, 1, 2, 0));
+        string[] paths = [Named("host"), Named("lost"), Named("host.lost"), Named("sender")];
+        using var merged = new MemoryStream();
+        TraceFiles.Merge(paths, [Named("lost")], header => TraceWriter.Create(merged, header));
+        merged.Position = 0;
+        TraceReader reader = TraceReader.Open(merged);
+        List<TraceEvent> events = [];
+        while (reader.TryRead(out TraceEvent item))
+        {
+            events.Add(item);
+        }
+
+        Assert.Equal(
+            [
+                TraceEvent.Checkpoint(TraceEventKind.Basic, 1, 1), TraceEvent.Checkpoint(TraceEventKind.Other, 1, 2),
+                TraceEvent.Failure(1), TraceEvent.Rollback(1, 2, 2), TraceEvent.Receive(1, 1, 2, logged: true),
+            ],
+            events.Where(item => item.Node == 1));
+        Assert.Equal([TraceEvent.Adoption(2, 1), TraceEvent.Receive(2, 2, 2, logged: true)], events[^2..]);
+        merged.Position = 0;
+        CheckReport report = TraceChecker.Check(merged);
+        Assert.True(report.Sound);
+        Assert.Equal(0, report.InFlight);
+
+        void Write(string name, params TraceEvent[] items)
+        {
+            using TraceFile file = TraceFile.Open(Named(name), three);
+            foreach (TraceEvent item in items)
+            {
+                file.Write(item);
+            }
+        }
+    }
+
     private static TraceEvent Send(long message) => TraceEvent.Send(0, 1, message, 0);
 
     private static List<TraceEventKind> Kinds(string path)

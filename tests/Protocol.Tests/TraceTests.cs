@@ -24,6 +24,7 @@ public class TraceTests
         TraceEvent.IndexRaised(0, 4),
         TraceEvent.Failure(1),
         TraceEvent.Rollback(1, 1, 1),
+        TraceEvent.Adoption(0, 1),
         TraceEvent.Checkpoint(TraceEventKind.Other, 0, long.MaxValue),
         TraceEvent.Lost(1, 300),
         TraceEvent.Send(1, 0, TraceEvent.MaxMessage, 0),

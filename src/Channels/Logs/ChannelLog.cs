@@ -15,10 +15,11 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="DeliveredAfter">This node's last checkpoint before the delivery, by its ordinal in the history that
 /// stands.</param>
 /// <param name="Frames">The frames.</param>
+/// <param name="To">The lost node that they were for, whose domains are here; null for this node.</param>
 [StructLayout(LayoutKind.Auto)]
 public readonly record struct LoggedBatch(
     string From, int Origin, long Sequence, long Index, long ReceiverIndex, long DeliveredAfter,
-    ReadOnlyMemory<byte> Frames);
+    ReadOnlyMemory<byte> Frames, string? To = null);
 
 /// <summary>
 /// The batches that a node delivered and that cross a line it may go back to (<see cref="CrossingMessages"/>), on disk in
@@ -121,17 +122,26 @@ public sealed class ChannelLog : IDisposable
             }
         }
 
-        if (segments.Count > 0 && segments[^1].Length > 0)
+        if (segments.Count > 0 && segments[^1] is { Length: > 0, Version: ChannelLogFormat.Version })
         {
+            segments[^1].Cut();
             log._file = File.OpenHandle(segments[^1].Path, FileMode.Open, FileAccess.Write, FileShare.Read);
-            RandomAccess.SetLength(log._file, segments[^1].Length);
-            RandomAccess.FlushToDisk(log._file);
         }
         else
         {
-            // A file without a header is one that a crash left.
+            // A file without a header is one that a crash left. One of an older version is not appended to, and what a crash left
+            // of a record at its end is no damage once another one follows.
             long number = segments.Count > 0 ? segments[^1].Number : 0;
-            segments.RemoveRange(Math.Max(0, segments.Count - 1), Math.Min(1, segments.Count));
+            if (segments.Count > 0 && segments[^1].Length > 0)
+            {
+                segments[^1].Cut();
+                number++;
+            }
+            else
+            {
+                segments.RemoveRange(Math.Max(0, segments.Count - 1), Math.Min(1, segments.Count));
+            }
+
             log.BeginSegment(number);
         }
 

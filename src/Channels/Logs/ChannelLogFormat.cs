@@ -16,12 +16,17 @@ internal enum LogRecordKind : byte
 
     /// <summary>An incarnation began, and the node went back to a checkpoint.</summary>
     RollBack = 3,
+
+    /// <summary>A batch that was delivered to the domains of a lost node. It is read as <see cref="Batch"/>, with that node's
+    /// name.</summary>
+    HostedBatch = 4,
 }
 
 /// <summary>The octets of a channel log (docs/protocol.md, "The channel log"). Numbers are little-endian.</summary>
 internal static class ChannelLogFormat
 {
-    internal const int Version = 1;
+    /// <summary>2; 1 has no <see cref="LogRecordKind.HostedBatch"/>.</summary>
+    internal const int Version = 2;
 
     /// <summary>Magic, version, checksum of both.</summary>
     internal const int FileHeader = 16;
@@ -33,31 +38,42 @@ internal static class ChannelLogFormat
     internal const int BatchFixed = 1 + 4 + (4 * 8) + 1;
 
     /// <summary>The most octets of a payload: what a reader has to hold, and what a flipped bit can cost.</summary>
-    internal const int MaxPayload = BatchFixed + byte.MaxValue + FrameBatch.MaxLength;
+    internal const int MaxPayload = BatchFixed + byte.MaxValue + 1 + byte.MaxValue + FrameBatch.MaxLength;
 
     private const int BeginLength = 1 + 4;
     private const int RollBackLength = 1 + 4 + 8 + 8;
 
     private static ReadOnlySpan<byte> Magic => "XTLCHLOG"u8;
 
-    internal static byte[] Header()
+    internal static byte[] Header(int version = Version)
     {
         byte[] header = new byte[FileHeader];
         Magic.CopyTo(header);
-        BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(8), Version);
+        BinaryPrimitives.WriteInt32LittleEndian(header.AsSpan(8), version);
         BinaryPrimitives.WriteUInt32LittleEndian(header.AsSpan(12), TraceFormat.Crc32C(header.AsSpan(0, 12)));
         return header;
     }
 
-    internal static bool IsHeader(ReadOnlySpan<byte> octets) => octets.SequenceEqual(Header());
+    /// <summary>The version of a file with this header; 0 where it is none.</summary>
+    internal static int VersionOf(ReadOnlySpan<byte> header)
+    {
+        int version = Version;
+        while (version > 0 && !header.SequenceEqual(Header(version)))
+        {
+            version--;
+        }
+
+        return version;
+    }
 
     internal static void WriteBatch(IBufferWriter<byte> output, in LoggedBatch entry)
     {
         int name = Encoding.UTF8.GetByteCount(entry.From);
-        int length = BatchFixed + name + entry.Frames.Length;
+        int to = entry.To is null ? 0 : 1 + Encoding.UTF8.GetByteCount(entry.To);
+        int length = BatchFixed + name + to + entry.Frames.Length;
         Span<byte> record = output.GetSpan(RecordHeader + length)[..(RecordHeader + length)];
         Span<byte> payload = record[RecordHeader..];
-        payload[0] = (byte)LogRecordKind.Batch;
+        payload[0] = (byte)(entry.To is null ? LogRecordKind.Batch : LogRecordKind.HostedBatch);
         BinaryPrimitives.WriteInt32LittleEndian(payload[1..], entry.Origin);
         BinaryPrimitives.WriteInt64LittleEndian(payload[5..], entry.Sequence);
         BinaryPrimitives.WriteInt64LittleEndian(payload[13..], entry.Index);
@@ -65,7 +81,13 @@ internal static class ChannelLogFormat
         BinaryPrimitives.WriteInt64LittleEndian(payload[29..], entry.DeliveredAfter);
         payload[37] = (byte)name;
         _ = Encoding.UTF8.GetBytes(entry.From, payload[BatchFixed..]);
-        entry.Frames.Span.CopyTo(payload[(BatchFixed + name)..]);
+        if (entry.To is not null)
+        {
+            payload[BatchFixed + name] = (byte)(to - 1);
+            _ = Encoding.UTF8.GetBytes(entry.To, payload[(BatchFixed + name + 1)..]);
+        }
+
+        entry.Frames.Span.CopyTo(payload[(BatchFixed + name + to)..]);
         End(output, record);
     }
 
@@ -96,8 +118,20 @@ internal static class ChannelLogFormat
         ReadOnlySpan<byte> octets = payload.Span;
         switch (octets.IsEmpty ? default : (LogRecordKind)octets[0])
         {
-            case LogRecordKind.Batch when octets.Length >= BatchFixed && octets.Length >= BatchFixed + octets[37]:
-                int name = octets[37];
+            case LogRecordKind.Batch or LogRecordKind.HostedBatch
+                when octets.Length >= BatchFixed && octets.Length >= BatchFixed + octets[37]:
+                int name = octets[37], to = 0;
+                if ((LogRecordKind)octets[0] == LogRecordKind.HostedBatch)
+                {
+                    ReadOnlySpan<byte> rest = octets[(BatchFixed + name)..];
+                    if (rest.IsEmpty || rest.Length < 1 + rest[0])
+                    {
+                        return false;
+                    }
+
+                    to = 1 + rest[0];
+                }
+
                 record = new LogRecord
                 {
                     Kind = LogRecordKind.Batch,
@@ -108,7 +142,8 @@ internal static class ChannelLogFormat
                         BinaryPrimitives.ReadInt64LittleEndian(octets[13..]),
                         BinaryPrimitives.ReadInt64LittleEndian(octets[21..]),
                         BinaryPrimitives.ReadInt64LittleEndian(octets[29..]),
-                        payload[(BatchFixed + name)..]),
+                        payload[(BatchFixed + name + to)..],
+                        to == 0 ? null : Encoding.UTF8.GetString(octets.Slice(BatchFixed + name + 1, to - 1))),
                 };
                 return true;
             case LogRecordKind.Begin when octets.Length == BeginLength:

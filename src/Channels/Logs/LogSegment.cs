@@ -27,6 +27,9 @@ internal sealed class LogSegment
     /// <summary>The greatest checkpoint after which a batch in it was delivered; -1 where it has none.</summary>
     internal long LastDeliveredAfter { get; set; } = -1;
 
+    /// <summary>The version of its header; 0 before it was read.</summary>
+    internal int Version { get; set; }
+
     /// <summary>The files of a log, oldest first.</summary>
     /// <exception cref="InvalidDataException">One is missing between two others.</exception>
     internal static List<LogSegment> List(string directory)
@@ -62,7 +65,8 @@ internal sealed class LogSegment
         using SafeFileHandle file = File.OpenHandle(Path);
         byte[] buffer = new byte[ChannelLogFormat.RecordHeader + ChannelLogFormat.MaxPayload];
         Span<byte> header = buffer.AsSpan(0, ChannelLogFormat.FileHeader);
-        if (Fill(file, header, 0) < header.Length || !ChannelLogFormat.IsHeader(header))
+        Version = Fill(file, header, 0) < header.Length ? 0 : ChannelLogFormat.VersionOf(header);
+        if (Version == 0)
         {
             return 0;
         }
@@ -89,6 +93,14 @@ internal sealed class LogSegment
             at += ChannelLogFormat.RecordHeader + length;
             take(record, at - record.Batch.Frames.Length);
         }
+    }
+
+    /// <summary>Cuts what is behind the last whole record.</summary>
+    internal void Cut()
+    {
+        using SafeFileHandle file = File.OpenHandle(Path, FileMode.Open, FileAccess.Write, FileShare.Read);
+        RandomAccess.SetLength(file, Length);
+        RandomAccess.FlushToDisk(file);
     }
 
     /// <summary>Reads octets of the file.</summary>

@@ -17,11 +17,24 @@ internal readonly record struct TakenCheckpoint(long Label, long Reach);
 /// <param name="Delivered">The sequence number up to which its batches had been delivered here.</param>
 internal sealed record PeerState(string Name, long Acknowledged, SentBatch[] Kept, long Delivered);
 
+/// <summary>What is noted of a lost node whose domains are here (<see cref="HostedNode"/>).</summary>
+/// <param name="Name">The lost node.</param>
+/// <param name="Host">The node to which its domains came.</param>
+/// <param name="Incarnation">The incarnation in which they came there.</param>
+/// <param name="Line">The line with which they came here.</param>
+/// <param name="First">The least line whose member on this node has them; 0 where no checkpoint does.</param>
+/// <param name="Domains">They, by UUID.</param>
+/// <param name="Peers">Its channels.</param>
+internal sealed record HostedState(
+    string Name, string Host, int Incarnation, long Line, long First, Guid[] Domains, PeerState[] Peers);
+
 /// <summary>The channels of a node at a checkpoint (com of the two-level paper).</summary>
 internal sealed record ChannelState
 {
-    private const int Version = 1;
+    // 1 has no lost nodes.
+    private const int Version = 2;
     private const int MaxPeers = 1 << 16;
+    private const int MaxDomains = 1 << 16;
     private const int MaxCheckpoints = 1 << 24;
 
     /// <summary>The protocol's state right after the checkpoint.</summary>
@@ -41,6 +54,9 @@ internal sealed record ChannelState
 
     /// <summary>What <see cref="IUplink.Save"/> gave.</summary>
     internal required byte[] Uplink { get; init; }
+
+    /// <summary>Lost nodes whose domains are here.</summary>
+    internal HostedState[] Hosted { get; init; } = [];
 
     private static ReadOnlySpan<byte> Magic => "XTLCHANS"u8;
 
@@ -62,24 +78,26 @@ internal sealed record ChannelState
                 writer.Write(checkpoint.Reach);
             }
 
-            writer.Write(Peers.Length);
-            foreach (PeerState peer in Peers)
-            {
-                writer.Write(peer.Name);
-                writer.Write(peer.Acknowledged);
-                writer.Write(peer.Delivered);
-                writer.Write(peer.Kept.Length);
-                foreach (SentBatch batch in peer.Kept)
-                {
-                    writer.Write(batch.Origin);
-                    writer.Write(batch.Index);
-                    writer.Write(batch.Frames.Length);
-                    writer.Write(batch.Frames.Span);
-                }
-            }
-
+            Write(writer, Peers);
             writer.Write(Uplink.Length);
             writer.Write(Uplink);
+            writer.Write(Hosted.Length);
+            foreach (HostedState hosted in Hosted)
+            {
+                writer.Write(hosted.Name);
+                writer.Write(hosted.Host);
+                writer.Write(hosted.Incarnation);
+                writer.Write(hosted.Line);
+                writer.Write(hosted.First);
+                writer.Write(hosted.Domains.Length);
+                foreach (Guid domain in hosted.Domains)
+                {
+                    writer.Write(domain.ToByteArray());
+                }
+
+                Write(writer, hosted.Peers);
+            }
+
             writer.Flush();
             writer.Write(TraceFormat.Crc32C(stream.GetBuffer().AsSpan(0, (int)stream.Length)));
         }
@@ -101,9 +119,9 @@ internal sealed record ChannelState
         using var reader = new BinaryReader(new MemoryStream(octets.ToArray()));
         reader.BaseStream.Position = Magic.Length;
         int version = reader.ReadInt32();
-        if (version != Version)
+        if (version is < 1 or > Version)
         {
-            throw new InvalidDataException($"The checkpoint's channel state is of version {version}; this program knows {Version}.");
+            throw new InvalidDataException($"The checkpoint's channel state is of version {version}; this program knows 1 to {Version}.");
         }
 
         try
@@ -116,12 +134,42 @@ internal sealed record ChannelState
                 Checkpoints = Many(reader, MaxCheckpoints, r => new TakenCheckpoint(r.ReadInt64(), r.ReadInt64())),
                 Peers = Many(reader, MaxPeers, ReadPeer),
                 Uplink = Octets(reader),
+                Hosted = version == 1 ? [] : Many(reader, MaxPeers, ReadHosted),
             };
         }
         catch (Exception e) when (e is EndOfStreamException or ArgumentException or FormatException)
         {
             throw new InvalidDataException("The checkpoint's channel state ends too early.", e);
         }
+    }
+
+    private static void Write(BinaryWriter writer, PeerState[] peers)
+    {
+        writer.Write(peers.Length);
+        foreach (PeerState peer in peers)
+        {
+            writer.Write(peer.Name);
+            writer.Write(peer.Acknowledged);
+            writer.Write(peer.Delivered);
+            writer.Write(peer.Kept.Length);
+            foreach (SentBatch batch in peer.Kept)
+            {
+                writer.Write(batch.Origin);
+                writer.Write(batch.Index);
+                writer.Write(batch.Frames.Length);
+                writer.Write(batch.Frames.Span);
+            }
+        }
+    }
+
+    private static HostedState ReadHosted(BinaryReader reader) => new(
+        reader.ReadString(), reader.ReadString(), (int)NotNegative(reader.ReadInt32()), NotNegative(reader.ReadInt64()),
+        NotNegative(reader.ReadInt64()), Many(reader, MaxDomains, r => new Guid(Exactly(r, 16))), Many(reader, MaxPeers, ReadPeer));
+
+    private static byte[] Exactly(BinaryReader reader, int length)
+    {
+        byte[] octets = reader.ReadBytes(length);
+        return octets.Length == length ? octets : throw new EndOfStreamException();
     }
 
     private static PeerState ReadPeer(BinaryReader reader)

@@ -80,7 +80,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         link.Index = Math.Max(link.Index, (long)batch.Sn);
         _gate.Arrive(new ArrivedBatch(
             link.Number, session.Incarnation, (long)batch.Sn, sequence, batch.Frames.Memory, (int)batch.OriginIncarnation,
-            batch.IsPooled));
+            batch.IsPooled, link.End?.Number ?? -1));
     }
 
     private void TakeAcknowledgement(LinkSession session, Acknowledgement acknowledgement)
@@ -104,6 +104,11 @@ internal sealed partial class NodeMessenger<TProtocol>
         catch (ChannelException e)
         {
             throw WireRules.Invalid(e.Message, e);
+        }
+
+        if (session.Link.EndedIn != int.MaxValue)
+        {
+            Order();
         }
 
         RoomMade();

@@ -95,11 +95,11 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private Heartbeat MyHeartbeat() => new()
+    private Heartbeat MyHeartbeat(PeerLink link) => new()
     {
         Incarnation = (ulong)_gate.Incarnation,
         Sn = (ulong)_gate.Index,
-        DurableSn = (ulong)Math.Min(_durable, _gate.Index),
+        DurableSn = (ulong)Math.Min(link.End is { } hosted ? DurableOf(hosted) : _durable, _gate.Index),
         UptimeNanos = (ulong)_clock.Elapsed.TotalNanoseconds,
     };
 
@@ -137,7 +137,8 @@ internal sealed partial class NodeMessenger<TProtocol>
     {
         lock (_lock)
         {
-            foreach (PeerLink link in _links)
+            Reckon();
+            foreach (PeerLink link in _all)
             {
                 if (link.Session is { } session)
                 {

@@ -103,7 +103,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     private bool HasRoomEverywhere(bool beyond)
     {
         bool room = true;
-        foreach (PeerLink link in _links)
+        foreach (PeerLink link in _routes)
         {
             room &= !link.IsOpenFull || TrySeal(link, beyond);
         }
@@ -138,7 +138,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             return true;
         }
 
-        foreach (PeerLink link in _links)
+        foreach (PeerLink link in _routes)
         {
             if (link != guess)
             {
@@ -146,7 +146,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
         }
 
-        if (_links.Length > 0)
+        if (_routes.Length > 0)
         {
             guess.Commit(length);
         }
@@ -166,7 +166,7 @@ internal sealed partial class NodeMessenger<TProtocol>
 
     private void SealAll(bool beyond)
     {
-        foreach (PeerLink link in _links)
+        foreach (PeerLink link in _routes)
         {
             if (link.Used > 0)
             {

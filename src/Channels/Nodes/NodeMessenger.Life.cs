@@ -51,9 +51,13 @@ internal sealed partial class NodeMessenger<TProtocol>
         {
             if (string.CompareOrdinal(_options.Node, peer.Name) < 0)
             {
-                PeerLink link = Array.Find(_links, l => l.Name == peer.Name)!;
-                _connecting.Add(Task.Run(() => ConnectAsync(link, peer)));
+                Connect(Array.Find(_links, l => l.Name == peer.Name)!);
             }
+        }
+
+        lock (_lock)
+        {
+            ConnectHosted();
         }
     }
 
@@ -92,7 +96,13 @@ internal sealed partial class NodeMessenger<TProtocol>
             _pumpThread.Join();
         }
 
-        await Task.WhenAll(_connecting).ConfigureAwait(false);
+        Task[] connecting;
+        lock (_lock)
+        {
+            connecting = [.. _connecting];
+        }
+
+        await Task.WhenAll(connecting).ConfigureAwait(false);
         while (Volatile.Read(ref _serving) > 0)
         {
             await _handlers.WaitAsync().ConfigureAwait(false);

@@ -18,6 +18,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             Checkpoints = [.. _taken[..^1], _taken[^1] with { Reach = _gate.Index }],
             Peers = Array.ConvertAll(_links, link => link.Note()),
             Uplink = [],
+            Hosted = [.. _hosted.Select(hosted => hosted.Note(hosted.First))],
         },
     }.Encode();
 
@@ -65,5 +66,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         {
             _links[i].Restore(parked.State.Peers[i]);
         }
+
+        Host(parked.State);
     }
 }

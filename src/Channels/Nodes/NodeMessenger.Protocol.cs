@@ -48,6 +48,10 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     // In the order of the names; by number with a null for this node.
     private readonly PeerLink[] _links;
     private readonly PeerLink?[] _byNumber;
+    private readonly string[] _names;
+
+    // Where frames are read to that no peer lives for.
+    private readonly PeerLink _spare;
 
     // The history that stands, from the oldest checkpoint that a recovery may go back to.
     private readonly List<TakenCheckpoint> _taken = [new(0, 0)];
@@ -75,29 +79,31 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         _uplink = uplink;
         _checkpoints = checkpoints;
         _events = new ChannelEventLog(logger);
-        string[] names = [.. options.Peers.Select(peer => peer.Name).Append(options.Node).Order(StringComparer.Ordinal)];
-        _number = Array.IndexOf(names, options.Node);
-        _byNumber = new PeerLink?[names.Length];
-        for (int i = 0; i < names.Length; i++)
+        _names = [.. options.Peers.Select(peer => peer.Name).Append(options.Node).Order(StringComparer.Ordinal)];
+        _number = Array.IndexOf(_names, options.Node);
+        _byNumber = new PeerLink?[_names.Length];
+        for (int i = 0; i < _names.Length; i++)
         {
-            _byNumber[i] = i == _number ? null : new PeerLink(names[i], i, options.WindowBytes);
+            _byNumber[i] = i == _number ? null : new PeerLink(_names[i], i, options.WindowBytes);
         }
 
         _links = [.. _byNumber.OfType<PeerLink>()];
-        _likely = _links.Length > 0 ? _links[0] : new PeerLink(options.Node, _number, options.WindowBytes);
+        _spare = new PeerLink(options.Node, _number, options.WindowBytes);
+        _likely = _spare;
+        Learn(options.Lost);
         _log = ChannelLog.Open(options.LogDirectory, options.LogSegmentLength);
         ParkedChannels? parked = Parked(options.Parked);
         _goesOn = parked is not null;
         _gate = new ArrivalGate<TProtocol>(
             parked is null
-                ? new ProtocolNode<TProtocol, long>(_number, names.Length)
+                ? new ProtocolNode<TProtocol, long>(_number, _names.Length)
                 : new ProtocolNode<TProtocol, long>(TProtocol.From(parked.State.Protocol), parked.Incarnation),
             this, options.HeldBytes);
 
         // Not on the log's thread: a recovery waits for that thread with the lock in its hands.
         _log.Changed = () => ThreadPool.UnsafeQueueUserWorkItem(static messenger => messenger.LogChanged(), this, preferLocal: false);
         _awaitsRecovery = _log.WasUsed && !_goesOn;
-        _trace = new NodeTrace(options.TracePath, TProtocol.Traits, _number, names.Length, _events);
+        _trace = new NodeTrace(options.TracePath, TProtocol.Traits, _number, _names.Length, _events);
         _life = new CancellationTokenSource();
         _pumpThread = new Thread(Pump) { IsBackground = true, Name = "uplink" };
         if (parked is not null)
@@ -220,7 +226,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     {
         lock (_pump)
         {
-            if (_phase != MessengerPhase.Running)
+            if (_phase != MessengerPhase.Running && !_awaitsAdoption)
             {
                 throw NoCheckpoint();
             }
@@ -238,6 +244,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
                     Checkpoints = [.. _taken[..^1], _taken[^1] with { Reach = _gate.Index }, new(label, label)],
                     Peers = Array.ConvertAll(_links, link => link.Note()),
                     Uplink = _uplink.Save(),
+                    Hosted = [.. _hosted.Select(hosted => hosted.Note(_gate.Index + 1))],
                 };
             }
         }
@@ -265,6 +272,12 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             _ordinal++;
             _taken[^1] = _taken[^1] with { Reach = _gate.Index };
             _taken.Add(new TakenCheckpoint(label, label));
+            foreach (HostedNode hosted in _hosted.Where(hosted => hosted.First == 0))
+            {
+                // The one before it is the member of all lines that were reached before.
+                hosted.First = _gate.Index + 1;
+            }
+
             _holding = false;
             DropNote();
             _gate.CheckpointDone();
@@ -297,16 +310,17 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     /// <inheritdoc/>
     void IArrivals.Deliver(in ArrivedBatch batch, bool logged)
     {
-        PeerLink link = _byNumber[batch.From]!;
-        Hand(link, batch.Frames.Span);
+        PeerLink link = LinkOf(batch);
+        Hand(link, batch.Frames.Span, AudienceOf(link.End, batch.Origin));
         link.In.Settle(batch.Sequence);
         if (logged)
         {
             link.AwaitLog(batch.Sequence, _log.Append(new LoggedBatch(
-                link.Name, batch.Origin, batch.Sequence, batch.Index, _gate.Index, _ordinal, batch.Frames)));
+                link.Name, batch.Origin, batch.Sequence, batch.Index, _gate.Index, _ordinal, batch.Frames, link.End?.Name)));
         }
 
-        _trace.Delivered(batch.From, batch.Origin, batch.Sequence, _gate.Index, logged);
+        _trace.Delivered(
+            batch.From, batch.To < 0 ? _number : batch.To, batch.Origin, batch.Sequence, _gate.Index, logged);
         link.Session?.Signal();
         if (batch.Pooled && MemoryMarshal.TryGetArray(batch.Frames, out ArraySegment<byte> frames))
         {
@@ -343,29 +357,30 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     private void DropNote()
     {
         _noted = null;
-        foreach (PeerLink link in _links)
+        foreach (PeerLink link in _all)
         {
             link.IsNoted = false;
         }
     }
 
-    // Gives frames to the local guests. They come by a link, or from guests of this node.
-    private void Hand(PeerLink? link, ReadOnlySpan<byte> frames)
+    // Gives frames to the local guests. Who sent them is at the other end of the link, unless that is here.
+    private void Hand(PeerLink link, ReadOnlySpan<byte> frames, Audience? audience)
     {
         TimeSpan now = _clock.Elapsed;
+        int sender = link.Host is null ? link.Number : NumberOf(link.Host);
         foreach (ReadOnlySpan<byte> frame in FrameBatch.Of(frames))
         {
-            if (link is not null)
+            if (sender >= 0 && sender != _number)
             {
                 lock (_macs)
                 {
-                    _macs.Learn(frame[_uplink.HeaderSize..], link.Number, now);
+                    _macs.Learn(frame[_uplink.HeaderSize..], sender, now);
                 }
             }
 
             try
             {
-                _uplink.Write(frame);
+                _uplink.Write(frame, audience);
             }
             catch (IOException e)
             {
@@ -403,7 +418,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
     {
         lock (_lock)
         {
-            foreach (PeerLink link in _links)
+            foreach (PeerLink link in _all)
             {
                 link.LogCommitted(_log.Committed);
                 link.Session?.Signal();

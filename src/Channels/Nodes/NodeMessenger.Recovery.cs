@@ -20,7 +20,9 @@ internal sealed partial class NodeMessenger<TProtocol>
 
                 if (_phase == MessengerPhase.Running)
                 {
-                    // From here on nothing is taken from a stream, and nothing is read from the uplink.
+                    // From here on nothing is taken from a stream, and nothing is read from the uplink. What was read was sent before
+                    // the recovery, to whom it was read for then.
+                    SealAll(beyond: true);
                     _phase = MessengerPhase.Quiesced;
                     life = _life;
                     _life = new CancellationTokenSource();
@@ -31,7 +33,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         life?.Cancel();
     }
 
-    public override long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation)
+    public override long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(line);
         ChannelState? saved = state.IsEmpty ? null : ChannelState.Decode(state);
@@ -48,6 +50,8 @@ internal sealed partial class NodeMessenger<TProtocol>
             {
                 lock (_lock)
                 {
+                    RequireStopped(incarnation);
+                    Learn(lost);
                     replayed = RollBack(saved, line, incarnation);
                 }
             }
@@ -57,7 +61,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         return replayed;
     }
 
-    public override bool Survive(long line, int incarnation)
+    public override bool Survive(long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(line);
         bool begins;
@@ -72,6 +76,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                         "This node has been running before and its state is gone; it can only go back to a checkpoint.");
                 }
 
+                Learn(lost);
                 _cause = CheckpointCause.Recovery;
                 long before = _gate.Index;
                 begins = _gate.Survive(line, incarnation);
@@ -81,7 +86,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                     _trace.Raised(_gate.Index);
                 }
 
-                foreach (PeerLink link in _links)
+                foreach (PeerLink link in _all)
                 {
                     link.Survive();
                     Forget(link, line);
@@ -91,6 +96,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                 _log.Commit();
                 _raiseTo = line;
                 Restarted();
+                _awaitsAdoption = adopts;
                 RunIfStarted();
             }
         }
@@ -114,76 +120,9 @@ internal sealed partial class NodeMessenger<TProtocol>
         WakePump();
     }
 
-    public override long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line)
-    {
-        PeerLink lost = Array.Find(_links, link => link.Name == node)
-            ?? throw new ArgumentException($"There is no other node '{node}'.", nameof(node));
-        ChannelState? saved = state.IsEmpty ? null : ChannelState.Decode(state);
-        long ordinal = saved?.Ordinal ?? 0, index = saved?.Protocol.Index ?? 0;
-        var again = new List<(int From, int Origin, long Sequence)>();
-        Dictionary<string, ReceiveWindow> had =
-            (saved?.Peers ?? []).ToDictionary(peer => peer.Name, peer => new ReceiveWindow(peer.Delivered));
-        long own = 0;
-        lock (_pump)
-        {
-            lock (_lock)
-            {
-                foreach (LoggedBatch entry in ChannelLog.ReplayLost(log, line, ordinal))
-                {
-                    Again(entry.From, entry.Sequence, entry.Origin, entry.Frames.Span);
-                }
-
-                // What this node had sent there, and it had not acknowledged.
-                foreach (SentBatch batch in lost.Out.Kept)
-                {
-                    Again(_options.Node, batch.Sequence, batch.Origin, batch.Frames.Span);
-                }
-
-                lost.Out.Acknowledge(lost.Out.Last);
-                _trace.Adopted(lost.Number, node, ordinal, index, again);
-
-                // What it had sent here, and this node does not have.
-                foreach (SentBatch batch in saved?.Peers.FirstOrDefault(peer => peer.Name == _options.Node)?.Kept ?? [])
-                {
-                    if (batch.Sequence == lost.In.Expected && lost.In.Accept(batch.Sequence))
-                    {
-                        _gate.Arrive(new ArrivedBatch(
-                            lost.Number, _gate.Incarnation, batch.Index, batch.Sequence, batch.Frames, batch.Origin));
-                        own++;
-                    }
-                }
-            }
-        }
-
-        Begin();
-        return again.Count + own;
-
-        void Again(string sender, long sequence, int origin, ReadOnlySpan<byte> frames)
-        {
-            PeerLink? from = Array.Find(_links, link => link.Name == sender);
-            int number = from?.Number ?? (sender == _options.Node ? _number : -1);
-            if (!had.TryGetValue(sender, out ReceiveWindow? window))
-            {
-                had[sender] = window = new ReceiveWindow();
-            }
-
-            if (number < 0 || sequence > window.Expected)
-            {
-                _events.NotReplayed(sender, $"those that {node} had received are not in a row");
-            }
-            else if (window.Accept(sequence))
-            {
-                Hand(from, frames);
-                window.Settle(sequence);
-                again.Add((number, origin, sequence));
-            }
-        }
-    }
-
     // Under all locks.
     private long RollBack(ChannelState? saved, long line, int incarnation)
     {
-        RequireStopped(incarnation);
         long ordinal = saved?.Ordinal ?? 0;
         IEnumerable<LoggedBatch> again = _log.Replay(line, ordinal);
         _uplink.Restore(saved?.Uplink ?? []);
@@ -192,6 +131,13 @@ internal sealed partial class NodeMessenger<TProtocol>
         {
             link.Restore(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));
             Forget(link, line);
+        }
+
+        Host(saved);
+        foreach (HostedNode hosted in _hosted)
+        {
+            // This process may not have had them yet, and the log has frames for them.
+            _uplink.Join(hosted.Domains);
         }
 
         _ordinal = ordinal;
@@ -234,25 +180,23 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
+    // What went to domains of a lost node is delivered with their adoption, where they are not here yet.
     private long Replay(IEnumerable<LoggedBatch> entries)
     {
         long replayed = 0;
         foreach (LoggedBatch entry in entries)
         {
-            PeerLink? link = Array.Find(_links, l => l.Name == entry.From);
-            if (link is null || entry.Sequence > link.In.Expected)
+            HostedNode? end = entry.To is null ? null : _hosted.Find(hosted => hosted.Name == entry.To);
+            if (entry.To is not null && end is null)
             {
-                _events.NotReplayed(entry.From, link is null
-                    ? "there is no such node any more"
-                    : $"batch {link.In.Expected} comes next, and the log goes on with {entry.Sequence}");
                 continue;
             }
 
-            if (link.In.Accept(entry.Sequence))
+            PeerLink? link = LinkOf(end, NumberOf(entry.From));
+            if (Deliver(link, entry.From, entry.Sequence, entry.Origin, entry.Frames.Span))
             {
-                Hand(link, entry.Frames.Span);
-                link.In.Settle(entry.Sequence);
-                _trace.Delivered(link.Number, entry.Origin, entry.Sequence, _gate.Index, logged: true);
+                _trace.Delivered(
+                    link!.Number, end?.Number ?? _number, entry.Origin, entry.Sequence, _gate.Index, logged: true);
                 replayed++;
             }
         }
@@ -264,6 +208,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     private void Restarted()
     {
         _awaitsRecovery = false;
+        _awaitsAdoption = false;
         _holding = false;
         DropNote();
         _phase = MessengerPhase.Waiting;
@@ -273,7 +218,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     // Under both locks.
     private void RunIfStarted()
     {
-        if (_started && _phase == MessengerPhase.Waiting)
+        if (_started && _phase == MessengerPhase.Waiting && !_awaitsAdoption)
         {
             Run();
         }

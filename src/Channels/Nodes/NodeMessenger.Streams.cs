@@ -13,6 +13,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     private const double Jitter = 0.5;
 
     private readonly List<Task> _connecting = [];
+    private readonly HashSet<PeerLink> _dialled = [];
     private readonly SemaphoreSlim _handlers = new(0);
     private int _serving;
 
@@ -22,19 +23,45 @@ internal sealed partial class NodeMessenger<TProtocol>
 
     private static int StreamIncarnation(Hello hello) => (int)Math.Min(hello.Incarnation, int.MaxValue);
 
-    private async Task ConnectAsync(PeerLink link, PeerAddress peer)
+    // Under the lock.
+    private void ConnectHosted()
     {
-        using var channel = RpcChannel.ForTcp(peer.Host, peer.Port);
-        var client = new NodeChannelClient(channel);
-        TimeSpan backOff = _options.MinBackOff;
-        while (!_stopping)
+        foreach (PeerLink link in _hosted.SelectMany(hosted => hosted.Links).OfType<PeerLink>())
         {
+            if (string.CompareOrdinal(link.End!.Name, link.Name) < 0 && link.Name != _options.Node && _dialled.Add(link))
+            {
+                Connect(link);
+            }
+        }
+    }
+
+    private void Connect(PeerLink link)
+    {
+        lock (_lock)
+        {
+            _connecting.Add(Task.Run(() => ConnectAsync(link)));
+        }
+    }
+
+    private async Task ConnectAsync(PeerLink link)
+    {
+        TimeSpan backOff = _options.MinBackOff;
+        while (!_stopping && !link.IsRetired)
+        {
+            if (AddressOf(link) is not { } peer)
+            {
+                await BackOffAsync(_options.MaxBackOff, _stop.Token).ConfigureAwait(false);
+                continue;
+            }
+
             bool opened = false;
             string reason = "the peer ended it";
             CancellationToken life = _stop.Token;
             try
             {
                 life = await RunningAsync(0, _stop.Token).ConfigureAwait(false);
+                using var channel = RpcChannel.ForTcp(peer.Host, peer.Port);
+                var client = new NodeChannelClient(channel);
                 using var both = CancellationTokenSource.CreateLinkedTokenSource(life, _stop.Token);
                 using BidirectionalCall<ChannelMessage, ChannelMessage> call =
                     client.Exchange(new CallOptions(CancellationToken: both.Token));
@@ -124,10 +151,10 @@ internal sealed partial class NodeMessenger<TProtocol>
                 call.CancellationToken, call.Stopping, _stop.Token);
             Hello hello = WireRules.Hello(
                 await received.ReadAsync(ends.Token).ConfigureAwait(false), _options.Cluster, _uplink.HeaderSize);
-            PeerLink link = Array.Find(_links, l => l.Name == hello.Node)
+            peer = Array.Find(_links, l => l.Name == hello.Node)?.Name
                 ?? throw new StatusException(StatusCode.PermissionDenied, "There is no other node of this name in the cluster.");
-            peer = link.Name;
             CancellationToken life = await RunningAsync(StreamIncarnation(hello), ends.Token).ConfigureAwait(false);
+            PeerLink link = LinkFor(hello);
             using var both = CancellationTokenSource.CreateLinkedTokenSource(ends.Token, life);
             using LinkSession session = await TakeOverAsync(link, hello, both.Token).ConfigureAwait(false);
             ChannelMessage mine;
@@ -222,6 +249,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                     $"Incarnation {hello.Incarnation} is over; this one is {incarnation}.");
             }
 
+            RequireSpeaker(link, hello);
             if (link.Session is not null)
             {
                 throw new StatusException(StatusCode.AlreadyExists, $"A stream of '{link.Name}' is open.");
@@ -243,6 +271,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                 session.Enqueue(batch);
             }
 
+            Order();
             link.Session = session;
             link.Index = (long)hello.Sn;
             link.Incarnation = incarnation;
@@ -274,7 +303,9 @@ internal sealed partial class NodeMessenger<TProtocol>
         {
             ProtocolVersion = WireRules.Version,
             ClusterId = _options.Cluster.ToString("D"),
-            Node = _options.Node,
+            Node = link.End?.Name ?? _options.Node,
+            Host = link.End is null ? "" : _options.Node,
+            ForNode = link.Host is null ? "" : link.Name,
             Incarnation = (ulong)_gate.Incarnation,
             Sn = (ulong)_gate.Index,
             ReceivedThrough = (ulong)link.Acknowledgeable,

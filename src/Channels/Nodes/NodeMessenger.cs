@@ -95,16 +95,33 @@ public abstract class NodeMessenger : INodeMessages
     public abstract void Quiesce();
 
     /// <inheritdoc/>
-    public abstract long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation);
+    public abstract long RollBack(
+        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null);
 
     /// <inheritdoc/>
     public abstract void Resume();
 
     /// <inheritdoc/>
-    public abstract long Adopt(string node, ReadOnlyMemory<byte> state, string log, long line);
+    public abstract bool Survive(
+        long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false);
 
     /// <inheritdoc/>
-    public abstract bool Survive(long line, int incarnation);
+    public abstract bool AwaitsAdoption { get; }
+
+    /// <inheritdoc/>
+    public abstract long Adopt(Adoption adoption, long line);
+
+    /// <inheritdoc/>
+    public abstract string? ToSettle { get; }
+
+    /// <inheritdoc/>
+    public abstract void Settle(string node);
+
+    /// <summary>The lost nodes whose domains a node had at a checkpoint.</summary>
+    /// <param name="state">What its <see cref="TakeState"/> gave; empty for the initial state.</param>
+    /// <exception cref="InvalidDataException">It is something else, or damaged.</exception>
+    public static IReadOnlyList<string> LostIn(ReadOnlyMemory<byte> state) =>
+        state.IsEmpty ? [] : Array.ConvertAll(ChannelState.Decode(state).Hosted, hosted => hosted.Name);
 
     /// <inheritdoc/>
     public abstract ValueTask<ReadOnlyMemory<byte>?> ParkAsync();

@@ -31,6 +31,9 @@ public sealed record NodeMessengerOptions
     /// not stopped in good order, or its guests do not run on.</summary>
     public ReadOnlyMemory<byte>? Parked { get; init; }
 
+    /// <summary>The nodes that are lost.</summary>
+    public IReadOnlyList<Departure> Lost { get; init; } = [];
+
     /// <summary>The file of the node's trace (docs/trace-format.md); null for none.</summary>
     public string? TracePath { get; init; }
 

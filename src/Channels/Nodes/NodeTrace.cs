@@ -36,8 +36,8 @@ internal sealed class NodeTrace : IDisposable
     internal void Sent(int to, in SentBatch batch) =>
         Write(TraceEvent.Send(_node, to, Number(_node, to, batch.Origin, batch.Sequence), batch.Index));
 
-    internal void Delivered(int from, int origin, long sequence, long index, bool logged) =>
-        Write(TraceEvent.Receive(_node, Number(from, _node, origin, sequence), index, logged));
+    internal void Delivered(int from, int to, int origin, long sequence, long index, bool logged) =>
+        Write(TraceEvent.Receive(_node, Number(from, to, origin, sequence), index, logged));
 
     /// <summary>A checkpoint is saved. It is with the kernel when this returns, before a peer hears of it: a recovery may go back
     /// to it after the node is lost.</summary>
@@ -85,10 +85,17 @@ internal sealed class NodeTrace : IDisposable
     /// <param name="name">Its name.</param>
     /// <param name="ordinal">The checkpoint that its domains are put back to.</param>
     /// <param name="index">The checkpoint's index.</param>
-    /// <param name="again">The batches: sender, origin, sequence number.</param>
+    /// <param name="again">The batches: sender, receiver, origin, sequence number.</param>
+    /// <param name="ends">The lost nodes that what comes here from now on is for: that one, and those whose domains it had.</param>
     internal void Adopted(
-        int node, string name, long ordinal, long index, IEnumerable<(int From, int Origin, long Sequence)> again)
+        int node, string name, long ordinal, long index,
+        IEnumerable<(int From, int To, int Origin, long Sequence)> again, IEnumerable<int> ends)
     {
+        foreach (int end in ends)
+        {
+            Write(TraceEvent.Adoption(_node, end));
+        }
+
         if (_file is null)
         {
             return;
@@ -98,9 +105,9 @@ internal sealed class NodeTrace : IDisposable
         {
             using TraceFile file = TraceFile.Open($"{_path}.{name}", _header);
             file.Write(TraceEvent.Rollback(node, ordinal, index));
-            foreach ((int from, int origin, long sequence) in again)
+            foreach ((int from, int to, int origin, long sequence) in again)
             {
-                file.Write(TraceEvent.Receive(node, Number(from, node, origin, sequence), index, logged: true));
+                file.Write(TraceEvent.Receive(node, Number(from, to, origin, sequence), index, logged: true));
             }
         }
         catch (Exception e) when (e is IOException or ArgumentException or TraceException)

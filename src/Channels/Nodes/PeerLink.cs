@@ -29,6 +29,24 @@ internal sealed class PeerLink
 
     internal string Name { get; }
 
+    /// <summary>The node that has the domains of this peer, which is lost; null where it lives. Nothing new is sent to it, and its
+    /// streams are that node's.</summary>
+    internal string? Host { get; set; }
+
+    /// <summary>The incarnation that ended the sending on these channels, as one of their ends was lost;
+    /// <see cref="int.MaxValue"/> where both live.</summary>
+    internal int EndedIn { get; set; } = int.MaxValue;
+
+    /// <summary>True while batches have to wait: older channels between the same two nodes still have some, and a guest's frames keep
+    /// their order.</summary>
+    internal bool Waits { get; set; }
+
+    /// <summary>The lost node whose end of the channels this is; null for this node's own.</summary>
+    internal HostedNode? End { get; init; }
+
+    /// <summary>True where another object has taken its place.</summary>
+    internal bool IsRetired { get; set; }
+
     /// <summary>Its place among all names of the cluster.</summary>
     internal int Number { get; }
 
@@ -219,7 +237,7 @@ internal sealed class LinkSession(PeerLink link, int incarnation, CancellationTo
 
     /// <summary>The message that is to be sent next; null where there is none. Acknowledgements go first: they make room at
     /// the peer.</summary>
-    internal ChannelMessage? Next(Func<Heartbeat> heartbeat, out bool isBatch)
+    internal ChannelMessage? Next(Func<PeerLink, Heartbeat> heartbeat, out bool isBatch)
     {
         isBatch = false;
         if (_dropped is long dropped)
@@ -237,10 +255,10 @@ internal sealed class LinkSession(PeerLink link, int incarnation, CancellationTo
         if (HeartbeatDue)
         {
             HeartbeatDue = false;
-            return new ChannelMessage { Heartbeat = heartbeat() };
+            return new ChannelMessage { Heartbeat = heartbeat(Link) };
         }
 
-        if (!_toSend.TryDequeue(out SentBatch batch))
+        if (Link.Waits || !_toSend.TryDequeue(out SentBatch batch))
         {
             return null;
         }

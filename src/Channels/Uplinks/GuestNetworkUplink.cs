@@ -24,6 +24,9 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
     private readonly Lock _lock = new();
     private readonly LocalGuestNetwork _local = new();
     private readonly HashSet<Guid> _guests = [];
+
+    // Of a lost node; frames are for them, and local guests do not reach them yet.
+    private readonly HashSet<Guid> _arriving = [];
     private readonly Queue<byte[]> _leaving = new();
     private readonly ManualResetEventSlim _ready = new();
     private readonly ManualResetEventSlim _room = new(initialState: true);
@@ -159,7 +162,7 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
     }
 
     /// <inheritdoc/>
-    public void Write(ReadOnlySpan<byte> frame)
+    public void Write(ReadOnlySpan<byte> frame, Audience? audience = null)
     {
         if (frame.Length < Header || BinaryPrimitives.ReadUInt16BigEndian(frame[12..]) != EtherType
             || BinaryPrimitives.ReadInt32BigEndian(frame[(Header - sizeof(uint))..]) != frame.Length - Header)
@@ -171,7 +174,7 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
         lock (_lock)
         {
             // A frame whose receiver no peer was known to have went to all nodes.
-            if (_guests.Contains(to))
+            if ((_guests.Contains(to) || _arriving.Contains(to)) && audience?.Includes(to) != false)
             {
                 _local.Send(new Guid(frame.Slice(FrameBatch.MinFrame, 16)), to, frame[Header..]);
             }
@@ -203,6 +206,70 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
     /// <inheritdoc/>
     public void Restore(ReadOnlySpan<byte> saved)
     {
+        Dictionary<Guid, List<ReadOnlyMemory<byte>>> messages = Decode(saved);
+        lock (_lock)
+        {
+            _leaving.Clear();
+            _room.Set();
+            foreach (Guid guest in _guests.Union(_arriving).Union(messages.Keys).ToArray())
+            {
+                _local.Restore(guest, messages.GetValueOrDefault(guest, []));
+            }
+
+            _arriving.Clear();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Admit(IReadOnlyCollection<Guid> guests, ReadOnlySpan<byte> saved)
+    {
+        ArgumentNullException.ThrowIfNull(guests);
+        Dictionary<Guid, List<ReadOnlyMemory<byte>>> messages = Decode(saved);
+        lock (_lock)
+        {
+            foreach (Guid guest in guests)
+            {
+                _ = _guests.Remove(guest);
+                _ = _arriving.Add(guest);
+                _local.Restore(guest, messages.GetValueOrDefault(guest, []));
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Join(IReadOnlyCollection<Guid> guests)
+    {
+        ArgumentNullException.ThrowIfNull(guests);
+        lock (_lock)
+        {
+            _arriving.ExceptWith(guests);
+            _guests.UnionWith(guests);
+            for (int waiting = _leaving.Count; waiting > 0; waiting--)
+            {
+                byte[] frame = _leaving.Dequeue();
+                var to = new Guid(frame.AsSpan(FrameBatch.MinFrame + 16, 16));
+                if (guests.Contains(to))
+                {
+                    _local.Send(new Guid(frame.AsSpan(FrameBatch.MinFrame, 16)), to, frame.AsSpan(Header));
+                }
+                else
+                {
+                    _leaving.Enqueue(frame);
+                }
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _ready.Dispose();
+        _room.Dispose();
+    }
+
+    // By guest what it was given and has not taken.
+    private static Dictionary<Guid, List<ReadOnlyMemory<byte>>> Decode(ReadOnlySpan<byte> saved)
+    {
         var messages = new Dictionary<Guid, List<ReadOnlyMemory<byte>>>();
         while (!saved.IsEmpty)
         {
@@ -222,21 +289,6 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
             saved = saved[(20 + length)..];
         }
 
-        lock (_lock)
-        {
-            _leaving.Clear();
-            _room.Set();
-            foreach (Guid guest in _guests.Union(messages.Keys).ToArray())
-            {
-                _local.Restore(guest, messages.GetValueOrDefault(guest, []));
-            }
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        _ready.Dispose();
-        _room.Dispose();
+        return messages;
     }
 }

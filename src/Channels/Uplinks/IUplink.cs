@@ -28,8 +28,9 @@ public interface IUplink : IDisposable
     /// <summary>Gives a frame to the local guests; returns when they have it, or when nothing more can be done for it, as
     /// for a bridge whose port is down.</summary>
     /// <param name="frame">The frame, with its header.</param>
+    /// <param name="audience">The guests that it may be for; null for all. A bridge cannot be told, and has it for all.</param>
     /// <exception cref="IOException">The uplink is broken.</exception>
-    void Write(ReadOnlySpan<byte> frame);
+    void Write(ReadOnlySpan<byte> frame, Audience? audience = null);
 
     /// <summary>What is on its way to local guests and belongs to a checkpoint, with all domains suspended; empty where
     /// such frames may be lost, as on any Ethernet.</summary>
@@ -40,4 +41,16 @@ public interface IUplink : IDisposable
     /// <param name="saved">What <see cref="Save"/> gave; empty for the initial state.</param>
     /// <exception cref="InvalidDataException">It gave something else.</exception>
     void Restore(ReadOnlySpan<byte> saved);
+
+    /// <summary>Guests of a lost node come here, and do not run yet: puts in what <see cref="Save"/> gave there, and takes frames for
+    /// them. What local guests send them is read, as before.</summary>
+    /// <param name="guests">Their UUIDs.</param>
+    /// <param name="saved">What <see cref="Save"/> gave with their checkpoint; empty for the initial state.</param>
+    /// <exception cref="InvalidDataException">It gave something else.</exception>
+    void Admit(IReadOnlyCollection<Guid> guests, ReadOnlySpan<byte> saved);
+
+    /// <summary>The guests have all that came before: what local guests send them is theirs without being read, and so is what waits
+    /// to be read.</summary>
+    /// <param name="guests">As for <see cref="Admit"/>, or of an earlier time.</param>
+    void Join(IReadOnlyCollection<Guid> guests);
 }

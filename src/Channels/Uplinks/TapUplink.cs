@@ -59,7 +59,7 @@ public sealed class TapUplink : IUplink
     public int Read(Span<byte> frame) => _tap.Read(frame);
 
     /// <inheritdoc/>
-    public void Write(ReadOnlySpan<byte> frame)
+    public void Write(ReadOnlySpan<byte> frame, Audience? audience = null)
     {
         if (!_tap.Write(frame))
         {
@@ -83,6 +83,23 @@ public sealed class TapUplink : IUplink
         while (_tap.Read(frame) > 0)
         {
         }
+    }
+
+    /// <inheritdoc/>
+    public void Admit(IReadOnlyCollection<Guid> guests, ReadOnlySpan<byte> saved)
+    {
+        if (!saved.IsEmpty)
+        {
+            throw new InvalidDataException("The lost node's checkpoint has messages of a model's guests, and these are real ones.");
+        }
+
+        // The bridge learns of them when they begin to speak.
+    }
+
+    /// <inheritdoc/>
+    public void Join(IReadOnlyCollection<Guid> guests)
+    {
+        // They reach each other over the bridge.
     }
 
     /// <inheritdoc/>

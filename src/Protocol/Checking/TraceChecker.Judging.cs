@@ -120,7 +120,7 @@ public sealed partial class TraceChecker
 
         foreach ((long number, Message message) in _messages)
         {
-            if (message.ReceivedIn > 0 && message.SentIn < firstKept[message.From] && message.ReceivedIn < firstKept[message.To])
+            if (message.ReceivedIn > 0 && message.SentIn < firstKept[message.From] && message.ReceivedIn < firstKept[message.At])
             {
                 _ = _messages.Remove(number);
             }
@@ -172,7 +172,7 @@ public sealed partial class TraceChecker
         {
             ref Message message = ref CollectionsMarshal.GetValueRefOrNullRef(_messages, number);
             message.SendUndone |= _histories[message.From].Undone(message.SentIn);
-            if (message.ReceivedIn > 0 && _histories[message.To].Undone(message.ReceivedIn))
+            if (message.ReceivedIn > 0 && _histories[message.At].Undone(message.ReceivedIn))
             {
                 message.ReceivedIn = -1;
             }

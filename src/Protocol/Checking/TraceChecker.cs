@@ -27,6 +27,9 @@ public sealed partial class TraceChecker
     private readonly Dictionary<FindingKind, long> _counts = [];
     private readonly List<Finding> _findings = [];
     private readonly List<CheckpointId> _uselessShown = [];
+
+    // Each lost node with one that has its domains.
+    private readonly HashSet<(int Lost, int Host)> _adoptions = [];
     private readonly bool _clocks;
     private long _records;
     private long _sends;
@@ -158,6 +161,9 @@ public sealed partial class TraceChecker
             case TraceEventKind.Rollback:
                 RollBack(history, item);
                 break;
+            case TraceEventKind.Adoption:
+                _ = _adoptions.Add((item.Peer, item.Node));
+                break;
             default:
                 throw new ImpossibleEventException($"no kind of event has number {(int)item.Kind}");
         }
@@ -224,7 +230,7 @@ public sealed partial class TraceChecker
                 $"message {item.Message} is delivered, and was not sent before or was delivered already");
         }
 
-        if (message.To != item.Node)
+        if (message.To != item.Node && !_adoptions.Contains((message.To, item.Node)))
         {
             throw new ImpossibleEventException($"message {item.Message} to node {message.To} is delivered at node {item.Node}");
         }
@@ -237,7 +243,7 @@ public sealed partial class TraceChecker
         {
             Report(FindingKind.Ghost, $"node {item.Node}: message {item.Message} of node {message.From} is delivered after its sending was undone");
         }
-        else if (message.ReceivedIn > 0 && !history.Undone(message.ReceivedIn))
+        else if (message.ReceivedIn > 0 && !_histories[message.At].Undone(message.ReceivedIn))
         {
             Report(FindingKind.Duplicate, $"node {item.Node}: message {item.Message} of node {message.From} is delivered twice");
         }
@@ -269,6 +275,7 @@ public sealed partial class TraceChecker
         if (_header.Rollbacks)
         {
             message.ReceivedIn = history.OpenId;
+            message.At = item.Node;
         }
         else
         {
@@ -365,8 +372,9 @@ public sealed partial class TraceChecker
         internal int To;
         internal int SentIn;
 
-        // The interval that received it; 0 for none, and -1 for one found undone.
+        // The interval that received it, and whose it is; 0 for none, and -1 for one found undone.
         internal int ReceivedIn;
+        internal int At;
 
         // The sending interval was found undone.
         internal bool SendUndone;

@@ -38,6 +38,9 @@ public enum TraceEventKind : byte
 
     /// <summary>A node went back to a checkpoint.</summary>
     Rollback = 11,
+
+    /// <summary>The domains of a lost node are on this one from now on: what was sent there may be delivered here.</summary>
+    Adoption = 12,
 }
 
 /// <summary>One record of a trace; which members mean something depends on <see cref="Kind"/>.</summary>
@@ -54,7 +57,7 @@ public readonly record struct TraceEvent
     /// <summary>Where it happened, from 0.</summary>
     public required int Node { get; init; }
 
-    /// <summary><see cref="TraceEventKind.Send"/>: the receiver.</summary>
+    /// <summary><see cref="TraceEventKind.Send"/>: the receiver. <see cref="TraceEventKind.Adoption"/>: the lost node.</summary>
     public int Peer { get; init; }
 
     /// <summary><see cref="TraceEventKind.Send"/>, <see cref="TraceEventKind.Receive"/>,
@@ -129,6 +132,12 @@ public readonly record struct TraceEvent
     /// <param name="index">The node's index now.</param>
     public static TraceEvent Rollback(int node, long ordinal, long index) =>
         new() { Kind = TraceEventKind.Rollback, Node = node, Ordinal = ordinal, Index = index };
+
+    /// <summary>The domains of a lost node are on another one from now on.</summary>
+    /// <param name="node">The node that has them.</param>
+    /// <param name="lost">The lost node.</param>
+    public static TraceEvent Adoption(int node, int lost) =>
+        new() { Kind = TraceEventKind.Adoption, Node = node, Peer = lost };
 }
 
 /// <summary>What a trace says of itself.</summary>

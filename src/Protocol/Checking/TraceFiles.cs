@@ -80,26 +80,40 @@ public static class TraceFiles
         {
             using TraceWriter writer = TraceWriter.Create(copy, reader.Header);
             int node = -1;
+            long ordinal = 0;
+            bool cut = false;
             try
             {
                 while (reader.TryRead(out TraceEvent item))
                 {
                     node = item.Node;
+                    ordinal = item.Kind == TraceEventKind.Rollback ? item.Ordinal : ordinal + (item.IsCheckpoint ? 1 : 0);
                     writer.Write(item);
                 }
             }
             catch (TraceException) when (node >= 0 && reader is BinaryTraceReader { IsBetweenBlocks: true })
             {
+                cut = true;
+            }
+
+            using FileStream? more = later is null ? null : File.OpenRead(later);
+            TraceReader? rest = more is null ? null : TraceReader.Open(more);
+            TraceEvent next = default;
+            bool has = rest?.TryRead(out next) == true;
+            if (cut)
+            {
+                // It may have failed between the saving of a checkpoint and the note of it.
+                if (has && next.Kind == TraceEventKind.Rollback && next.Ordinal == ordinal + 1)
+                {
+                    writer.Write(TraceEvent.Checkpoint(TraceEventKind.Other, node, next.Index));
+                }
+
                 writer.Write(TraceEvent.Failure(node));
             }
 
-            if (later is not null)
+            for (; has; has = rest!.TryRead(out next))
             {
-                using FileStream more = File.OpenRead(later);
-                for (TraceReader rest = TraceReader.Open(more); rest.TryRead(out TraceEvent item);)
-                {
-                    writer.Write(item);
-                }
+                writer.Write(next);
             }
 
             writer.Complete();

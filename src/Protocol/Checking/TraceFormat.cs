@@ -63,6 +63,7 @@ internal static class TraceFormat
         TraceEventKind.Lost => "lost",
         TraceEventKind.IndexRaised => "index",
         TraceEventKind.Failure => "failure",
-        _ => "rollback",
+        TraceEventKind.Rollback => "rollback",
+        _ => "adoption",
     };
 }

@@ -9,7 +9,7 @@ namespace XenTwoLevelCkpt.Protocol.Checking;
 /// <remarks>
 /// A rollback comes after the deliveries of what it undoes: a receiver takes no message of a rolled-back past. Traces
 /// with rollbacks are read twice for it. Where one delivers such a message all the same, the rollback comes when nothing
-/// else can. Numbers of messages that are sent and not delivered are kept, with rollbacks those of all messages.
+/// else can. An adoption comes after all that there is of the lost node. Numbers of messages that are sent and not delivered are kept, with rollbacks those of all messages.
 /// </remarks>
 public static class TraceMerger
 {
@@ -77,6 +77,8 @@ public static class TraceMerger
         private readonly Queue<int> _ready = new();
         private readonly Dictionary<long, int> _waiting = [];
         private readonly List<int> _rollbacks = [];
+        private readonly List<int> _adoptions = [];
+        private readonly bool[] _exhausted = new bool[parts.Length];
 
         internal void Run()
         {
@@ -85,7 +87,8 @@ public static class TraceMerger
                 Advance(part);
             }
 
-            while (_ready.TryDequeue(out int part) || NextRollback(out part))
+            while (_ready.TryDequeue(out int part) || NextAdoption(out part) || NextRollback(out part)
+                || NextAdoption(out part, anyOne: true))
             {
                 TraceEvent item = _heads[part].Item;
                 output.Write(in item);
@@ -167,10 +170,25 @@ public static class TraceMerger
             return true;
         }
 
+        // One of whose lost node nothing is to come.
+        private bool NextAdoption(out int part, bool anyOne = false)
+        {
+            int chosen = _adoptions.FindIndex(candidate =>
+                anyOne || _partOf[_heads[candidate].Item.Peer] is var owner && (owner == 0 || _exhausted[owner - 1]));
+            part = chosen < 0 ? 0 : _adoptions[chosen];
+            if (chosen >= 0)
+            {
+                _adoptions.RemoveAt(chosen);
+            }
+
+            return chosen >= 0;
+        }
+
         private void Advance(int part)
         {
             if (!parts[part].TryRead(out TraceEvent item))
             {
+                _exhausted[part] = true;
                 return;
             }
 
@@ -186,6 +204,10 @@ public static class TraceMerger
             if (item.Kind == TraceEventKind.Rollback && deliveries is not null)
             {
                 _rollbacks.Add(part);
+            }
+            else if (item.Kind == TraceEventKind.Adoption)
+            {
+                _adoptions.Add(part);
             }
             else if (!needs || _sent.Contains(item.Message))
             {

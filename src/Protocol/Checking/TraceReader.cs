@@ -90,7 +90,7 @@ internal sealed class BinaryTraceReader : TraceReader
 
         _record = _at;
         TraceEventKind kind = (TraceEventKind)_block[_at++];
-        if (kind is < TraceEventKind.Basic or > TraceEventKind.Rollback)
+        if (kind is < TraceEventKind.Basic or > TraceEventKind.Adoption)
         {
             throw new TraceException($"{Position}: no kind of record has number {(int)kind}");
         }
@@ -119,6 +119,10 @@ internal sealed class BinaryTraceReader : TraceReader
             case TraceEventKind.Rollback:
                 ordinal = Number();
                 index = Number();
+                break;
+            case TraceEventKind.Adoption:
+                peer = Number();
+                RequireNode(peer);
                 break;
             default:
                 break;
@@ -329,7 +333,12 @@ internal sealed class JsonTraceReader : TraceReader
         TraceEventKind kind = KindOf(type);
         long node = Whole(root, "node");
         RequireNode(node);
-        long peer = kind == TraceEventKind.Send ? Whole(root, "to") : 0;
+        long peer = kind switch
+        {
+            TraceEventKind.Send => Whole(root, "to"),
+            TraceEventKind.Adoption => Whole(root, "lost"),
+            _ => 0,
+        };
         RequireNode(peer);
         item = new TraceEvent
         {
@@ -339,7 +348,7 @@ internal sealed class JsonTraceReader : TraceReader
             Message = kind is TraceEventKind.Send or TraceEventKind.Receive or TraceEventKind.ReceiveLogged or TraceEventKind.Lost
                 ? MessageNumber(root) : 0,
             Index = kind is TraceEventKind.CheckpointFailed or TraceEventKind.Failure or TraceEventKind.Lost
-                ? 0 : Whole(root, "index"),
+                or TraceEventKind.Adoption ? 0 : Whole(root, "index"),
             Ordinal = kind == TraceEventKind.Rollback ? Whole(root, "checkpoint") : 0,
         };
         Records++;
@@ -440,7 +449,7 @@ internal sealed class JsonTraceReader : TraceReader
 
     private TraceEventKind KindOf(string name)
     {
-        for (TraceEventKind kind = TraceEventKind.Basic; kind <= TraceEventKind.Rollback; kind++)
+        for (TraceEventKind kind = TraceEventKind.Basic; kind <= TraceEventKind.Adoption; kind++)
         {
             if (kind.Name() == name)
             {

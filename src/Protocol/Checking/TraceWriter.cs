@@ -59,7 +59,7 @@ public abstract class TraceWriter : IDisposable
     {
         if ((uint)item.Node >= (uint)Header.Nodes || (uint)item.Peer >= (uint)Header.Nodes
             || (item.Message | item.Index | item.Ordinal) < 0 || item.Message > TraceEvent.MaxMessage
-            || item.Kind is < TraceEventKind.Basic or > TraceEventKind.Rollback)
+            || item.Kind is < TraceEventKind.Basic or > TraceEventKind.Adoption)
         {
             throw new ArgumentException($"{item} is no event of a run of {Header.Nodes} nodes", nameof(item));
         }
@@ -132,6 +132,9 @@ internal sealed class BinaryTraceWriter : TraceWriter
             case TraceEventKind.Rollback:
                 Number((ulong)item.Ordinal);
                 Number((ulong)item.Index);
+                break;
+            case TraceEventKind.Adoption:
+                Number((ulong)item.Peer);
                 break;
             default:
                 break;
@@ -228,6 +231,11 @@ internal sealed class JsonTraceWriter : TraceWriter
             _json.WriteNumber("to", item.Peer);
         }
 
+        if (item.Kind == TraceEventKind.Adoption)
+        {
+            _json.WriteNumber("lost", item.Peer);
+        }
+
         if (item.Kind is TraceEventKind.Send or TraceEventKind.Receive or TraceEventKind.ReceiveLogged or TraceEventKind.Lost)
         {
             _json.WriteNumber("message", item.Message);
@@ -238,7 +246,8 @@ internal sealed class JsonTraceWriter : TraceWriter
             _json.WriteNumber("checkpoint", item.Ordinal);
         }
 
-        if (item.Kind is not (TraceEventKind.CheckpointFailed or TraceEventKind.Failure or TraceEventKind.Lost))
+        if (item.Kind is not (TraceEventKind.CheckpointFailed or TraceEventKind.Failure or TraceEventKind.Lost
+            or TraceEventKind.Adoption))
         {
             _json.WriteNumber("index", item.Index);
         }

@@ -127,7 +127,7 @@ public sealed class AllocationTests(ITestOutputHelper output)
             return FrameLength;
         }
 
-        public void Write(ReadOnlySpan<byte> frame)
+        public void Write(ReadOnlySpan<byte> frame, Audience? audience = null)
         {
             if (frame.Length == FrameLength && !frame.ContainsAnyExcept((byte)0x42) && Interlocked.Decrement(ref _expected) == 0)
             {
@@ -138,6 +138,14 @@ public sealed class AllocationTests(ITestOutputHelper output)
         public byte[] Save() => [];
 
         public void Restore(ReadOnlySpan<byte> saved)
+        {
+        }
+
+        public void Admit(IReadOnlyCollection<Guid> guests, ReadOnlySpan<byte> saved)
+        {
+        }
+
+        public void Join(IReadOnlyCollection<Guid> guests)
         {
         }
 

@@ -72,29 +72,60 @@ public sealed class MessengerTests(ITestOutputHelper output)
         Assert.True(report.Rollbacks > 4, $"{report}");
     }
 
-    [Theory]
-    [InlineData("bcs", 20)]
-    [InlineData("manivannan-singhal", 40)]
-    [InlineData("lazy-bcs", 60)]
-    public async Task The_guests_of_a_lost_node_get_what_was_on_its_way(string protocol, int seed)
+    public static TheoryData<string, int, int> Losses
     {
-        long adopted = 0;
-        for (int run = 0; run < 20 && (run < 3 || adopted == 0); run++)
+        get
         {
-            await using var cluster = new TestCluster(protocol, 2, seed + run);
+            var runs = new TheoryData<string, int, int>();
+            int seed = 2000;
+            foreach (string protocol in NodeMessenger.Protocols)
+            {
+                for (int nodes = 2; nodes <= 4; nodes++)
+                {
+                    runs.Add(protocol, nodes, seed += 100);
+                }
+            }
+
+            return runs;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Losses))]
+    public async Task The_guests_of_a_lost_node_go_on_and_nothing_is_lost(string protocol, int nodes, int seed)
+    {
+        // The index of lazy-bcs does not rise without messages, so that a node that is left alone has the line of the loss for good.
+        bool settles = protocol != "lazy-bcs" || nodes > 2;
+        long adopted = 0, settled = 0;
+        for (int run = 0; run < 20 && (run < 3 || adopted == 0 || (settles && settled == 0)); run++)
+        {
+            await using var cluster = new TestCluster(protocol, nodes, seed + run);
             await cluster.StartAsync();
             await cluster.LiveAsync(60);
             adopted += await cluster.LoseAsync();
+            if (run % 2 == 1)
+            {
+                await cluster.SettleAsync();
+            }
 
-            // The banks stand still from here on: they do not know that they are on one node.
+            for (int round = 0; round < 3; round++)
+            {
+                await cluster.LiveAsync(20);
+                await cluster.RecoverAsync();
+            }
+
+            await cluster.SettleAsync();
             CheckReport report = await cluster.JudgeAsync();
             Show(report);
-            output.WriteLine($"{adopted} batches");
+            settled += cluster.Settled;
+            output.WriteLine($"{adopted} batches, {cluster.Adoptions} times, settled {cluster.Settled} times");
             Assert.True(report.Sound, string.Join('\n', report.Findings.Take(10).Select(f => f.Text)));
+            Assert.Equal(0, report.InFlight);
             Assert.True(report.Rollbacks > 0, $"{report}");
         }
 
         Assert.True(adopted > 0);
+        Assert.Equal(settles, settled > 0);
     }
 
     private void Show(CheckReport report) => output.WriteLine(

@@ -75,6 +75,13 @@ internal sealed class TestCluster : IAsyncDisposable
         for (int i = 0; i < events; i++)
         {
             await Task.Delay(_random.Next(8));
+            if (_random.Next(4) == 0 && Host?.Messenger.ToSettle is { } settled)
+            {
+                Departures = [.. Departures.Select(departure => departure with { Settled = true })];
+                Host.Messenger.Settle(settled);
+                Settled++;
+            }
+
             TestNode node = Nodes[_random.Next(Nodes.Count)];
             switch (_random.Next(4))
             {
@@ -134,37 +141,7 @@ internal sealed class TestCluster : IAsyncDisposable
             }
         }
 
-        RecoveryPlan plan = RecoveryPlan.ByIndex([.. Nodes.Select((node, i) => node.Status(failed[i]))], _incarnation);
-        for (int i = 0; i < Nodes.Count; i++)
-        {
-            if (killed[i])
-            {
-                await Nodes[i].StartAsync();
-                Assert.True(Nodes[i].Messenger.AwaitsRecovery);
-            }
-        }
-
-        _incarnation = plan.Incarnation;
-        foreach (int i in Enumerable.Range(0, Nodes.Count).OrderBy(_ => _random.Next()))
-        {
-            if (plan.Steps[i] == RecoveryStep.RollBack)
-            {
-                if (_random.Next(3) == 0)
-                {
-                    await Nodes[i].RollBackTwiceAsync(plan.Members[i], plan.Line, plan.Incarnation);
-                }
-                else
-                {
-                    Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
-                }
-
-                Nodes[i].Messenger.Resume();
-            }
-            else
-            {
-                _ = Nodes[i].Messenger.Survive(plan.Line, plan.Incarnation);
-            }
-        }
+        await GoBackAsync(failed, killed);
     }
 
     /// <summary>A node is lost for good, and its guests go on on another one.</summary>
@@ -176,41 +153,83 @@ internal sealed class TestCluster : IAsyncDisposable
             node.StopGuests();
         }
 
-        TestNode lost = Nodes[^1];
-        await lost.KillAsync();
-        foreach (TestNode node in Nodes.Where(n => n != lost))
+        Lost = Nodes[_random.Next(Nodes.Count)];
+        await Lost.KillAsync();
+        _ = Nodes.Remove(Lost);
+        foreach (TestNode node in Nodes)
         {
             await QuiesceAsync(node);
         }
 
-        RecoveryPlan plan = RecoveryPlan.ByIndex([.. Nodes.Select(n => n.Status(n == lost))], _incarnation);
-        _incarnation = plan.Incarnation;
-        long adopted = 0;
-        for (int i = 0; i < Nodes.Count - 1; i++)
+        Host = Nodes[_random.Next(Nodes.Count)];
+        _ = Lost.Status(failed: true);
+        Departures = [new Departure(Lost.Name, Host.Name, _incarnation + 1)];
+        return await GoBackAsync(new bool[Nodes.Count], new bool[Nodes.Count]);
+    }
+
+    // To the line; a lost node's guests come up once more where no line since has them on their new node.
+    private async Task<long> GoBackAsync(bool[] failed, bool[] killed)
+    {
+        bool adopts = Departures.Any(departure => !departure.Settled);
+        RecoveryPlan plan = RecoveryPlan.ByIndex(
+            [.. Nodes.Select((node, i) => node.Status(failed[i])), .. adopts ? [Lost!.Status(failed: true)] : Array.Empty<NodeStatus>()],
+            _incarnation);
+        for (int i = 0; i < Nodes.Count; i++)
         {
-            Nodes[i].HoldsCheckpoints = true;
+            if (killed[i])
+            {
+                await Nodes[i].StartAsync();
+                Assert.True(Nodes[i].Messenger.AwaitsRecovery);
+            }
+        }
+
+        long adopted = 0;
+        _incarnation = plan.Incarnation;
+        foreach (int i in Enumerable.Range(0, Nodes.Count).OrderBy(_ => _random.Next()))
+        {
+            bool host = adopts && Nodes[i] == Host;
             if (plan.Steps[i] == RecoveryStep.RollBack)
             {
-                Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
-                Nodes[i].Messenger.Resume();
+                if (_random.Next(3) == 0)
+                {
+                    await Nodes[i].RollBackTwiceAsync(plan.Members[i], plan.Line, plan.Incarnation);
+                }
+                else
+                {
+                    Nodes[i].RollBack(plan.Members[i], plan.Line, plan.Incarnation);
+                }
+
+                if (!host)
+                {
+                    Nodes[i].Messenger.Resume();
+                }
             }
             else
             {
-                _ = Nodes[i].Messenger.Survive(plan.Line, plan.Incarnation);
+                _ = Nodes[i].Messenger.Survive(plan.Line, plan.Incarnation, Departures, host);
             }
 
-            if (i == 0)
+            if (host)
             {
-                adopted = Nodes[i].Adopt(lost, plan.Members[^1], plan.Line);
+                adopted = await Nodes[i].AdoptAsync(Lost!, plan.Line);
+                Adoptions++;
             }
-
-            Nodes[i].HoldsCheckpoints = false;
         }
 
-        Lost = lost;
-        _ = Nodes.Remove(lost);
         return adopted;
     }
+
+    /// <summary>The nodes that are lost.</summary>
+    internal IReadOnlyList<Departure> Departures { get; private set; } = [];
+
+    /// <summary>The node that has the guests of the lost one.</summary>
+    internal TestNode? Host { get; private set; }
+
+    /// <summary>How often they were found to be there for good.</summary>
+    internal int Settled { get; private set; }
+
+    /// <summary>How often they came there.</summary>
+    internal int Adoptions { get; private set; }
 
     /// <summary>The node that was lost.</summary>
     internal TestNode? Lost { get; private set; }
@@ -258,7 +277,7 @@ internal sealed class TestCluster : IAsyncDisposable
 
         using var merged = new MemoryStream();
         string[] lost = Lost is null ? [] : [Lost.TracePath];
-        string[] adopted = Lost is null ? [] : [$"{Nodes[0].TracePath}.{Lost.Name}"];
+        string[] adopted = Lost is null ? [] : [$"{Host!.TracePath}.{Lost.Name}"];
         TraceFiles.Merge(
             [.. Nodes.Select(node => node.TracePath), .. lost, .. adopted], lost, header => TraceWriter.Create(merged, header));
         Lost?.Discard();

@@ -35,7 +35,6 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private volatile bool _pending;
     private volatile bool _killed;
     private volatile bool _stopping;
-    private long? _held;
     private Task _checkpoint = Task.CompletedTask;
 
     internal TestNode(TestCluster cluster, string name, int seed, int banks)
@@ -110,6 +109,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         Messenger = NodeMessenger.Create(_cluster.Protocol, new NodeMessengerOptions
         {
             Parked = parked,
+            Lost = _cluster.Departures,
             Cluster = _cluster.Id,
             Node = Name,
             Peers = [.. _cluster.Members.Where(n => n != this).Select(n => new PeerAddress(n.Name, "127.0.0.1", n.Proxy.Port))],
@@ -197,29 +197,8 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
                 return;
             }
 
-            if (HoldsCheckpoints)
-            {
-                _held = label;
-                return;
-            }
-
             _pending = true;
             _checkpoint = Task.Run(() => TakeAsync(label));
-        }
-    }
-
-    /// <summary>A checkpoint that is asked for waits, as it does in a recovery, until this is false again.</summary>
-    internal bool HoldsCheckpoints
-    {
-        get;
-        set
-        {
-            field = value;
-            if (!value && _held is long label)
-            {
-                _held = null;
-                Begin(label, CheckpointCause.Recovery, null);
-            }
         }
     }
 
@@ -286,12 +265,13 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         SavedNode saved = Saved[member];
         Saved.RemoveRange(member + 1, Saved.Count - member - 1);
         saved.Reach = Math.Max(saved.Label, _cluster.Protocol == "bcs-aftersend" ? line : 0);
+        Banks = Banks[..saved.Banks.Length];
         for (int i = 0; i < Banks.Length; i++)
         {
             Banks[i].Restore(saved.Banks[i]);
         }
 
-        Replayed += Messenger.RollBack(saved.State, line, incarnation);
+        Replayed += Messenger.RollBack(saved.State, line, incarnation, _cluster.Departures);
         Durable = member;
         Messenger.DurableIndex = saved.Label;
     }
@@ -314,18 +294,25 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     }
 
     /// <summary>The guests of a node that was killed come here, to a checkpoint of theirs.</summary>
-    internal long Adopt(TestNode lost, int member, long line)
+    internal async Task<long> AdoptAsync(TestNode lost, long line)
     {
-        SavedNode saved = lost.Saved[member];
+        // The checkpoint that the recovery asks for is taken without them.
+        while (Messenger.AwaitsAdoption && Messenger.Index < line)
+        {
+            await StopCheckpointsAsync();
+        }
+
+        SavedNode saved = lost.Saved[RecoveryLine.Member([.. lost.Saved.Select(s => new StoredCheckpoint(s.Label, s.Reach))], line)];
         for (int i = 0; i < lost.Banks.Length; i++)
         {
-            Uplink.Attach(lost.Banks[i].Id);
             lost.Banks[i].Restore(saved.Banks[i]);
         }
 
         Banks = [.. Banks, .. lost.Banks];
-        lost.Banks = [];
-        return Messenger.Adopt(lost.Name, saved.State, Path.Combine(lost._folder, "log"), line);
+        long delivered = Messenger.Adopt(
+            new Adoption(lost.Name, saved.State, Path.Combine(lost._folder, "log"), [.. lost.Banks.Select(bank => bank.Id)]), line);
+        Messenger.Resume();
+        return delivered;
     }
 
     public async ValueTask DisposeAsync()
@@ -410,11 +397,15 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
         public int Read(Span<byte> frame) => uplink.Read(frame);
 
-        public void Write(ReadOnlySpan<byte> frame)
+        public void Write(ReadOnlySpan<byte> frame, Audience? audience = null)
         {
             delivering();
-            uplink.Write(frame);
+            uplink.Write(frame, audience);
         }
+
+        public void Admit(IReadOnlyCollection<Guid> guests, ReadOnlySpan<byte> saved) => uplink.Admit(guests, saved);
+
+        public void Join(IReadOnlyCollection<Guid> guests) => uplink.Join(guests);
 
         public byte[] Save() => uplink.Save();
 

@@ -1,0 +1,379 @@
+using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Channels;
+
+/// <content>Lost nodes: whose domains are here, and whose are elsewhere. docs/protocol.md, "A lost node".</content>
+internal sealed partial class NodeMessenger<TProtocol>
+{
+    // By lost node where its domains came to, and when.
+    private readonly Dictionary<string, Departure> _departures = new(StringComparer.Ordinal);
+    private readonly List<HostedNode> _hosted = [];
+
+    // This node's links to peers that live; all links, those of hosted nodes included; those of channels that have ended.
+    private PeerLink[] _routes = [];
+    private PeerLink[] _all = [];
+    private PeerLink[] _ended = [];
+
+    // The last incarnation that brought domains here.
+    private int _hostedSince;
+    private bool _awaitsAdoption;
+
+    public override bool AwaitsAdoption
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _awaitsAdoption;
+            }
+        }
+    }
+
+    public override string? ToSettle
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _phase == MessengerPhase.Running
+                    ? _hosted.Find(hosted => hosted.First > 0 && !IsSettled(hosted) && _durable >= hosted.First
+                        && Array.TrueForAll(_routes, link => link.DurableIndex >= hosted.First))?.Name
+                    : null;
+            }
+        }
+    }
+
+    public override void Settle(string node)
+    {
+        lock (_lock)
+        {
+            if (_departures.TryGetValue(node, out Departure? departure))
+            {
+                _departures[node] = departure with { Settled = true };
+            }
+
+            Reckon();
+        }
+    }
+
+    public override long Adopt(Adoption adoption, long line)
+    {
+        ArgumentNullException.ThrowIfNull(adoption);
+        ChannelState? saved = adoption.State.IsEmpty ? null : ChannelState.Decode(adoption.State);
+        long delivered;
+        lock (_collecting)
+        {
+            lock (_pump)
+            {
+                lock (_lock)
+                {
+                    if (_phase != MessengerPhase.Waiting || _awaitsRecovery)
+                    {
+                        throw new InvalidOperationException("The recovery comes first: RollBack, or Survive with what is lost.");
+                    }
+
+                    delivered = Adopt(adoption, saved, line);
+                    _awaitsAdoption = false;
+                }
+            }
+        }
+
+        return delivered;
+    }
+
+    // Under all locks. Nothing runs that could send or take: what was on its way is handed over in the order in which it was sent.
+    private long Adopt(Adoption adoption, ChannelState? saved, long line)
+    {
+        int number = NumberOf(adoption.Node);
+        if (number < 0 || number == _number || HostOf(adoption.Node) != _options.Node)
+        {
+            throw new ArgumentException(
+                $"'{adoption.Node}' is not one of the nodes that are lost and whose domains are here.", nameof(adoption));
+        }
+
+        HostedNode[] ends =
+        [
+            new(new HostedState(
+                    adoption.Node, _options.Node, _departures[adoption.Node].Incarnation, line, 0, [.. adoption.Domains],
+                    saved?.Peers ?? []),
+                number, _names),
+            .. (saved?.Hosted ?? []).Where(state => NumberOf(state.Name) >= 0)
+                .Select(state => new HostedNode(state with { Line = line, First = 0 }, NumberOf(state.Name), _names)),
+        ];
+        HostedNode[] before = [.. _hosted.Where(h => !ends.Any(end => end.Name == h.Name))];
+        Host([.. before, .. ends]);
+        _uplink.Admit(adoption.Domains, saved?.Uplink ?? []);
+
+        // What the lost node had taken, and what had been sent to it from here. Its own trace tells of these.
+        var again = new List<(int From, int To, int Origin, long Sequence)>();
+        foreach (LoggedBatch entry in ChannelLog.ReplayLost(adoption.LogDirectory, line, saved?.Ordinal ?? 0))
+        {
+            HostedNode? end = Array.Find(ends, e => e.Name == (entry.To ?? adoption.Node));
+            PeerLink? link = NumberOf(entry.From) is >= 0 and int from ? end?.Links[from] : null;
+            if (Deliver(link, entry.From, entry.Sequence, entry.Origin, entry.Frames.Span))
+            {
+                again.Add((link!.Number, end!.Number, entry.Origin, entry.Sequence));
+            }
+        }
+
+        long own = 0;
+        foreach (HostedNode end in ends)
+        {
+            foreach (PeerLink there in Here(before, end))
+            {
+                PeerLink here = end.Links[there.End?.Number ?? _number]!;
+                foreach (SentBatch batch in there.Out.Kept)
+                {
+                    if (Deliver(here, here.Name, batch.Sequence, batch.Origin, batch.Frames.Span))
+                    {
+                        again.Add((here.Number, end.Number, batch.Origin, batch.Sequence));
+                    }
+                }
+
+                there.Out.Acknowledge(there.Out.Last);
+            }
+        }
+
+        _trace.Adopted(
+            number, adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
+
+        // What it had sent here, and what an earlier adoption of the same domains had brought here from others since.
+        foreach (HostedNode end in ends)
+        {
+            foreach (PeerLink there in Here(before, end))
+            {
+                PeerLink here = end.Links[there.End?.Number ?? _number]!;
+                foreach (SentBatch batch in here.Out.Kept)
+                {
+                    if (Deliver(there, there.Name, batch.Sequence, batch.Origin, batch.Frames.Span))
+                    {
+                        _trace.Delivered(
+                            there.Number, there.End?.Number ?? _number, batch.Origin, batch.Sequence, _gate.Index, logged: true);
+                        own++;
+                    }
+                }
+
+                here.Out.Acknowledge(here.Out.Last);
+            }
+        }
+
+        own += Replay(_log.Replay(line, _ordinal).Where(entry => ends.Any(end => end.Name == entry.To)));
+        _uplink.Join(adoption.Domains);
+        Rewire();
+        Reckon();
+        return again.Count + own;
+    }
+
+    // The links to a lost node of this node and of those that it had the domains of before.
+    private IEnumerable<PeerLink> Here(IEnumerable<HostedNode> before, HostedNode end) =>
+        before.Select(hosted => hosted.Links[end.Number]).Prepend(_byNumber[end.Number]).OfType<PeerLink>();
+
+    // The next batch of a channel goes to the guests at once.
+    private bool Deliver(PeerLink? link, string from, long sequence, int origin, ReadOnlySpan<byte> frames)
+    {
+        if (link is null || sequence > link.In.Expected)
+        {
+            _events.NotReplayed(from, link is null
+                ? "there is no such node any more"
+                : $"batch {link.In.Expected} comes next, and it goes on with {sequence}");
+            return false;
+        }
+
+        if (!link.In.Accept(sequence))
+        {
+            return false;
+        }
+
+        Hand(link, frames, AudienceOf(link.End, origin));
+        link.In.Settle(sequence);
+        return true;
+    }
+
+    // Under both locks: which nodes are lost.
+    private void Learn(IReadOnlyList<Departure>? lost)
+    {
+        foreach (Departure departure in lost ?? [])
+        {
+            _departures[departure.Node] = departure;
+        }
+
+        Rewire();
+    }
+
+    // Under both locks: these are here, and no others.
+    private void Host(IReadOnlyList<HostedNode> nodes)
+    {
+        foreach (HostedNode gone in _hosted.Except(nodes))
+        {
+            foreach (PeerLink link in gone.Links.OfType<PeerLink>())
+            {
+                link.IsRetired = true;
+            }
+        }
+
+        _hosted.Clear();
+        _hosted.AddRange(nodes);
+        Rewire();
+        if (_started)
+        {
+            ConnectHosted();
+        }
+    }
+
+    private void Host(ChannelState? state) =>
+        Host([.. (state?.Hosted ?? []).Where(hosted => NumberOf(hosted.Name) >= 0)
+            .Select(hosted => new HostedNode(hosted, NumberOf(hosted.Name), _names))]);
+
+    // What follows from the nodes that are lost and those whose domains are here.
+    private void Rewire()
+    {
+        _all = [.. _links, .. _hosted.SelectMany(hosted => hosted.Links.OfType<PeerLink>())];
+        foreach (PeerLink link in _all)
+        {
+            link.Host = HostOf(link.Name);
+            link.EndedIn = Math.Min(
+                _departures.GetValueOrDefault(link.Name)?.Incarnation ?? int.MaxValue,
+                link.End is { } end ? _departures.GetValueOrDefault(end.Name)?.Incarnation ?? end.Incarnation : int.MaxValue);
+        }
+
+        // What is sent to a node whose domains are not here yet, and will be, is kept for their adoption.
+        _routes =
+        [
+            .. _links.Where(link => link.Host is null
+                || (link.Host == _options.Node && !_hosted.Exists(hosted => hosted.Number == link.Number))),
+        ];
+        _hostedSince = _hosted.Select(hosted => hosted.Incarnation).DefaultIfEmpty().Max();
+        _ended = [.. _all.Where(link => link.EndedIn != int.MaxValue && Where(link) != _options.Node)];
+        if (!_routes.Contains(_likely))
+        {
+            _likely = _routes.Length > 0 ? _routes[0] : _spare;
+        }
+
+        Order();
+    }
+
+    // Of the channels between the same two nodes the ones that ended first go first.
+    private void Order()
+    {
+        if (_ended.Length == 0)
+        {
+            return;
+        }
+
+        foreach (PeerLink link in _all)
+        {
+            bool waits = Array.Exists(
+                _ended, older => older.EndedIn < link.EndedIn && older.Out.Count > 0 && Where(older) == Where(link));
+            if (link.Waits != waits)
+            {
+                link.Waits = waits;
+                link.Session?.Signal();
+            }
+        }
+    }
+
+    // The node at the other end of a link.
+    private static string Where(PeerLink link) => link.Host ?? link.Name;
+
+    // Where the domains of a node are, which may have been lost since with their next one; null where it lives.
+    private string? HostOf(string name)
+    {
+        string? host = null;
+        for (int i = 0; i <= _departures.Count && _departures.TryGetValue(host ?? name, out Departure? departure); i++)
+        {
+            host = departure.Host;
+        }
+
+        return host;
+    }
+
+    private int NumberOf(string name) => Array.IndexOf(_names, name);
+
+    // The channels of an end here with a node; null for this node's own end.
+    private PeerLink? LinkOf(HostedNode? end, int number) => number < 0 ? null : (end?.Links ?? _byNumber)[number];
+
+    private PeerLink LinkOf(in ArrivedBatch batch)
+    {
+        int to = batch.To;
+        return LinkOf(to < 0 ? null : _hosted.Find(hosted => hosted.Number == to), batch.From)!;
+    }
+
+    // The guests for which a batch may have frames: those that were at the node that it was sent to, when it was sent.
+    private Audience? AudienceOf(HostedNode? end, int origin)
+    {
+        if (end is null && origin >= _hostedSince)
+        {
+            return null;
+        }
+
+        string node = end?.Name ?? _options.Node;
+        Guid[] since = [.. _hosted.Where(h => h.Host == node && h.Incarnation > origin).SelectMany(h => h.Domains)];
+        return end is not null ? Audience.Only(end.Domains.Except(since))
+            : since.Length > 0 ? Audience.Except(since)
+            : null;
+    }
+
+    // The lost node's durable index, as this one tells it: a recovery that brings its domains here once more goes to their line.
+    private long DurableOf(HostedNode hosted) => IsSettled(hosted) ? _durable : hosted.Line;
+
+    private bool IsSettled(HostedNode hosted) => _departures.GetValueOrDefault(hosted.Name) is { Settled: true };
+
+    // What this node has to say of lost ones, as if they said it themselves.
+    private void Reckon()
+    {
+        foreach (HostedNode hosted in _hosted)
+        {
+            PeerLink link = _byNumber[hosted.Number]!;
+            link.Heard();
+            link.Index = _gate.Index;
+            link.Incarnation = _gate.Incarnation;
+            link.DurableIndex = Math.Min(DurableOf(hosted), _gate.Index);
+            link.Problem = null;
+        }
+    }
+
+    // The address of a link's other end; null where that is here, or not to be reached any more.
+    private PeerAddress? AddressOf(PeerLink link)
+    {
+        lock (_lock)
+        {
+            string where = Where(link);
+            return link.IsRetired || where == _options.Node
+                ? null
+                : _options.Peers.FirstOrDefault(peer => peer.Name == where) is { Name: not null } peer ? peer : null;
+        }
+    }
+
+    // The link that a peer's stream is for.
+    private PeerLink LinkFor(Hello hello)
+    {
+        lock (_lock)
+        {
+            HostedNode? end = hello.ForNode.Length == 0 ? null : _hosted.Find(hosted => hosted.Name == hello.ForNode);
+            return hello.ForNode.Length > 0 && end is null
+                ? throw Lost("The domains of the lost node that the stream is for are not here.")
+                : LinkOf(end, NumberOf(hello.Node))
+                    ?? throw Lost("The domains of both nodes are here.");
+        }
+    }
+
+    // Under the lock.
+    private static void RequireSpeaker(PeerLink link, Hello hello)
+    {
+        if (hello.Host != (link.Host ?? ""))
+        {
+            throw Lost(link.Host is { } host
+                ? $"Node '{link.Name}' was lost, and '{host}' has its domains: only that one speaks for it."
+                : $"Another node speaks for '{link.Name}', which is not lost as far as this one knows.");
+        }
+
+        if (hello.ForNode != (link.End?.Name ?? ""))
+        {
+            throw Lost("The stream is for another node.");
+        }
+    }
+
+    private static StatusException Lost(string message) =>
+        StatusException.Because(StatusCode.FailedPrecondition, "LOST", message);
+}
