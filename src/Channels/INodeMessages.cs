@@ -111,8 +111,11 @@ public interface INodeMessages : IAsyncDisposable
     /// <param name="line">k.</param>
     /// <param name="incarnation">The incarnation that begins.</param>
     /// <param name="lost">All nodes that are lost; null for no news.</param>
+    /// <param name="adopts">True where the domains of a lost node come here: <see cref="Adopt"/> comes next, and delivers again.
+    /// </param>
     /// <returns>Batches that are delivered again.</returns>
-    long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null);
+    long RollBack(
+        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false);
 
     /// <summary>Carries frames after <see cref="RollBack"/> or <see cref="Adopt"/>: what this node says and takes now is of the
     /// incarnation, so that it has to be known on disk that it has begun. Does nothing before <see cref="Start"/>, and where
@@ -129,8 +132,8 @@ public interface INodeMessages : IAsyncDisposable
     /// <returns>True where a checkpoint begins.</returns>
     bool Survive(long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false);
 
-    /// <summary>True from a <see cref="Survive"/> after which domains of a lost node come here to their <see cref="Adopt"/>.
-    /// </summary>
+    /// <summary>True from a <see cref="RollBack"/> or <see cref="Survive"/> after which domains of a lost node come here to their
+    /// <see cref="Adopt"/>.</summary>
     bool AwaitsAdoption { get; }
 
     /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has

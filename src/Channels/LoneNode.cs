@@ -149,7 +149,7 @@ public sealed class LoneNode : INodeMessages
     /// <inheritdoc/>
     /// <exception cref="InvalidDataException"><paramref name="state"/> is not this class's.</exception>
     public long RollBack(
-        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null)
+        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false)
     {
         if (state.Length is not (0 or sizeof(long)))
         {
@@ -161,6 +161,7 @@ public sealed class LoneNode : INodeMessages
         lock (_gate)
         {
             _node.OnRollback(saved, line, incarnation);
+            AwaitsAdoption = adopts;
             _quiet = false;
         }
 

@@ -193,7 +193,8 @@ public sealed partial class NodeDaemon
             : null;
         Fault?.Invoke(RecoverStep.Restored);
         long replayed = _messages!.RollBack(
-            new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation, Departures(what));
+            new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation, Departures(what),
+            adopts: task.LostMember is not null);
         replayed += Adopt(task);
         Fault?.Invoke(RecoverStep.RolledBack);
         IReadOnlyList<IDomain> domains = [.. own.Domains, .. lost?.Domains ?? []];

@@ -38,6 +38,35 @@ public sealed class ChannelLogTests : IDisposable
     }
 
     [Fact]
+    public void A_batch_to_a_lost_node_has_its_name_and_a_log_without_such_is_gone_on_with_in_another_file()
+    {
+        using (var log = ChannelLog.Open(_folder.FullName))
+        {
+            _ = log.Append(Entry(1, 0, 0));
+        }
+
+        // As a program wrote it that knew of no lost nodes.
+        string first = Directory.GetFiles(_folder.FullName).Single();
+        byte[] octets = File.ReadAllBytes(first);
+        ChannelLogFormat.Header(version: 1).CopyTo(octets, 0);
+        File.WriteAllBytes(first, [.. octets, 1, 2, 3]);
+        using (var log = ChannelLog.Open(_folder.FullName))
+        {
+            _ = log.Append(Entry(2, 0, 0) with { To = "zoë" });
+            log.Commit();
+            Assert.Equal([1, 2], Sequences(log.Replay(1, 0)));
+        }
+
+        Assert.Equal(2, Directory.GetFiles(_folder.FullName).Length);
+        Assert.Equal(octets, File.ReadAllBytes(first));
+        using ChannelLog again = ChannelLog.Open(_folder.FullName);
+        Assert.Equal([null, "zoë"], again.Replay(1, 0).Select(entry => entry.To));
+        LoggedBatch batch = again.Replay(1, 0).Last();
+        Assert.Equal("peer2", batch.From);
+        Assert.Equal(Frames(2), batch.Frames.ToArray());
+    }
+
+    [Fact]
     public void A_rollback_undoes_what_was_sent_behind_the_line_and_moves_the_rest_to_its_checkpoint()
     {
         using (var log = ChannelLog.Open(_folder.FullName))

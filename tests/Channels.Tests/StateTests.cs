@@ -1,3 +1,4 @@
+using System.Numerics;
 using XenTwoLevelCkpt.Protocol;
 using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Protocol.Family;
@@ -20,6 +21,12 @@ public sealed class StateTests
             new PeerState("zoë", 0, [], 0),
         ],
         Uplink = [8, 9],
+        Hosted =
+        [
+            new HostedState(
+                "otto", "anna", 2, 6, 7, [new Guid(1, 2, 3, new byte[8])],
+                [new PeerState("anna", 1, [new SentBatch(2, 3, new byte[] { 4 }, 1)], 5)]),
+        ],
     };
 
     [Fact]
@@ -34,7 +41,33 @@ public sealed class StateTests
         Assert.Equal(
             [(4, 5, 1), (5, 6, 2)], read.Peers[0].Kept.Select(batch => (batch.Sequence, batch.Index, batch.Origin)));
         Assert.Equal([1, 2], read.Peers[0].Kept[0].Frames.ToArray());
+        HostedState hosted = Assert.Single(read.Hosted), wrote = State.Hosted[0];
+        Assert.Equal(
+            (wrote.Name, wrote.Host, wrote.Incarnation, wrote.Line, wrote.First),
+            (hosted.Name, hosted.Host, hosted.Incarnation, hosted.Line, hosted.First));
+        Assert.Equal(wrote.Domains, hosted.Domains);
+        PeerState peer = Assert.Single(hosted.Peers);
+        Assert.Equal(("anna", 1, 5), (peer.Name, peer.Acknowledged, peer.Delivered));
+        Assert.Equal([4], Assert.Single(peer.Kept).Frames.ToArray());
     }
+
+    [Fact]
+    public void A_state_of_the_time_before_lost_nodes_is_read()
+    {
+        // Version 1 ends behind the uplink's part.
+        byte[] octets = (State with { Hosted = [] }).Encode()[..^(2 * sizeof(uint))];
+        octets[8] = 1;
+        byte[] old = [.. octets, .. Checksum(octets)];
+        ChannelState read = ChannelState.Decode(old);
+        Assert.Empty(read.Hosted);
+        Assert.Equal(State.Uplink, read.Uplink);
+        octets[8] = 3;
+        Assert.Throws<InvalidDataException>(
+            () => ChannelState.Decode((byte[])[.. octets, .. Checksum(octets)]));
+    }
+
+    private static byte[] Checksum(byte[] octets) =>
+        BitConverter.GetBytes(~octets.Aggregate(uint.MaxValue, BitOperations.Crc32C));
 
     [Fact]
     public void What_is_cut_or_changed_is_refused()

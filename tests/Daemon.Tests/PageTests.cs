@@ -444,8 +444,8 @@ public sealed class PageTests : IDisposable
         public void Quiesce() => _own.Quiesce();
 
         public long RollBack(
-            ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null) =>
-            _own.RollBack(state, line, incarnation, lost);
+            ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false) =>
+            _own.RollBack(state, line, incarnation, lost, adopts);
 
         public void Resume() => _own.Resume();
 

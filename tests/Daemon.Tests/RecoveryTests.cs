@@ -86,6 +86,12 @@ public class RecoveryTests
         await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, LostNode = "beta" });
         await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, LostNode = "../alpha" });
         await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, LostNode = "alpha" });
+        await Fails(
+            StatusCode.InvalidArgument, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, DepartedNode = "beta", DepartedTo = "alpha" });
+        await Fails(StatusCode.InvalidArgument, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, DepartedNode = "beta" });
+        await Fails(
+            StatusCode.InvalidArgument, "NODE",
+            new RecoverRequest { Line = 2, Incarnation = 1, DepartedNode = "beta", DepartedTo = "beta" });
         string image = Directory.GetFiles(node.Settings.Store, "*.reg", SearchOption.AllDirectories).Order(StringComparer.Ordinal).ElementAt(2);
         byte[] whole = File.ReadAllBytes(image);
         File.WriteAllBytes(image, whole[..^7]);

@@ -68,9 +68,9 @@ internal sealed partial class NodeMessenger<TProtocol>
             {
                 lock (_lock)
                 {
-                    if (_phase != MessengerPhase.Waiting || _awaitsRecovery)
+                    if (!_awaitsAdoption)
                     {
-                        throw new InvalidOperationException("The recovery comes first: RollBack, or Survive with what is lost.");
+                        throw new InvalidOperationException("RollBack or Survive comes first, and says that domains come here.");
                     }
 
                     delivered = Adopt(adoption, saved, line);
@@ -117,7 +117,6 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
         }
 
-        long own = 0;
         foreach (HostedNode end in ends)
         {
             foreach (PeerLink there in Here(before, end))
@@ -138,7 +137,10 @@ internal sealed partial class NodeMessenger<TProtocol>
         _trace.Adopted(
             number, adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
 
-        // What it had sent here, and what an earlier adoption of the same domains had brought here from others since.
+        // What this node has to deliver again; some of it is for these domains, where they have been here before.
+        long own = Replay(_log.Replay(line, _ordinal));
+
+        // What it had sent here.
         foreach (HostedNode end in ends)
         {
             foreach (PeerLink there in Here(before, end))
@@ -158,7 +160,6 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
         }
 
-        own += Replay(_log.Replay(line, _ordinal).Where(entry => ends.Any(end => end.Name == entry.To)));
         _uplink.Join(adoption.Domains);
         Rewire();
         Reckon();

@@ -33,7 +33,8 @@ internal sealed partial class NodeMessenger<TProtocol>
         life?.Cancel();
     }
 
-    public override long RollBack(ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null)
+    public override long RollBack(
+        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(line);
         ChannelState? saved = state.IsEmpty ? null : ChannelState.Decode(state);
@@ -52,7 +53,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                 {
                     RequireStopped(incarnation);
                     Learn(lost);
-                    replayed = RollBack(saved, line, incarnation);
+                    replayed = RollBack(saved, line, incarnation, adopts);
                 }
             }
         }
@@ -121,7 +122,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     }
 
     // Under all locks.
-    private long RollBack(ChannelState? saved, long line, int incarnation)
+    private long RollBack(ChannelState? saved, long line, int incarnation, bool adopts)
     {
         long ordinal = saved?.Ordinal ?? 0;
         IEnumerable<LoggedBatch> again = _log.Replay(line, ordinal);
@@ -145,13 +146,16 @@ internal sealed partial class NodeMessenger<TProtocol>
         _taken.AddRange(saved?.Checkpoints ?? [new TakenCheckpoint(0, 0)]);
         _durable = Math.Min(_durable, _taken[^1].Label);
         _trace.RolledBack(saved, _gate.Index);
-        long replayed = Replay(again);
+
+        // Some of it may be for the domains that come here.
+        long replayed = adopts ? 0 : Replay(again);
         _ = _log.RollBack(incarnation, ordinal, line);
 
         // The peers forget what this node says it has.
         _log.Commit();
         _raiseTo = 0;
         Restarted();
+        _awaitsAdoption = adopts;
         return replayed;
     }
 
@@ -180,19 +184,13 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    // What went to domains of a lost node is delivered with their adoption, where they are not here yet.
     private long Replay(IEnumerable<LoggedBatch> entries)
     {
         long replayed = 0;
         foreach (LoggedBatch entry in entries)
         {
             HostedNode? end = entry.To is null ? null : _hosted.Find(hosted => hosted.Name == entry.To);
-            if (entry.To is not null && end is null)
-            {
-                continue;
-            }
-
-            PeerLink? link = LinkOf(end, NumberOf(entry.From));
+            PeerLink? link = entry.To is not null && end is null ? null : LinkOf(end, NumberOf(entry.From));
             if (Deliver(link, entry.From, entry.Sequence, entry.Origin, entry.Frames.Span))
             {
                 _trace.Delivered(

@@ -96,7 +96,7 @@ public abstract class NodeMessenger : INodeMessages
 
     /// <inheritdoc/>
     public abstract long RollBack(
-        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null);
+        ReadOnlyMemory<byte> state, long line, int incarnation, IReadOnlyList<Departure>? lost = null, bool adopts = false);
 
     /// <inheritdoc/>
     public abstract void Resume();

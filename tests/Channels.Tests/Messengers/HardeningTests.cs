@@ -27,6 +27,8 @@ public sealed class HardeningTests(ITestOutputHelper output)
         { "channel", StatusCode.FailedPrecondition, "CHANNEL" },
         { "stranger", StatusCode.PermissionDenied, null },
         { "itself", StatusCode.PermissionDenied, null },
+        { "speaks for one that lives", StatusCode.FailedPrecondition, "LOST" },
+        { "speaks to one that is not here", StatusCode.FailedPrecondition, "LOST" },
         { "second stream", StatusCode.AlreadyExists, null },
         { "gap", StatusCode.OutOfRange, null },
         { "far gap", StatusCode.OutOfRange, null },
@@ -119,6 +121,27 @@ public sealed class HardeningTests(ITestOutputHelper output)
         _ = await Victim.AcknowledgedAsync(call, 1);
         Assert.Equal(4, victim.Messenger.Index);
         Assert.Empty(victim.Checkpoints.Errors);
+    }
+
+    [Fact]
+    public async Task A_lost_node_does_not_come_back_and_its_host_speaks_for_it()
+    {
+        await using Victim victim = await Victim.StartAsync();
+        victim.Messenger.Quiesce();
+        _ = victim.Messenger.Survive(0, 1, [new Departure("alice", "bob", 1)]);
+        StatusException e = await Assert.ThrowsAsync<StatusException>(() => victim.OpenAsync(victim.Hello(incarnation: 1)));
+        Assert.Equal((StatusCode.FailedPrecondition, "LOST"), (e.Code, e.Reason));
+        Assert.Contains("'bob' has its domains", e.Message, StringComparison.Ordinal);
+        ChannelMessage hello = victim.Hello(incarnation: 1);
+        hello.Hello.Host = "bob";
+        using BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange();
+        await call.WriteAsync(hello);
+        Hello answer = (await call.ReadAsync())!.Hello;
+        Assert.Equal(("victim", "", "alice"), (answer.Node, answer.Host, answer.ForNode));
+        await call.WriteAsync(Victim.Batch(1, sn: 0, incarnation: 1));
+        _ = await Victim.AcknowledgedAsync(call, 1);
+        Assert.Equal(["alice", "bob"], victim.Messenger.Peers.Select(peer => peer.Name));
+        Assert.True(victim.Messenger.Peers[0].Connected);
     }
 
     [Fact]
@@ -338,6 +361,12 @@ public sealed class HardeningTests(ITestOutputHelper output)
                 return [hello];
             case "stranger":
                 return [victim.Hello("mallory")];
+            case "speaks for one that lives":
+                hello.Hello.Host = "bob";
+                return [hello];
+            case "speaks to one that is not here":
+                hello.Hello.ForNode = "bob";
+                return [hello];
             case "itself":
                 return [victim.Hello("victim")];
             case "hello sn 2^63":

@@ -198,7 +198,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             }
 
             _pending = true;
-            _checkpoint = Task.Run(() => TakeAsync(label));
+            _checkpoint = Task.Run(() => TakeAsync(label, cause));
         }
     }
 
@@ -260,7 +260,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         };
     }
 
-    internal void RollBack(int member, long line, int incarnation)
+    internal void RollBack(int member, long line, int incarnation, bool adopts = false)
     {
         SavedNode saved = Saved[member];
         Saved.RemoveRange(member + 1, Saved.Count - member - 1);
@@ -271,19 +271,19 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             Banks[i].Restore(saved.Banks[i]);
         }
 
-        Replayed += Messenger.RollBack(saved.State, line, incarnation, _cluster.Departures);
+        Replayed += Messenger.RollBack(saved.State, line, incarnation, _cluster.Departures, adopts);
         Durable = member;
         Messenger.DurableIndex = saved.Label;
     }
 
     /// <summary>The node's process ends once more in the middle of its recovery, which is begun again.</summary>
-    internal async Task RollBackTwiceAsync(int member, long line, int incarnation)
+    internal async Task RollBackTwiceAsync(int member, long line, int incarnation, bool adopts)
     {
-        RollBack(member, line, incarnation);
+        RollBack(member, line, incarnation, adopts);
         await KillAsync();
         await StartAsync();
         Assert.True(Messenger.AwaitsRecovery);
-        RollBack(member, line, incarnation);
+        RollBack(member, line, incarnation, adopts);
     }
 
     /// <summary>What is left of a node that was killed.</summary>
@@ -302,7 +302,13 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             await StopCheckpointsAsync();
         }
 
-        SavedNode saved = lost.Saved[RecoveryLine.Member([.. lost.Saved.Select(s => new StoredCheckpoint(s.Label, s.Reach))], line)];
+        int member = RecoveryLine.Member([.. lost.Saved.Select(s => new StoredCheckpoint(s.Label, s.Reach))], line);
+        SavedNode saved = lost.Saved[member];
+
+        // What it had behind this line is undone, whoever brings its guests up once more.
+        lost.Saved.RemoveRange(member + 1, lost.Saved.Count - member - 1);
+        lost.Durable = member;
+        saved.Reach = line;
         for (int i = 0; i < lost.Banks.Length; i++)
         {
             lost.Banks[i].Restore(saved.Banks[i]);
@@ -340,11 +346,12 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private (long, Dictionary<Guid, long>, Dictionary<Guid, long>)[] Capture() =>
         Array.ConvertAll(Banks, bank => bank.Capture());
 
-    private async Task TakeAsync(long label)
+    private async Task TakeAsync(long label, CheckpointCause cause)
     {
         try
         {
-            await Task.Delay(_fate.Next(4));
+            // Guests of a node that has survived send before its checkpoint of the line is taken.
+            await Task.Delay(_fate.Next(cause == CheckpointCause.Recovery ? 40 : 4));
             (long, Dictionary<Guid, long>, Dictionary<Guid, long>)[] banks;
             lock (_domains)
             {
