@@ -11,9 +11,9 @@ usage: ./dev cluster [--nodes N]
 Runs N daemons (3, at most 16) with model hypervisors, whose guests send each other money, over real connections on this
 machine. One daemon is killed, and the cluster is recovered; the nodes' traces are judged and drawn. It takes some seconds,
 needs no root, and ends by itself; the last line is 'cluster: OK'. Traces, logs and the picture stay in artifacts/cluster.
-  --faults     random faults instead, R rounds (20) of them: kills, broken links, full storage, interrupted recoveries. After
-               each round the cluster has to be whole, and the banks must have all the money. The last line is 'chaos: OK'.
-               What the storage does when it is full is tried as root only
+  --faults     random faults instead, R rounds (20) of them: kills, nodes lost for good, broken links, full storage, interrupted
+               recoveries. After each round the cluster has to be whole, and the banks must have all the money. The last line
+               is 'chaos: OK'. What the storage does when it is full is tried as root only
   --seed S     decides the faults
 EOF
 }

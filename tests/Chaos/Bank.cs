@@ -17,7 +17,7 @@ namespace XenTwoLevelCkpt.Chaos;
 /// <param name="Channels">The channels, of lost nodes whose banks are here, too: by the two nodes the last batch sent, and the last one
 /// delivered.</param>
 internal sealed record Holdings(
-    ulong Balances, ulong Waiting, ulong Sent, ulong Received, 
+    ulong Balances, ulong Waiting, ulong Sent, ulong Received,
     IReadOnlyDictionary<(string Here, string There), (long Sent, long Delivered)> Channels)
 {
     /// <summary>Reads them from the images: nothing that the daemon says of itself counts.</summary>
