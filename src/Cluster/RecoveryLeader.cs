@@ -65,7 +65,9 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         ClusterRecovery plan;
         if (latest is not null && !complete)
         {
-            plan = Rest(latest, view, wish);
+            plan = wish.Lost is not null && latest.LostNode.Length == 0
+                ? Instead(latest, view, wish, incarnation)
+                : Rest(latest, view, wish);
         }
         else if (latest is not null && wish.Lost is { } lost && latest.LostNode == lost && wish.At is null
             && (latest.Settled || Failed(view) is null))
@@ -226,6 +228,15 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
         return Plan(latest, view, wish, resumed: true);
     }
 
+    // A node was lost in the middle of a recovery, or since: that one cannot be ended without it. Those that have done their part go
+    // back once more, to the same line or a lower one.
+    private static ClusterRecovery Instead(RecoveryRecord latest, ClusterView view, RecoveryWish wish, int incarnation)
+    {
+        long line = Math.Min(Line(wish, view, null), (long)latest.Line);
+        return new ClusterRecovery(
+            line, incarnation + 1, wish.Lost, wish.To ?? Emptiest(view), Resumed: false, Done: false, []);
+    }
+
     private static ClusterRecovery Plan(RecoveryRecord latest, ClusterView view, RecoveryWish wish, bool resumed) => new(
         (long)latest.Line, (int)latest.Incarnation, wish.Lost,
         wish.Lost is null ? null : view.Answering.First(n => n.Recovery?.LostNode == wish.Lost).Name, resumed, Done: false, []);
@@ -245,11 +256,18 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
 
     private static long Line(RecoveryWish wish, ClusterView view, RecoveryRecord? before)
     {
-        long latest = wish.Lost is { } lost
-            ? Math.Min(Failed(view) ?? long.MaxValue, (before?.LostNode == lost ? (long)before.Line : view.DurableIndex(lost)) ?? throw new ClusterRecoveryException(
-                $"No node has heard of a checkpoint of {lost}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes."))
-            : Failed(view) ?? view.SafeLine!.Value;
-        if (wish.At is { } at && (at < 0 || (wish.Lost is null && at > latest)))
+        long latest = view.SafeLine ?? long.MaxValue;
+        if (wish.Lost is { } lost)
+        {
+            // What others had heard of the lost node before the last recovery, that one has lowered to its line.
+            latest = (before?.LostNode == lost ? (long)before.Line : view.DurableIndex(lost)) ?? (wish.At is not null
+                ? long.MaxValue
+                : throw new ClusterRecoveryException(
+                    $"No node has heard of a checkpoint of {lost}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes."));
+        }
+
+        latest = wish.Lost is null ? Failed(view) ?? latest : Math.Min(latest, Failed(view) ?? long.MaxValue);
+        if (wish.At is { } at && (at < 0 || at > latest))
         {
             throw new ClusterRecoveryException($"--at is 0 to {latest}, the latest line that can be gone back to.");
         }

@@ -106,7 +106,7 @@ public sealed partial class NodeDaemon
         try
         {
             Fault?.Invoke(RecoverStep.PendingWritten);
-            Quiet();
+            Quiet(what);
             Fault?.Invoke(RecoverStep.Quiesced);
             V1.RecoverResponse response = what.RollsBack
                 ? await RollBackAsync(task, cancellationToken).ConfigureAwait(false)
@@ -132,9 +132,10 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private void Quiet()
+    private void Quiet(PendingRecovery what)
     {
-        if (_quiesced)
+        // The rest of a recovery in which the node has begun to go on. Another one in its place stops the messages again.
+        if (_quiesced && !what.RollsBack && _messages!.Incarnation == what.Incarnation)
         {
             return;
         }

@@ -35,7 +35,10 @@ public sealed partial class NodeDaemon
             line, (int)request.Incarnation, request.LostNode, false, request.DepartedNode, request.DepartedTo);
         bool known = state.Pending is { } pending && pending with { RollsBack = false } == wanted;
         bool awaits = _messages!.AwaitsRecovery;
-        bool rollsBack = known ? state.Pending!.RollsBack : awaits || _messages.Index >= line;
+
+        // Of one that was interrupted while its domains went back, none may be left; another one takes its place where a node is lost.
+        bool gone = state.Pending is { RollsBack: true };
+        bool rollsBack = known ? state.Pending!.RollsBack : awaits || gone || _messages.Index >= line;
         CheckpointManifest? member = null;
         if (rollsBack)
         {

@@ -89,6 +89,11 @@ internal sealed class FakeNode(string name) : INodeClient
         _record = new RecoveryRecord { Line = request.Line, Incarnation = request.Incarnation, LostNode = request.LostNode };
         Cut?.Invoke("recorded");
         Incarnation = (int)request.Incarnation;
+        foreach ((string peer, long heard) in Heard.ToArray())
+        {
+            Heard[peer] = Math.Min(heard, (long)request.Line);
+        }
+
         if (back)
         {
             WentBackTo.Add((long)request.Line);

@@ -160,6 +160,27 @@ public sealed class RecoveryLeaderTests
     }
 
     [Fact]
+    public async Task A_node_that_is_lost_in_the_middle_of_a_recovery_is_recovered_with_another_one()
+    {
+        FakeNode lost = _nodes[1];
+        lost.Cut = at => throw new StatusException(StatusCode.Unavailable, "gone " + at);
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
+        Assert.Equal(3, plan.Line);
+        await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.CarryOutAsync(plan, null, Token));
+        lost.Dead = true;
+        await RefusedAsync(new RecoveryWish(null, null, null), "name it with --lost");
+        await RefusedAsync(new RecoveryWish("b", "a", 4), "0 to 3");
+
+        // The same where another one has not done its part, either.
+        _nodes[2].Record!.Done = false;
+        await RefusedAsync(new RecoveryWish("b", "a", 4), "0 to 3");
+        ClusterRecovery done = await RunAsync(new RecoveryWish("b", "a", null));
+        Assert.Equal((3, 2, "a", false), (done.Line, done.Incarnation, done.To, done.Resumed));
+        Assert.Equal(["b"], _nodes[0].Adopted);
+        Assert.All([_nodes[0], _nodes[2]], n => Assert.Equal((2, 3L, true), (n.Incarnation, n.Index, n.Record!.Done)));
+    }
+
+    [Fact]
     public async Task Another_wish_waits_until_one_that_was_interrupted_is_ended()
     {
         _nodes[1].Dead = true;
@@ -183,6 +204,7 @@ public sealed class RecoveryLeaderTests
         _nodes[0].Heard.Clear();
         _nodes[2].Heard.Clear();
         await RefusedAsync(new RecoveryWish("b", null, null), "Name the line with --at");
+        Assert.Equal(2, (await Leader.PlanAsync(new RecoveryWish("b", null, 2), Token)).Line);
         Assert.All(_nodes, node => Assert.Null(node.Record));
     }
 

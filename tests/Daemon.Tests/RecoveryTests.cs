@@ -138,6 +138,47 @@ public class RecoveryTests
         Assert.Equal([1UL, 2UL, 3UL], node.Stored().Select(m => m.Closing.Index));
     }
 
+    [Theory]
+    [MemberData(nameof(RollBackFaults))]
+    public async Task Another_recovery_takes_the_place_of_a_roll_back_that_was_interrupted(int step, bool restart)
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        _ = await ThreeAsync(node);
+        Strike(node, (RecoverStep)step);
+        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 3, Incarnation = 1 }));
+        node.Node.Fault = null;
+        if (restart)
+        {
+            await node.RestartAsync();
+        }
+
+        RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 2 });
+        Assert.Equal((RecoverAction.RollBack, 2UL), (done.Action, done.Index));
+        AssertAtTwo(node);
+        Assert.Equal(2UL, (await node.Client.GetNodeAsync()).Incarnation);
+        Assert.Equal(3UL, (await node.CheckpointAsync()).Index);
+        Assert.Equal([1UL, 2UL, 3UL], node.Stored().Select(m => m.Closing.Index));
+    }
+
+    [Theory]
+    [InlineData((int)RecoverStep.PendingWritten)]
+    [InlineData((int)RecoverStep.Quiesced)]
+    [InlineData((int)RecoverStep.RolledBack)]
+    [InlineData((int)RecoverStep.Raised)]
+    public async Task Another_recovery_takes_the_place_of_a_survival_that_was_interrupted(int step)
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        _ = await ThreeAsync(node);
+        Strike(node, (RecoverStep)step);
+        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 1 }));
+        node.Node.Fault = null;
+        RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 2 });
+        Assert.Equal((RecoverAction.RollBack, 2UL), (done.Action, done.Index));
+        AssertAtTwo(node);
+        Assert.Equal(3UL, (await node.CheckpointAsync()).Index);
+        Assert.Equal([1UL, 2UL, 3UL], node.Stored().Select(m => m.Closing.Index));
+    }
+
     [Fact]
     public async Task Domains_that_a_killed_daemon_left_paused_are_restored_anew()
     {
