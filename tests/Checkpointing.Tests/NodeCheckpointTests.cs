@@ -185,38 +185,53 @@ public class NodeCheckpointTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so(bool inWindow)
+    [InlineData(null, false, null)]
+    [InlineData(NodeStep.IntentWritten, false, null)]
+    [InlineData(NodeStep.Suspended, false, null)]
+    [InlineData(NodeStep.Suspended, true, null)]
+    [InlineData(NodeStep.Suspended, false, 0)]
+    [InlineData(NodeStep.Collected, false, null)]
+    [InlineData(NodeStep.Collected, true, null)]
+    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so(
+        object? at, bool struck, int? cacheEntries)
     {
-        await using var node = new ModelNode(Small);
+        await using var node = new ModelNode(Small with { CacheEntries = cacheEntries });
         ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
         _ = await node.CheckpointAsync(1);
-        guest.Step(3);
-        if (inWindow)
-        {
-            bool stolen = false;
-            node.Node.Fault = Chain(node.Node.Fault, step =>
-            {
-                if (step == NodeStep.Suspended && !stolen)
-                {
-                    stolen = true;
-                    guest.StealDirtyLog();
-                }
-            });
-        }
-        else
+        node.Hypervisor.Advance(3);
+        bool ran = false, committed = false;
+        if (at is null)
         {
             guest.StealDirtyLog();
             guest.Step(3);
         }
 
+        bool stolen = at is null;
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            if (!stolen && step.Equals(at))
+            {
+                stolen = true;
+                guest.StealDirtyLog();
+            }
+
+            ran |= step == NodeStep.Resumed;
+            committed |= step == NodeStep.PartsWritten;
+        });
+
+        // What else goes wrong in the window does not hide it.
+        node.Strike = struck ? (NodeStep.Collected, () => new HypervisorException("struck")) : null;
         CheckpointFailedException failure =
             await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
-        Assert.Contains("switched off by another program", failure.Message, StringComparison.Ordinal);
+        Assert.Contains(struck ? "struck" : "switched off by another program", failure.Message, StringComparison.Ordinal);
+        Assert.False(ran || committed);
         node.AssertNoneSuspended();
+        node.Hypervisor.Advance(3);
         CheckpointReport next = await node.CheckpointAsync(2);
-        Assert.Contains("switched off by another program", next.Domains[0].FullBecause!, StringComparison.Ordinal);
+        Assert.Contains(
+            "switched off by another program", next.Domains.Single(d => d.Name == "a").FullBecause!, StringComparison.Ordinal);
+        Assert.Null(next.Domains.Single(d => d.Name == "b").FullBecause);
         node.RestoreAndCompare(next.Id);
     }
 

@@ -11,6 +11,9 @@ internal sealed partial class MemoryCapture
     private readonly List<long> _unread = new(CopyBatch.Capacity);
     private readonly List<long> _gone = new(CopyBatch.Capacity);
     private bool _collected;
+
+    // The log was not asked yet whether the last final reading is whole.
+    private bool _unconfirmed;
     private int _staged;
     private int _residual;
 
@@ -20,13 +23,15 @@ internal sealed partial class MemoryCapture
     /// <param name="compareTypes">Looks for pages that entered or left the physical map, too: exact, and slow for a
     /// large guest. Without it, <see cref="TypesChanged"/> has to be asked afterwards.</param>
     /// <exception cref="StagingFullException">There is no room for them.</exception>
-    /// <exception cref="DirtyLogLostException">The log is incomplete.</exception>
+    /// <remarks><see cref="Confirm"/> has to follow: whether the log is whole is asked when the domain runs again.
+    /// </remarks>
     public void Collect(StagingArea staging, bool compareTypes)
     {
         DirtyBitmap dirty = ReadLog(final: true);
 
         // From here on a mark means: residual.
         _collected = true;
+        _unconfirmed = true;
         _marks.Clear();
         _marks.Add(dirty);
         foreach (long pfn in _cache)
@@ -56,14 +61,35 @@ internal sealed partial class MemoryCapture
         CopyResidual(staging);
     }
 
+    /// <inheritdoc/>
+    public void Confirm()
+    {
+        if (!_unconfirmed)
+        {
+            return;
+        }
+
+        IsIncomplete = true;
+        _log.RequireWhole();
+        RequireSize(_domain.GetPfnCount());
+        IsIncomplete = false;
+        _unconfirmed = false;
+    }
+
     /// <summary>True where pages entered or left the physical map since the last comparison. The domain may run.
     /// </summary>
     public bool TypesChanged() => Compare(touchNew: false, removeOld: false) > 0;
 
     /// <summary>Adds the residual pages to the image. The domain runs again.</summary>
     /// <param name="staging">What <see cref="Collect"/> filled.</param>
+    /// <exception cref="InvalidOperationException"><see cref="Confirm"/> has not come before.</exception>
     public void WriteResidual(StagingArea staging)
     {
+        if (_unconfirmed)
+        {
+            throw new InvalidOperationException("Nobody asked yet whether pages are missing.");
+        }
+
         _domain.EndCapture();
         long position = 0;
         int at = _staged;
@@ -87,6 +113,7 @@ internal sealed partial class MemoryCapture
     /// <summary>After a checkpoint that did not come about: what the log had goes into the cache, and what that has no
     /// room for into the image, which stays open. Nothing is lost.</summary>
     /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
+    /// <exception cref="DirtyLogLostException">The log did not have all.</exception>
     public void Rollback()
     {
         _domain.EndCapture();
@@ -95,6 +122,7 @@ internal sealed partial class MemoryCapture
             return;
         }
 
+        Confirm();
         _collected = false;
         foreach (long pfn in _gone)
         {

@@ -67,6 +67,9 @@ public sealed partial class NodeCheckpointer
 
         _intent.SetSuspended(_maySuspend);
         ThrowFirst(failures);
+
+        // Asked only now, when the guests run, whether a log was lost before its last reading.
+        _captures.ForEach(c => Copy(c, m => m.Confirm()));
         for (int i = 0; i < _captures.Count; i++)
         {
             _captures[i].SetPhases(_memoryTimes[i], _registerTimes[i], _diskTimes[i], _channelTimes[i]);
