@@ -129,6 +129,33 @@ public class NodeCheckpointTests
     }
 
     [Fact]
+    public async Task What_every_suspension_writes_is_mapped_before_the_guest_stands_still()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            // After the last look, and before the suspension; pages that the guest writes at no other time.
+            for (long pfn = 900; step == NodeStep.IntentWritten && pfn < 905; pfn++)
+            {
+                guest.Map(pfn, MappingOwner.Backend).Dispose();
+            }
+        });
+        for (ulong k = 1; k <= 4; k++)
+        {
+            node.Hypervisor.Advance(3);
+            (long copied, long prepared) = (guest.CopiedSuspended, guest.CopiedPrepared);
+            CheckpointReport report = await node.CheckpointAsync(k);
+            Assert.InRange(report.Domains[0].Memory.Residual, 5, 64);
+
+            // The first time nobody can know. The model does not map the two rings ahead.
+            long unprepared = guest.CopiedSuspended - copied - (guest.CopiedPrepared - prepared);
+            Assert.InRange(unprepared, k == 1 ? 5 + 2 : 0, k == 1 ? 64 : 2);
+            node.Hypervisor.Advance(1);
+        }
+    }
+
+    [Fact]
     public async Task Pages_that_enter_and_leave_the_physical_map_are_found()
     {
         await using var node = new ModelNode(Small with { MinSampleInterval = TimeSpan.FromHours(1) });

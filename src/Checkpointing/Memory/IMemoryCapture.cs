@@ -45,7 +45,7 @@ internal interface IMemoryCapture : IDisposable
     void Approach(CancellationToken cancellationToken);
 
     /// <summary>The last look before the domain is suspended: what the guest writes after it is copied while it stands
-    /// still, so nothing that takes long comes in between.</summary>
+    /// still, so nothing that takes long comes in between. Pages that will be copied are mapped.</summary>
     void LookLast();
 
     /// <summary>A look while the domain is about to suspend itself, and still runs: what it wrote since the look before is

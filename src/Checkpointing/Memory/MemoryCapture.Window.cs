@@ -94,10 +94,12 @@ internal sealed partial class MemoryCapture
         long position = 0;
         int at = _staged;
         int runs;
+        _late.BeginCheckpoint();
         while ((runs = _marks.View.CopyRuns(ref position, _runs, CopyBatch.Capacity)) > 0)
         {
             foreach (PfnRun run in _runs.AsSpan(0, runs))
             {
+                NoteLate(run);
                 _writer!.AddUnits(run, staging.Span(at, run.Count));
                 at += run.Count;
             }
@@ -150,6 +152,17 @@ internal sealed partial class MemoryCapture
 
         _residual = 0;
         Flush();
+    }
+
+    private void NoteLate(PfnRun run)
+    {
+        for (long pfn = run.First; pfn < run.End; pfn++)
+        {
+            if (!_cache.Contains(pfn))
+            {
+                _late.Add(pfn);
+            }
+        }
     }
 
     private void CollectTypes()

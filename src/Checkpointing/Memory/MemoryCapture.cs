@@ -30,6 +30,7 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private readonly PageSet _marks;
     private readonly PageType[] _types = new PageType[TypeWalk.Batch];
     private readonly List<long> _retry = [];
+    private readonly LatePages _late = new();
     private ImageWriter? _writer;
     private long _feed;
     private bool _feeding;
@@ -182,11 +183,12 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     /// <param name="cancellationToken">Not asked: it is one walk over the physical map.</param>
     public void Approach(CancellationToken cancellationToken) => _ = CompareTypes();
 
-    /// <summary>Looks at the log for the last time before the suspension, and maps what the cache holds.</summary>
+    /// <summary>Looks at the log for the last time before the suspension, and maps what the cache holds and what came late
+    /// the last times.</summary>
     public void LookLast()
     {
         _ = Sample();
-        _domain.PrepareCapture(CachedRuns());
+        _domain.PrepareCapture(PagesToPrepare());
     }
 
     /// <inheritdoc/>
@@ -213,17 +215,23 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     /// <inheritdoc/>
     public void Dispose() => _log.Dispose();
 
-    private PfnRun[] CachedRuns()
+    private PfnRun[] PagesToPrepare()
     {
-        long[] pages = new long[_cache.Count];
-        int count = 0;
+        var pages = new SortedSet<long>();
         foreach (long pfn in _cache)
         {
-            pages[count++] = pfn;
+            _ = pages.Add(pfn);
         }
 
-        Array.Sort(pages);
-        return Array.ConvertAll(pages, p => new PfnRun(p, 1));
+        foreach (long pfn in _late.Pages)
+        {
+            if (_populated.Contains(pfn))
+            {
+                _ = pages.Add(pfn);
+            }
+        }
+
+        return [.. pages.Select(p => new PfnRun(p, 1))];
     }
 
     private long CompareTypes(bool touchNew)
