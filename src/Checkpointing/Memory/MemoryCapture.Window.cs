@@ -32,26 +32,14 @@ internal sealed partial class MemoryCapture
         // From here on a mark means: residual.
         _collected = true;
         _unconfirmed = true;
-        _marks.Clear();
-        _marks.Add(dirty);
-        foreach (long pfn in _cache)
-        {
-            _ = _marks.Add(pfn);
-        }
-
-        foreach (long pfn in _retry)
-        {
-            _ = _marks.Add(pfn);
-        }
-
+        long residual = _marks.SetToUnion(dirty, _due, _populated);
         _gone.Clear();
         if (compareTypes)
         {
             CollectTypes();
+            residual = _marks.View.CountPages();
         }
 
-        _marks.IntersectWith(_populated);
-        long residual = _marks.View.CountPages();
         if (residual > int.MaxValue || !staging.TryReserve((int)residual, out _staged))
         {
             throw new StagingFullException(residual, staging.Pages);
@@ -188,6 +176,7 @@ internal sealed partial class MemoryCapture
                 }
                 else
                 {
+                    _ = _marks.Remove(pfn);
                     Vanish(pfn);
                 }
             }
