@@ -12,8 +12,8 @@ public sealed record ImageWriterOptions
     /// one in a thousand, and the buffers of a writer with two threads are 8 MiB.</remarks>
     public int BatchSize { get; init; } = 1 << 20;
 
-    /// <summary>Threads that compress, 0 to 64; with 0 everything happens on the caller's thread. With more, one more
-    /// thread writes.</summary>
+    /// <summary>Threads that compress and write beside the caller's, 0 to 64; with 0 everything happens on that one. With
+    /// more, the caller's thread compresses where it would have to wait otherwise.</summary>
     /// <remarks>One: it compresses about as fast as a local disk writes, and a Dom0's CPUs are the guests' too.
     /// </remarks>
     public int CompressionThreads { get; init; } = 1;
