@@ -4,8 +4,8 @@ namespace XenTwoLevelCkpt.Images.Format;
 
 /// <summary>
 /// Turns filled batches into bytes of the file: compressed by several threads, written in the order in which they were
-/// submitted. A ring of batches bounds the memory: who fills faster than the others compress helps them, and waits for the
-/// device alone.
+/// submitted. A ring of batches bounds the memory: who fills faster than the others compress helps them, and waits for
+/// nothing but what they have begun.
 /// </summary>
 /// <remarks>
 /// <para>One thread fills and submits. Without threads, everything happens in <see cref="Submit"/>.</para>
