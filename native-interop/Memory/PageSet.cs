@@ -1,10 +1,25 @@
+using System.Numerics;
+using XenTwoLevelCkpt.NativeInterop.Headers;
+
 namespace XenTwoLevelCkpt.NativeInterop.Memory;
 
 /// <summary>A set of page frame numbers, as a bitmap that can be changed; <see cref="View"/> reads it.</summary>
-/// <remarks>One thread uses it at a time.</remarks>
+/// <remarks>
+/// <para>A guest's physical map is mostly hole (a PVH guest's covers 4 GiB whatever its memory). One bit for each 64 words
+/// tells where pages may be, so that clearing and combining sets passes over the holes.</para>
+/// <para>One thread uses it at a time.</para>
+/// </remarks>
 public sealed class PageSet
 {
+    /// <summary>Words that one bit of the summary stands for, 4,096 pages: a guest of 128 MiB has 8 such blocks, a summary
+    /// for 4 GiB has 4 words.</summary>
+    [NotInC("A tuning constant.")]
+    private const int BlockWords = 64;
+
     private readonly ulong[] _words;
+
+    // A bit for each block of words; 0 where all of them are.
+    private readonly ulong[] _blocks;
 
     /// <summary>Makes an empty set.</summary>
     /// <param name="pfnCount">The number of PFNs that the set covers.</param>
@@ -12,6 +27,7 @@ public sealed class PageSet
     {
         ArgumentOutOfRangeException.ThrowIfNegative(pfnCount);
         _words = new ulong[DirtyBitmap.WordsFor(pfnCount)];
+        _blocks = new ulong[(_words.Length + (BlockWords * 64) - 1) / (BlockWords * 64)];
         PfnCount = pfnCount;
     }
 
@@ -29,6 +45,7 @@ public sealed class PageSet
         ref ulong word = ref WordOf(pfn);
         ulong before = word;
         word |= 1UL << (int)(pfn & 63);
+        _blocks[(int)(pfn >> 18)] |= 1UL << (int)((pfn >> 12) & 63);
         return word != before;
     }
 
@@ -47,42 +64,69 @@ public sealed class PageSet
     /// <param name="pfn">A PFN below <see cref="PfnCount"/>.</param>
     public bool Contains(long pfn) => (WordOf(pfn) & (1UL << (int)(pfn & 63))) != 0;
 
-    /// <summary>Removes the pages that another set does not have.</summary>
-    /// <param name="other">A set that covers as many PFNs.</param>
-    /// <exception cref="ArgumentException">It covers another number of PFNs.</exception>
-    public void IntersectWith(PageSet other)
+    /// <summary>Makes the set that of the pages of <paramref name="within"/> that a bitmap or <paramref name="others"/> has,
+    /// whatever it was before. Looks only where <paramref name="within"/> has pages.</summary>
+    /// <param name="bitmap">Pages.</param>
+    /// <param name="others">Further pages.</param>
+    /// <param name="within">The pages that may be in the set.</param>
+    /// <returns>The number of pages in the set.</returns>
+    /// <exception cref="ArgumentException">One of them covers another number of PFNs; nothing has changed.</exception>
+    public long SetToUnion(DirtyBitmap bitmap, PageSet others, PageSet within)
     {
-        ArgumentNullException.ThrowIfNull(other);
-        if (other.PfnCount != PfnCount)
+        ArgumentNullException.ThrowIfNull(others);
+        ArgumentNullException.ThrowIfNull(within);
+        RequireSize(bitmap.PfnCount, nameof(bitmap));
+        RequireSize(others.PfnCount, nameof(others));
+        RequireSize(within.PfnCount, nameof(within));
+        Clear();
+        long count = 0;
+        for (int i = 0; i < _blocks.Length; i++)
         {
-            throw new ArgumentException($"A set of {other.PfnCount} pages does not match {PfnCount}.", nameof(other));
+            _blocks[i] = within._blocks[i];
+            for (ulong left = _blocks[i]; left != 0; left &= left - 1)
+            {
+                Range block = BlockOf(i, left);
+                Span<ulong> words = _words.AsSpan(block);
+                ReadOnlySpan<ulong> a = bitmap.Words[block], b = others._words.AsSpan(block), mask = within._words.AsSpan(block);
+                for (int w = 0; w < words.Length; w++)
+                {
+                    words[w] = (a[w] | b[w]) & mask[w];
+                    count += BitOperations.PopCount(words[w]);
+                }
+            }
         }
 
-        for (int i = 0; i < _words.Length; i++)
-        {
-            _words[i] &= other._words[i];
-        }
-    }
-
-    /// <summary>Adds the pages of a bitmap.</summary>
-    /// <param name="other">A bitmap that covers as many PFNs.</param>
-    /// <exception cref="ArgumentException">It covers another number of PFNs.</exception>
-    public void Add(DirtyBitmap other)
-    {
-        if (other.PfnCount != PfnCount)
-        {
-            throw new ArgumentException($"A bitmap of {other.PfnCount} pages does not match {PfnCount}.", nameof(other));
-        }
-
-        ReadOnlySpan<ulong> words = other.Words;
-        for (int i = 0; i < _words.Length; i++)
-        {
-            _words[i] |= words[i];
-        }
+        return count;
     }
 
     /// <summary>Removes all pages.</summary>
-    public void Clear() => Array.Clear(_words);
+    public void Clear()
+    {
+        for (int i = 0; i < _blocks.Length; i++)
+        {
+            for (ulong left = _blocks[i]; left != 0; left &= left - 1)
+            {
+                _words.AsSpan(BlockOf(i, left)).Clear();
+            }
+
+            _blocks[i] = 0;
+        }
+    }
+
+    // The words of the first block of those that are left of a word of the summary.
+    private Range BlockOf(int index, ulong left)
+    {
+        int first = ((index * 64) + BitOperations.TrailingZeroCount(left)) * BlockWords;
+        return first..Math.Min(first + BlockWords, _words.Length);
+    }
+
+    private void RequireSize(long pfnCount, string name)
+    {
+        if (pfnCount != PfnCount)
+        {
+            throw new ArgumentException($"A set of {pfnCount} pages does not match {PfnCount}.", name);
+        }
+    }
 
     private ref ulong WordOf(long pfn)
     {

@@ -19,14 +19,16 @@ namespace XenTwoLevelCkpt.Hypervisor;
 /// </remarks>
 public interface IDirtyLog : IDisposable
 {
-    /// <summary>The number of PFNs that the log covers; fixed when it was started.</summary>
+    /// <summary>The number of PFNs that the log covers. Rises with those of the domain, when the log is read.</summary>
     long PfnCount { get; }
 
     /// <summary>Reads the pages written since the last <see cref="Clean"/>, and forgets them.</summary>
     /// <param name="final">For a suspended domain: counts pages that Xen itself or a backend has mapped writable
-    /// as written.</param>
+    /// as written. The domain stands still for every question, so this reading asks neither whether the log was lost nor
+    /// how many PFNs the domain has by now: <see cref="RequireWhole"/> has to follow, and until it has, pages may be
+    /// missing.</param>
     /// <returns>The pages; valid until the next call on this log.</returns>
-    /// <exception cref="DirtyLogLostException">The log was taken over or switched off by somebody else, so pages
+    /// <exception cref="DirtyLogLostException">Not of a final reading: the log was taken over or switched off by somebody else, so pages
     /// are missing from it: only a full copy of memory is complete now. The log stays lost. Xen reports no error
     /// here (CLEAN and PEEK outside log-dirty mode succeed with an empty bitmap), so an implementation has to find
     /// out by other means.</exception>
@@ -38,4 +40,13 @@ public interface IDirtyLog : IDisposable
     /// <exception cref="DirtyLogLostException">As for <see cref="Clean"/>.</exception>
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     DirtyBitmap Peek();
+
+    /// <summary>Makes sure that what was read is all that was written. Follows a final <see cref="Clean"/>, at the latest
+    /// before anybody relies on it; the domain may run again.</summary>
+    /// <remarks>Of PFNs that the domain was given beyond <see cref="PfnCount"/>, <see cref="IDomain.GetPfnCount"/> tells.
+    /// </remarks>
+    /// <exception cref="DirtyLogLostException">As for <see cref="Clean"/>: pages may be missing from that reading.
+    /// </exception>
+    /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
+    void RequireWhole();
 }

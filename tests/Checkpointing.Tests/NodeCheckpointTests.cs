@@ -129,6 +129,33 @@ public class NodeCheckpointTests
     }
 
     [Fact]
+    public async Task What_every_suspension_writes_is_mapped_before_the_guest_stands_still()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            // After the last look, and before the suspension; pages that the guest writes at no other time.
+            for (long pfn = 900; step == NodeStep.IntentWritten && pfn < 905; pfn++)
+            {
+                guest.Map(pfn, MappingOwner.Backend).Dispose();
+            }
+        });
+        for (ulong k = 1; k <= 4; k++)
+        {
+            node.Hypervisor.Advance(3);
+            (long copied, long prepared) = (guest.CopiedSuspended, guest.CopiedPrepared);
+            CheckpointReport report = await node.CheckpointAsync(k);
+            Assert.InRange(report.Domains[0].Memory.Residual, 5, 64);
+
+            // The first time nobody can know. The model does not map the two rings ahead.
+            long unprepared = guest.CopiedSuspended - copied - (guest.CopiedPrepared - prepared);
+            Assert.InRange(unprepared, k == 1 ? 5 + 2 : 0, k == 1 ? 64 : 2);
+            node.Hypervisor.Advance(1);
+        }
+    }
+
+    [Fact]
     public async Task Pages_that_enter_and_leave_the_physical_map_are_found()
     {
         await using var node = new ModelNode(Small with { MinSampleInterval = TimeSpan.FromHours(1) });
@@ -185,38 +212,53 @@ public class NodeCheckpointTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so(bool inWindow)
+    [InlineData(null, false, null)]
+    [InlineData(NodeStep.IntentWritten, false, null)]
+    [InlineData(NodeStep.Suspended, false, null)]
+    [InlineData(NodeStep.Suspended, true, null)]
+    [InlineData(NodeStep.Suspended, false, 0)]
+    [InlineData(NodeStep.Collected, false, null)]
+    [InlineData(NodeStep.Collected, true, null)]
+    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so(
+        object? at, bool struck, int? cacheEntries)
     {
-        await using var node = new ModelNode(Small);
+        await using var node = new ModelNode(Small with { CacheEntries = cacheEntries });
         ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        node.AddGuest("b", new StepperWorkload(2, 300, 8));
         _ = await node.CheckpointAsync(1);
-        guest.Step(3);
-        if (inWindow)
-        {
-            bool stolen = false;
-            node.Node.Fault = Chain(node.Node.Fault, step =>
-            {
-                if (step == NodeStep.Suspended && !stolen)
-                {
-                    stolen = true;
-                    guest.StealDirtyLog();
-                }
-            });
-        }
-        else
+        node.Hypervisor.Advance(3);
+        bool ran = false, committed = false;
+        if (at is null)
         {
             guest.StealDirtyLog();
             guest.Step(3);
         }
 
+        bool stolen = at is null;
+        node.Node.Fault = Chain(node.Node.Fault, step =>
+        {
+            if (!stolen && step.Equals(at))
+            {
+                stolen = true;
+                guest.StealDirtyLog();
+            }
+
+            ran |= step == NodeStep.Resumed;
+            committed |= step == NodeStep.PartsWritten;
+        });
+
+        // What else goes wrong in the window does not hide it.
+        node.Strike = struck ? (NodeStep.Collected, () => new HypervisorException("struck")) : null;
         CheckpointFailedException failure =
             await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
-        Assert.Contains("switched off by another program", failure.Message, StringComparison.Ordinal);
+        Assert.Contains(struck ? "struck" : "switched off by another program", failure.Message, StringComparison.Ordinal);
+        Assert.False(ran || committed);
         node.AssertNoneSuspended();
+        node.Hypervisor.Advance(3);
         CheckpointReport next = await node.CheckpointAsync(2);
-        Assert.Contains("switched off by another program", next.Domains[0].FullBecause!, StringComparison.Ordinal);
+        Assert.Contains(
+            "switched off by another program", next.Domains.Single(d => d.Name == "a").FullBecause!, StringComparison.Ordinal);
+        Assert.Null(next.Domains.Single(d => d.Name == "b").FullBecause);
         node.RestoreAndCompare(next.Id);
     }
 

@@ -112,6 +112,52 @@ public abstract class DirtyLogConformance : ConformanceFacts
         AssertOnlyResidue(next.Peek());
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_log_that_was_switched_off_is_found_out(bool final)
+    {
+        using (IDirtyLog log = Domain.StartDirtyLog())
+        {
+            await LetRunAsync();
+            await SuspendAsync();
+            using IDomain other = Hypervisor.OpenDomain(Target.GuestUuid);
+            Assert.True(other.StopDirtyLog());
+            if (final)
+            {
+                // Which by itself does not ask.
+                Assert.Equal(log.PfnCount, log.Clean(final: true).PfnCount);
+                Domain.Resume();
+                Assert.Throws<DirtyLogLostException>(log.RequireWhole);
+            }
+            else
+            {
+                Assert.Throws<DirtyLogLostException>(() => Count(log.Clean()));
+            }
+
+            Assert.Throws<DirtyLogLostException>(log.RequireWhole);
+            Assert.Throws<DirtyLogLostException>(() => Count(log.Peek()));
+            Assert.Throws<DirtyLogLostException>(() => Count(log.Clean(final: true)));
+        }
+
+        using IDirtyLog next = Domain.StartDirtyLog();
+        next.RequireWhole();
+    }
+
+    [Fact]
+    public async Task A_final_reading_of_a_log_that_nobody_touched_is_whole()
+    {
+        using IDirtyLog log = Domain.StartDirtyLog();
+        await LetRunAsync();
+        await SuspendAsync();
+        Assert.NotEqual(0, Count(log.Clean(final: true)));
+        log.RequireWhole();
+        Domain.Resume();
+        log.RequireWhole();
+        await LetRunAsync();
+        Assert.True(Count(log.Clean()) > Target.Allowances.ResidualDirty);
+    }
+
     /// <summary>The fact that incremental checkpoints rest on.</summary>
     [Fact]
     public async Task Every_page_that_changes_between_two_suspensions_is_in_the_log()

@@ -212,6 +212,38 @@ public class ImageRoundTripTests
         Assert.Throws<ImageWriteException>(() => writer.Complete(Sample.Closing()));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void However_many_threads_there_are_records_are_written_one_by_one_in_the_order_of_their_units(int threads)
+    {
+        ImageHeader header = Sample.Header(100_000);
+        byte[] one = Image(0, new MemoryStream());
+        for (int round = 0; round < 10; round++)
+        {
+            Assert.Equal(one, Image(threads, new OneAtATime(round)));
+        }
+
+        byte[] Image(int count, MemoryStream stream)
+        {
+            using var writer = new ImageWriter(
+                stream, header, "image", new ImageWriterOptions { BatchSize = 8 * Sample.Unit, CompressionThreads = count });
+            for (int i = 0; i < 200; i++)
+            {
+                // Batches that take a long and a short time.
+                int length = 8 * Sample.Unit;
+                writer.AddUnits(new PfnRun(i * 8, 8), i % 3 == 0 ? Sample.Noise(i, length) : Sample.Compressible(i, length));
+                if (i % 50 == 49)
+                {
+                    writer.Flush();
+                }
+            }
+
+            _ = writer.Complete(Sample.Closing());
+            return stream.ToArray();
+        }
+    }
+
     // Pages have one size, blocks many.
     private static ImageContent ContentWith(int unitSize) =>
         unitSize == ImageFormat.PageSize ? ImageContent.Memory : ImageContent.BlockDevice;
@@ -221,6 +253,29 @@ public class ImageRoundTripTests
         if (writer.Header.Content == ImageContent.BlockDevice)
         {
             writer.AddDisk(new DiskInfo("xvda", writer.Header.UnitCount * writer.Header.UnitSize));
+        }
+    }
+
+    // Fails where two threads write at once, and takes its time now and then, so that the writer falls behind.
+    private sealed class OneAtATime(int seed) : MemoryStream
+    {
+        private readonly Random _random = new(seed);
+        private int _inside;
+
+        public override void Write(ReadOnlySpan<byte> buffer)
+        {
+            if (Interlocked.Increment(ref _inside) != 1)
+            {
+                throw new InvalidOperationException("Two threads write at once.");
+            }
+
+            if (_random.Next(4) == 0)
+            {
+                Thread.Sleep(_random.Next(2));
+            }
+
+            base.Write(buffer);
+            _ = Interlocked.Decrement(ref _inside);
         }
     }
 

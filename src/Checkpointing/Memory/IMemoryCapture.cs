@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Checkpointing.Cache;
+using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 
 namespace XenTwoLevelCkpt.Checkpointing.Memory;
@@ -44,7 +45,7 @@ internal interface IMemoryCapture : IDisposable
     void Approach(CancellationToken cancellationToken);
 
     /// <summary>The last look before the domain is suspended: what the guest writes after it is copied while it stands
-    /// still, so nothing that takes long comes in between.</summary>
+    /// still, so nothing that takes long comes in between. Pages that will be copied are mapped.</summary>
     void LookLast();
 
     /// <summary>A look while the domain is about to suspend itself, and still runs: what it wrote since the look before is
@@ -58,10 +59,15 @@ internal interface IMemoryCapture : IDisposable
     /// <param name="compareTypes">Looks for pages that entered or left the physical map, too.</param>
     void Collect(StagingArea staging, bool compareTypes);
 
+    /// <summary>Makes sure that nothing is missing from what <see cref="Collect"/> took, which did not ask while the
+    /// domain stood still. The domain runs.</summary>
+    /// <exception cref="DirtyLogLostException">Pages may be missing: <see cref="IsIncomplete"/>.</exception>
+    void Confirm();
+
     /// <summary>True where pages entered or left the physical map unnoticed. The domain runs.</summary>
     bool TypesChanged();
 
-    /// <summary>Adds the collected pages to the image. The domain runs.</summary>
+    /// <summary>Adds the collected pages to the image. The domain runs; <see cref="Confirm"/> came before.</summary>
     /// <param name="staging">What <see cref="Collect"/> filled.</param>
     void WriteResidual(StagingArea staging);
 

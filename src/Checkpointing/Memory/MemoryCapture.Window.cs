@@ -11,6 +11,9 @@ internal sealed partial class MemoryCapture
     private readonly List<long> _unread = new(CopyBatch.Capacity);
     private readonly List<long> _gone = new(CopyBatch.Capacity);
     private bool _collected;
+
+    // The log was not asked yet whether the last final reading is whole.
+    private bool _unconfirmed;
     private int _staged;
     private int _residual;
 
@@ -20,33 +23,23 @@ internal sealed partial class MemoryCapture
     /// <param name="compareTypes">Looks for pages that entered or left the physical map, too: exact, and slow for a
     /// large guest. Without it, <see cref="TypesChanged"/> has to be asked afterwards.</param>
     /// <exception cref="StagingFullException">There is no room for them.</exception>
-    /// <exception cref="DirtyLogLostException">The log is incomplete.</exception>
+    /// <remarks><see cref="Confirm"/> has to follow: whether the log is whole is asked when the domain runs again.
+    /// </remarks>
     public void Collect(StagingArea staging, bool compareTypes)
     {
         DirtyBitmap dirty = ReadLog(final: true);
 
         // From here on a mark means: residual.
         _collected = true;
-        _marks.Clear();
-        _marks.Add(dirty);
-        foreach (long pfn in _cache)
-        {
-            _ = _marks.Add(pfn);
-        }
-
-        foreach (long pfn in _retry)
-        {
-            _ = _marks.Add(pfn);
-        }
-
+        _unconfirmed = true;
+        long residual = _marks.SetToUnion(dirty, _due, _populated);
         _gone.Clear();
         if (compareTypes)
         {
             CollectTypes();
+            residual = _marks.View.CountPages();
         }
 
-        _marks.IntersectWith(_populated);
-        long residual = _marks.View.CountPages();
         if (residual > int.MaxValue || !staging.TryReserve((int)residual, out _staged))
         {
             throw new StagingFullException(residual, staging.Pages);
@@ -56,22 +49,45 @@ internal sealed partial class MemoryCapture
         CopyResidual(staging);
     }
 
+    /// <inheritdoc/>
+    public void Confirm()
+    {
+        if (!_unconfirmed)
+        {
+            return;
+        }
+
+        IsIncomplete = true;
+        _log.RequireWhole();
+        RequireSize(_domain.GetPfnCount());
+        IsIncomplete = false;
+        _unconfirmed = false;
+    }
+
     /// <summary>True where pages entered or left the physical map since the last comparison. The domain may run.
     /// </summary>
     public bool TypesChanged() => Compare(touchNew: false, removeOld: false) > 0;
 
     /// <summary>Adds the residual pages to the image. The domain runs again.</summary>
     /// <param name="staging">What <see cref="Collect"/> filled.</param>
+    /// <exception cref="InvalidOperationException"><see cref="Confirm"/> has not come before.</exception>
     public void WriteResidual(StagingArea staging)
     {
+        if (_unconfirmed)
+        {
+            throw new InvalidOperationException("Nobody asked yet whether pages are missing.");
+        }
+
         _domain.EndCapture();
         long position = 0;
         int at = _staged;
         int runs;
+        _late.BeginCheckpoint();
         while ((runs = _marks.View.CopyRuns(ref position, _runs, CopyBatch.Capacity)) > 0)
         {
             foreach (PfnRun run in _runs.AsSpan(0, runs))
             {
+                NoteLate(run);
                 _writer!.AddUnits(run, staging.Span(at, run.Count));
                 at += run.Count;
             }
@@ -87,6 +103,7 @@ internal sealed partial class MemoryCapture
     /// <summary>After a checkpoint that did not come about: what the log had goes into the cache, and what that has no
     /// room for into the image, which stays open. Nothing is lost.</summary>
     /// <exception cref="ImageWriteException">The image could not be written, and lacks pages.</exception>
+    /// <exception cref="DirtyLogLostException">The log did not have all.</exception>
     public void Rollback()
     {
         _domain.EndCapture();
@@ -95,6 +112,7 @@ internal sealed partial class MemoryCapture
             return;
         }
 
+        Confirm();
         _collected = false;
         foreach (long pfn in _gone)
         {
@@ -124,6 +142,17 @@ internal sealed partial class MemoryCapture
         Flush();
     }
 
+    private void NoteLate(PfnRun run)
+    {
+        for (long pfn = run.First; pfn < run.End; pfn++)
+        {
+            if (!_cache.Contains(pfn))
+            {
+                _late.Add(pfn);
+            }
+        }
+    }
+
     private void CollectTypes()
     {
         DirtyBitmap populated = _populated.View;
@@ -147,6 +176,7 @@ internal sealed partial class MemoryCapture
                 }
                 else
                 {
+                    _ = _marks.Remove(pfn);
                     Vanish(pfn);
                 }
             }

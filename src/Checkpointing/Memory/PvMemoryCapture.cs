@@ -63,6 +63,11 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
         PvState = _save!.Finish();
     }
 
+    // The library's own log, which it switches off itself.
+    public void Confirm()
+    {
+    }
+
     public bool TypesChanged() => false;
 
     public void WriteResidual(StagingArea staging)

@@ -150,30 +150,33 @@ internal sealed class DomainCapture : IDisposable
         return Stopwatch.GetElapsedTime(start);
     }
 
-    /// <summary>T_a.</summary>
-    internal TimeSpan CollectRegisters()
+    /// <summary>T_a; T_d; and T_c, the rings between the guest and the control domain, and what the node holds back for it.
+    /// </summary>
+    /// <remarks>One reading of the clock between two phases: under Xen each may be a system call.</remarks>
+    internal (TimeSpan Registers, TimeSpan Disks, TimeSpan Channels) CollectState(IChannelState channels)
     {
         long start = Stopwatch.GetTimestamp();
         Registers = Domain.CaptureRegisters();
-        return Stopwatch.GetElapsedTime(start);
-    }
-
-    /// <summary>T_d.</summary>
-    internal TimeSpan SealDisks()
-    {
-        long start = Stopwatch.GetTimestamp();
-        foreach (ICheckpointedDisk disk in Disks)
+        long captured = Stopwatch.GetTimestamp();
+        long sealedAt = captured;
+        if (Disks.Count > 0)
         {
-            disk.Seal();
+            foreach (ICheckpointedDisk disk in Disks)
+            {
+                disk.Seal();
+            }
+
+            sealedAt = Stopwatch.GetTimestamp();
         }
 
-        return Stopwatch.GetElapsedTime(start);
+        CollectChannels(channels);
+        return (
+            Stopwatch.GetElapsedTime(start, captured), Stopwatch.GetElapsedTime(captured, sealedAt),
+            Stopwatch.GetElapsedTime(sealedAt));
     }
 
-    /// <summary>T_c: the rings between the guest and the control domain, and what the node holds back for it.</summary>
-    internal TimeSpan CollectChannels(IChannelState channels)
+    private void CollectChannels(IChannelState channels)
     {
-        long start = Stopwatch.GetTimestamp();
         for (int i = 0; i < Rings.Length; i++)
         {
             _ringPages[i] = Registers!.HvmParameters.TryGetValue(Rings[i].Parameter, out ulong pfn)
@@ -181,10 +184,9 @@ internal sealed class DomainCapture : IDisposable
         }
 
         channels.Capture(Uuid);
-        return Stopwatch.GetElapsedTime(start);
     }
 
-    /// <summary>Writes what <see cref="CollectChannels"/> found.</summary>
+    /// <summary>Writes what <see cref="CollectState"/> found of the channels.</summary>
     internal void WriteChannels(ImageWriter writer, IChannelState channels)
     {
         for (int i = 0; i < Rings.Length; i++)

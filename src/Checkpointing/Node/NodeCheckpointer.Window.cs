@@ -30,15 +30,15 @@ public sealed partial class NodeCheckpointer
         IReadOnlyList<Exception?> failures = [];
         Exception? resumeFailure = null;
         TimeSpan suspended = default, collected = default, resumed = default;
-        DateTimeOffset captured = default;
+        DateTimeOffset asked = default;
         try
         {
             Fault?.Invoke(NodeStep.IntentWritten);
             quiet = QuietWindow.TryBegin();
+            asked = DateTimeOffset.UtcNow;
             start = Stopwatch.GetTimestamp();
             SuspendAll(cancellationToken);
             suspended = Stopwatch.GetElapsedTime(start);
-            captured = DateTimeOffset.UtcNow;
             _channels.Suspended();
 
             // Not before: a thread that the pool starts inherits it from who asks for it.
@@ -67,6 +67,9 @@ public sealed partial class NodeCheckpointer
 
         _intent.SetSuspended(_maySuspend);
         ThrowFirst(failures);
+
+        // Asked only now, when the guests run, whether a log was lost before its last reading.
+        _captures.ForEach(c => Copy(c, m => m.Confirm()));
         for (int i = 0; i < _captures.Count; i++)
         {
             _captures[i].SetPhases(_memoryTimes[i], _registerTimes[i], _diskTimes[i], _channelTimes[i]);
@@ -75,7 +78,7 @@ public sealed partial class NodeCheckpointer
         return (new PhaseTimes(
             suspended, _registerTimes.Max(), _memoryTimes.Max(), _diskTimes.Max(), _channelTimes.Max(),
             resumed - collected),
-            resumed, captured);
+            resumed, asked + suspended);
     }
 
     // When a process takes its first checkpoint, what runs in the window has never run: it would be bound and compiled while
@@ -156,10 +159,8 @@ public sealed partial class NodeCheckpointer
                 else
                 {
                     Fault?.Invoke(NodeStep.CollectingState);
-                    DomainCapture capture = _captures[item - count];
-                    _registerTimes[item - count] = capture.CollectRegisters();
-                    _diskTimes[item - count] = capture.SealDisks();
-                    _channelTimes[item - count] = capture.CollectChannels(_channels);
+                    (_registerTimes[item - count], _diskTimes[item - count], _channelTimes[item - count]) =
+                        _captures[item - count].CollectState(_channels);
                 }
             },
             2 * count,

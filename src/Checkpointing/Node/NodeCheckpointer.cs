@@ -17,7 +17,7 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 public sealed partial class NodeCheckpointer : IAsyncDisposable
 {
     /// <summary>Bytes of the records that all open images of memory have in the making: a writer keeps three, each with
-    /// its compressed form, so that all together take 24 MiB, and more only from 64 domains on.</summary>
+    /// its compressed form, so that all together take at most 24 MiB, and more only from 64 domains on.</summary>
     private const int OpenBatches = 4 << 20;
 
     private readonly IHypervisor _hypervisor;
@@ -248,7 +248,8 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     internal static ImageWriterOptions WriterOptions(int domains) => new()
     {
         BatchSize = (int)Math.Clamp(
-            BitOperations.RoundUpToPowerOf2((uint)(OpenBatches / Math.Max(1, domains))), 64 << 10, 1 << 20),
+            BitOperations.RoundUpToPowerOf2((uint)(OpenBatches / Math.Max(1, domains))), 64 << 10,
+            new ImageWriterOptions().BatchSize),
     };
 
     // The residual pages of all domains have to fit the allowed pause and the staging area. A quarter is left for pages

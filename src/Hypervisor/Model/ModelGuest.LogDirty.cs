@@ -58,19 +58,14 @@ public sealed partial class ModelGuest
     internal void ReadDirtyLog(long session, ShadowOp op, Span<ulong> bitmap, bool final)
     {
         using PauseScope paused = PauseDomain();
-        ThrowIfDestroyed();
-        StrikeDestroyed();
-        if (_faults.Take(ModelFault.DirtyLogStolen))
-        {
-            StealDirtyLog();
-        }
+        BeginLogCall();
 
-        if (!_logDirty.Enabled || _logDirty.Session != session)
+        // Like Xen, a final reading delivers what there is, whoever's log that is.
+        if (!final)
         {
-            throw new DirtyLogLostException(Name);
+            RequireSession(session);
         }
-
-        if (final)
+        else
         {
             if (Kind != GuestKind.Pv)
             {
@@ -81,6 +76,13 @@ public sealed partial class ModelGuest
         }
 
         _logDirty.Control(op, bitmap);
+    }
+
+    internal void RequireDirtyLog(long session)
+    {
+        using PauseScope paused = PauseDomain();
+        BeginLogCall();
+        RequireSession(session);
     }
 
     internal void StopDirtyLog(long session)
@@ -100,6 +102,24 @@ public sealed partial class ModelGuest
         bool on = _logDirty.Enabled;
         _logDirty.Control(ShadowOp.Off, default);
         return on;
+    }
+
+    private void BeginLogCall()
+    {
+        ThrowIfDestroyed();
+        StrikeDestroyed();
+        if (_faults.Take(ModelFault.DirtyLogStolen))
+        {
+            StealDirtyLog();
+        }
+    }
+
+    private void RequireSession(long session)
+    {
+        if (!_logDirty.Enabled || _logDirty.Session != session)
+        {
+            throw new DirtyLogLostException(Name);
+        }
     }
 
     private void MarkMappings(MappingOwner owner)

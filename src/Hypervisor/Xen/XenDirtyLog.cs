@@ -41,6 +41,21 @@ internal sealed class XenDirtyLog : IDirtyLog
     public DirtyBitmap Peek() => Read(clean: false, final: false);
 
     /// <inheritdoc/>
+    public void RequireWhole()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ThrowIfLost();
+        try
+        {
+            RequireOwned();
+        }
+        catch (XenException e)
+        {
+            throw _domain.Translate(e);
+        }
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         if (_disposed)
@@ -74,16 +89,21 @@ internal sealed class XenDirtyLog : IDirtyLog
     private DirtyBitmap Read(bool clean, bool final)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        if (_lost)
-        {
-            throw new DirtyLogLostException(_domain.Label);
-        }
-
+        ThrowIfLost();
         try
         {
-            Grow();
+            // Of three hypercalls that ask, a suspended guest would wait for each.
+            if (!final)
+            {
+                Grow();
+            }
+
             ulong covered = _xen.ReadLogDirty(Domid, _bitmap, (ulong)PfnCount, clean, final, out _);
-            RequireOwned();
+            if (!final)
+            {
+                RequireOwned();
+            }
+
             if ((long)covered < PfnCount)
             {
                 throw new HypervisorException(
@@ -95,6 +115,14 @@ internal sealed class XenDirtyLog : IDirtyLog
         catch (XenException e)
         {
             throw _domain.Translate(e);
+        }
+    }
+
+    private void ThrowIfLost()
+    {
+        if (_lost)
+        {
+            throw new DirtyLogLostException(_domain.Label);
         }
     }
 

@@ -3,10 +3,16 @@ using System.Runtime.ExceptionServices;
 namespace XenTwoLevelCkpt.Images.Format;
 
 /// <summary>
-/// Turns filled batches into bytes of the file: compressed by several threads, written by one in the order in which
-/// they were submitted. A ring of batches bounds the memory: who fills faster than the device writes, waits.
+/// Turns filled batches into bytes of the file: compressed by several threads, written in the order in which they were
+/// submitted. A ring of batches bounds the memory: who fills faster than the others compress helps them, and waits for
+/// nothing but what they have begun.
 /// </summary>
-/// <remarks>One thread fills and submits. Without threads, everything happens in <see cref="Submit"/>.</remarks>
+/// <remarks>
+/// <para>One thread fills and submits. Without threads, everything happens in <see cref="Submit"/>.</para>
+/// <para>No thread only writes: whoever finished the batch that is next in the file writes it, and those behind it that are
+/// finished. A batch takes less time than the scheduler needs to give a thread its turn on busy processors, so that handing
+/// each batch on to another thread would leave the others without any.</para>
+/// </remarks>
 internal sealed class BatchPipeline : IDisposable
 {
     private readonly Batch[] _ring;
@@ -16,15 +22,14 @@ internal sealed class BatchPipeline : IDisposable
     private readonly ImageCompression _compression;
     private readonly object _lock = new();
 
-    // Kept, since making a delegate allocates.
-    private readonly Action<Batch> _finish;
-    private readonly Action<Batch> _write;
-
-    // Batches submitted, taken by a compressor, and written; each follows the one before, the ring's length at most
+    // Batches submitted, taken by who compresses them, and written; each follows the one before, the ring's length at most
     // behind it.
     private long _submitted;
     private long _taken;
     private long _written;
+    private int _idle;
+    private bool _writing;
+    private bool _fillerWaits;
     private bool _stop;
     private Exception? _failure;
 
@@ -32,8 +37,6 @@ internal sealed class BatchPipeline : IDisposable
     {
         _output = output;
         _compression = compression;
-        _finish = batch => batch.Finish(_compression);
-        _write = output.Write;
 
         // One batch is being filled and one written while each compressor has one.
         _ring = new Batch[threads == 0 ? 1 : threads + 2];
@@ -43,13 +46,13 @@ internal sealed class BatchPipeline : IDisposable
         }
 
         _finished = new bool[_ring.Length];
-        _threads = new Thread[threads == 0 ? 0 : threads + 1];
+        _threads = new Thread[threads];
         for (int i = 0; i < _threads.Length; i++)
         {
-            _threads[i] = new Thread(i == 0 ? Write : Compress)
+            _threads[i] = new Thread(Work)
             {
                 IsBackground = true,
-                Name = i == 0 ? "image writer" : "image compressor",
+                Name = "image compressor",
             };
             _threads[i].Start();
         }
@@ -82,31 +85,19 @@ internal sealed class BatchPipeline : IDisposable
         lock (_lock)
         {
             _submitted++;
-            Monitor.PulseAll(_lock);
-            while (_submitted - _written >= _ring.Length && _failure is null)
+            if (_idle > 0)
             {
-                _ = Monitor.Wait(_lock);
+                // Nobody else waits: who fills is here.
+                Monitor.Pulse(_lock);
             }
-
-            ThrowIfFailed();
         }
 
+        HelpUntil(unwritten: _ring.Length - 1);
         Current.Clear();
     }
 
     /// <summary>Waits until everything submitted is written.</summary>
-    internal void Drain()
-    {
-        lock (_lock)
-        {
-            while (_threads.Length > 0 && _written < _submitted && _failure is null)
-            {
-                _ = Monitor.Wait(_lock);
-            }
-
-            ThrowIfFailed();
-        }
-    }
+    internal void Drain() => HelpUntil(unwritten: 0);
 
     /// <summary>Ends the threads; what was not written yet is dropped.</summary>
     public void Dispose()
@@ -132,18 +123,49 @@ internal sealed class BatchPipeline : IDisposable
         }
     }
 
-    private void Compress()
+    // Who fills does what the others have not begun, rather than to wait for them.
+    private void HelpUntil(int unwritten)
     {
         while (true)
         {
             long mine;
             lock (_lock)
             {
+                while (_submitted - _written > unwritten && _taken == _submitted && !_stop)
+                {
+                    _fillerWaits = true;
+                    _ = Monitor.Wait(_lock);
+                    _fillerWaits = false;
+                }
+
+                ThrowIfFailed();
+                ObjectDisposedException.ThrowIf(_stop, this);
+                if (_submitted - _written <= unwritten)
+                {
+                    return;
+                }
+
+                mine = _taken++;
+            }
+
+            Process(mine);
+        }
+    }
+
+    private void Work()
+    {
+        while (true)
+        {
+            long mine;
+            lock (_lock)
+            {
+                _idle++;
                 while (_taken == _submitted && !_stop)
                 {
                     _ = Monitor.Wait(_lock);
                 }
 
+                _idle--;
                 if (_stop)
                 {
                     return;
@@ -152,50 +174,29 @@ internal sealed class BatchPipeline : IDisposable
                 mine = _taken++;
             }
 
-            Guarded(_finish, _ring[mine % _ring.Length]);
-            lock (_lock)
-            {
-                _finished[mine % _ring.Length] = true;
-                Monitor.PulseAll(_lock);
-            }
-        }
-    }
-
-    private void Write()
-    {
-        while (true)
-        {
-            long slot;
-            lock (_lock)
-            {
-                slot = _written % _ring.Length;
-                while (!_finished[slot] && !_stop)
-                {
-                    _ = Monitor.Wait(_lock);
-                }
-
-                if (_stop)
-                {
-                    return;
-                }
-            }
-
-            Guarded(_write, _ring[slot]);
-            lock (_lock)
-            {
-                _finished[slot] = false;
-                _written++;
-                Monitor.PulseAll(_lock);
-            }
+            Process(mine);
         }
     }
 
     // A failure on one of the pipeline's threads belongs to the thread that fills: it is thrown there.
-    private void Guarded(Action<Batch> action, Batch batch)
+    private void Process(long number)
     {
         try
         {
-            action(batch);
+            _ring[number % _ring.Length].Finish(_compression);
+            lock (_lock)
+            {
+                _finished[number % _ring.Length] = true;
+                if (_writing)
+                {
+                    // Who writes now looks again before it stops.
+                    return;
+                }
+
+                _writing = true;
+            }
+
+            WriteFinished();
         }
         catch (Exception e)
         {
@@ -204,6 +205,34 @@ internal sealed class BatchPipeline : IDisposable
                 _failure ??= e;
                 _stop = true;
                 Monitor.PulseAll(_lock);
+            }
+        }
+    }
+
+    private void WriteFinished()
+    {
+        while (true)
+        {
+            long slot;
+            lock (_lock)
+            {
+                slot = _written % _ring.Length;
+                if (!_finished[slot] || _stop)
+                {
+                    _writing = false;
+                    return;
+                }
+            }
+
+            _output.Write(_ring[slot]);
+            lock (_lock)
+            {
+                _finished[slot] = false;
+                _written++;
+                if (_fillerWaits)
+                {
+                    Monitor.PulseAll(_lock);
+                }
             }
         }
     }

