@@ -35,7 +35,7 @@ public interface INodeCheckpoints
 
 /// <summary>A link to another node as it is seen from this one.</summary>
 /// <param name="Name">The other node's name.</param>
-/// <param name="Connected">True while a stream is open.</param>
+/// <param name="Connected">True while a stream is open, or the node is lost and its domains are here.</param>
 /// <param name="Index">The index that it last told.</param>
 /// <param name="DurableIndex">The durable index that it last told.</param>
 /// <param name="Incarnation">The incarnation that it last told.</param>

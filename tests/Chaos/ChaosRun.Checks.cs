@@ -60,8 +60,7 @@ public sealed partial class ChaosRun
                 return $"{node.Name} is {said.State}" + (said.AwaitsRecovery ? " and awaits a recovery" : "");
             }
 
-            if (said.Peers.FirstOrDefault(p =>
-                _lost.TrueForAll(n => n.Name != p.Name) && (!p.Connected || p.Incarnation != said.Incarnation)) is { } peer)
+            if (said.Peers.FirstOrDefault(p => !p.Connected || p.Incarnation != said.Incarnation) is { } peer)
             {
                 return $"{node.Name} has no channel to {peer.Name}";
             }

@@ -171,7 +171,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
             lock (_lock)
             {
                 return Array.ConvertAll(_links, link => new PeerStatus(
-                    link.Name, link.Session is not null, link.Index, link.DurableIndex, link.Incarnation, link.LastHeard,
+                    link.Name, link.Session is not null || link.Host == _options.Node, link.Index, link.DurableIndex, link.Incarnation, link.LastHeard,
                     link.Out.Count, Problem(link)));
             }
         }

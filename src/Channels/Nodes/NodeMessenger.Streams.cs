@@ -39,6 +39,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     {
         lock (_lock)
         {
+            _ = _connecting.RemoveAll(task => task.IsCompleted);
             _connecting.Add(Task.Run(() => ConnectAsync(link)));
         }
     }
@@ -103,6 +104,11 @@ internal sealed partial class NodeMessenger<TProtocol>
             Closed(link, reason, opened);
             await BackOffAsync(backOff, life).ConfigureAwait(false);
             backOff = TimeSpan.FromTicks(Math.Min(backOff.Ticks * 2, _options.MaxBackOff.Ticks));
+        }
+
+        lock (_lock)
+        {
+            _ = _dialled.Remove(link);
         }
     }
 

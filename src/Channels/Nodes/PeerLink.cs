@@ -15,7 +15,7 @@ internal sealed class PeerLink
 
     private readonly Queue<PendingEntry> _pending = new();
     private readonly long _windowBytes;
-    private byte[] _open = ArrayPool<byte>.Shared.Rent(LeastOpen);
+    private byte[] _open = [];
     private int _used;
     private long _heard;
 
@@ -73,9 +73,13 @@ internal sealed class PeerLink
         {
             if (_open.Length - _used < FrameBatch.Prefix + FrameBatch.MaxFrame)
             {
-                byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Min(_open.Length * 2, FrameBatch.MaxLength));
-                _open.AsSpan(0, _used).CopyTo(larger);
-                ArrayPool<byte>.Shared.Return(_open);
+                byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Clamp(_open.Length * 2, LeastOpen, FrameBatch.MaxLength));
+                if (_open.Length > 0)
+                {
+                    _open.AsSpan(0, _used).CopyTo(larger);
+                    ArrayPool<byte>.Shared.Return(_open);
+                }
+
                 _open = larger;
             }
 
