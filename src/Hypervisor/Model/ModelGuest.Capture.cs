@@ -49,7 +49,7 @@ public sealed partial class ModelGuest
         if (_shutdown == ShutdownReason.Suspend)
         {
             CopiedSuspended++;
-            CopiedPrepared += _prepared.Contains(pfn) ? 1 : 0;
+            CopiedPrepared += _prepared.Count > 0 && _prepared.Contains(pfn) ? 1 : 0;
         }
     }
 }

@@ -168,20 +168,29 @@ public sealed partial class ModelGuest
             int at = 0;
             foreach (PfnRun run in runs)
             {
-                for (long pfn = run.First; pfn < run.End; pfn++, at += PageSize)
+                for (long pfn = run.First; pfn < run.End;)
                 {
-                    Span<byte> place = destination.Slice(at, PageSize);
-                    bool broken = fails && (failing is not { } bad || (pfn >= bad.First && pfn < bad.End));
-                    if (broken || !_map.HasContents(pfn))
+                    // As from a mapping of the pages: what can be read in a row is copied as one.
+                    long end = pfn;
+                    while (end < run.End && CanCopy(end))
                     {
-                        place.Clear();
-                        unread.Add(pfn);
-                        continue;
+                        CountCopied(end++);
                     }
 
-                    PageAt(pfn).CopyTo(place);
-                    CountCopied(pfn);
-                    copied++;
+                    if (end > pfn)
+                    {
+                        int length = (int)(end - pfn) * PageSize;
+                        _memory.Span(pfn * PageSize, length).CopyTo(destination[at..]);
+                        at += length;
+                        copied += (int)(end - pfn);
+                        pfn = end;
+                    }
+                    else
+                    {
+                        destination.Slice(at, PageSize).Clear();
+                        at += PageSize;
+                        unread.Add(pfn++);
+                    }
                 }
             }
 
@@ -198,6 +207,9 @@ public sealed partial class ModelGuest
                 _memory.DangerousRelease();
             }
         }
+
+        bool CanCopy(long pfn) =>
+            !(fails && (failing is not { } bad || (pfn >= bad.First && pfn < bad.End))) && _map.HasContents(pfn);
     }
 
     internal bool IsPopulated(long pfn) => _map.IsPopulated(pfn);
