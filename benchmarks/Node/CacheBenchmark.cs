@@ -70,6 +70,7 @@ internal static class CacheBenchmark
             staging.Clear();
             capture.Collect(staging, compareTypes: false);
             domain.Resume();
+            capture.Confirm();
             capture.WriteResidual(staging);
             if (epoch > 0)
             {
