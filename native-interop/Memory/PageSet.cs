@@ -64,19 +64,16 @@ public sealed class PageSet
     /// <param name="pfn">A PFN below <see cref="PfnCount"/>.</param>
     public bool Contains(long pfn) => (WordOf(pfn) & (1UL << (int)(pfn & 63))) != 0;
 
-    /// <summary>Makes the set that of the pages of <paramref name="within"/> that a bitmap or <paramref name="others"/> has,
-    /// whatever it was before. Looks only where <paramref name="within"/> has pages.</summary>
+    /// <summary>Makes the set that of the pages that a bitmap and <paramref name="within"/> both have, whatever it was before.
+    /// Looks only where <paramref name="within"/> has pages.</summary>
     /// <param name="bitmap">Pages.</param>
-    /// <param name="others">Further pages.</param>
     /// <param name="within">The pages that may be in the set.</param>
     /// <returns>The number of pages in the set.</returns>
     /// <exception cref="ArgumentException">One of them covers another number of PFNs; nothing has changed.</exception>
-    public long SetToUnion(DirtyBitmap bitmap, PageSet others, PageSet within)
+    public long SetToIntersection(DirtyBitmap bitmap, PageSet within)
     {
-        ArgumentNullException.ThrowIfNull(others);
         ArgumentNullException.ThrowIfNull(within);
         RequireSize(bitmap.PfnCount, nameof(bitmap));
-        RequireSize(others.PfnCount, nameof(others));
         RequireSize(within.PfnCount, nameof(within));
         Clear();
         long count = 0;
@@ -87,10 +84,10 @@ public sealed class PageSet
             {
                 Range block = BlockOf(i, left);
                 Span<ulong> words = _words.AsSpan(block);
-                ReadOnlySpan<ulong> a = bitmap.Words[block], b = others._words.AsSpan(block), mask = within._words.AsSpan(block);
+                ReadOnlySpan<ulong> dirty = bitmap.Words[block], mask = within._words.AsSpan(block);
                 for (int w = 0; w < words.Length; w++)
                 {
-                    words[w] = (a[w] | b[w]) & mask[w];
+                    words[w] = dirty[w] & mask[w];
                     count += BitOperations.PopCount(words[w]);
                 }
             }

@@ -123,7 +123,7 @@ public sealed partial class NodeDaemon
     {
         (string node, string host) = what.LostNode.Length > 0 ? (what.LostNode, _settings.Node) : (what.DepartedNode, what.DepartedTo);
         IReadOnlyList<Departure> known = _file!.State.Departures;
-        return node.Length == 0 || known.Any(d => d.Node == node && d.Host == host)
+        return node.Length == 0 || _messages is LoneNode || known.Any(d => d.Node == node && d.Host == host)
             ? known
             : [.. known.Where(d => d.Node != node), new Departure(node, host, what.Incarnation)];
     }

@@ -224,13 +224,18 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
                 Incarnation = (ulong)last.Incarnation,
                 LostNode = last.LostNode,
                 Done = true,
-                Settled = _file.State.Departures.Any(d => d.Node == last.LostNode && d.Settled),
+                Settled = last.LostNode.Length > 0 && IsSettled(last),
             },
             _ => null,
         };
 
         return node;
     }
+
+    // A node without peers has nobody whose checkpoints it would have to wait for.
+    private bool IsSettled(LastRecovery last) => _messages is LoneNode
+        ? _messages.DurableIndex > last.Line
+        : _file!.State.Departures.Any(d => d.Node == last.LostNode && d.Settled);
 
     /// <summary>Removes checkpoints that no recovery can need.</summary>
     /// <param name="request">The safe line.</param>

@@ -5,52 +5,39 @@ namespace XenTwoLevelCkpt.Chaos.Tests;
 public class ChaosTests
 {
     [Fact]
-    public async Task A_cluster_to_which_things_happen_loses_no_money()
-    {
-        var output = new StringWriter();
-        bool well = await ChaosProgram.RunAsync(
-            new ChaosOptions
-            {
-                Rounds = 6,
-                Seed = 6,
-                CountEvery = 3,
-                Plan =
-                [
-                    [Fault.Kill],
-                    [Fault.StallLink, Fault.Terminate],
-                    [Fault.CutLink, Fault.KillInRecovery],
-                    [Fault.StorageFull],
-                    [Fault.StoreAway, Fault.KillLeader],
-                    [Fault.CollectGarbage, Fault.SlowLink, Fault.GiveUpRecovery],
-                ],
-                Folder = Directory.CreateTempSubdirectory("xtl-chaos-").FullName,
-            },
-            output, output, TestContext.Current.CancellationToken);
-        Assert.True(well, output.ToString());
-    }
+    public Task A_cluster_to_which_things_happen_loses_no_money() => RunAsync(
+        nodes: 3, seed: 6, countEvery: 3, "money counted 2 times",
+        [Fault.Kill],
+        [Fault.StallLink, Fault.Terminate],
+        [Fault.CutLink, Fault.KillInRecovery],
+        [Fault.StorageFull],
+        [Fault.StoreAway, Fault.KillLeader],
+        [Fault.CollectGarbage, Fault.SlowLink, Fault.GiveUpRecovery]);
 
     [Fact]
-    public async Task The_guests_of_lost_nodes_go_on_with_all_their_money()
+    public Task The_guests_of_lost_nodes_go_on_with_all_their_money() => RunAsync(
+        nodes: 4, seed: 8, countEvery: 2, "2 nodes lost",
+        [Fault.LoseNode],
+        [Fault.Kill],
+        [Fault.CollectGarbage],
+        [Fault.CutLink, Fault.LoseNode, Fault.Recover],
+        [Fault.Terminate]);
+
+    private static async Task RunAsync(
+        int nodes, int seed, int countEvery, string says, params IReadOnlyList<IReadOnlyList<Fault>> plan)
     {
         var output = new StringWriter();
         bool well = await ChaosProgram.RunAsync(
             new ChaosOptions
             {
-                Nodes = 4,
-                Rounds = 5,
-                Seed = 8,
-                CountEvery = 2,
-                Plan =
-                [
-                    [Fault.LoseNode],
-                    [Fault.Kill],
-                    [Fault.CollectGarbage],
-                    [Fault.CutLink, Fault.LoseNode, Fault.Recover],
-                    [Fault.Terminate],
-                ],
+                Nodes = nodes,
+                Rounds = plan.Count,
+                Seed = seed,
+                CountEvery = countEvery,
+                Plan = plan,
                 Folder = Directory.CreateTempSubdirectory("xtl-chaos-").FullName,
             },
             output, output, TestContext.Current.CancellationToken);
-        Assert.True(well && output.ToString().Contains("2 nodes lost", StringComparison.Ordinal), output.ToString());
+        Assert.True(well && output.ToString().Contains(says, StringComparison.Ordinal), output.ToString());
     }
 }

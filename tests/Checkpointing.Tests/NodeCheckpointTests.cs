@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Globalization;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
@@ -75,87 +73,6 @@ public class NodeCheckpointTests
     }
 
     [Fact]
-    public async Task Who_works_while_guests_are_suspended_goes_before_others_and_only_then()
-    {
-        Assert.SkipUnless(Environment.IsPrivilegedProcess, "Lower nice values are root's business.");
-        await using var node = new ModelNode(Small);
-        node.AddGuest("a", new StepperWorkload(1, 300, 8));
-        node.AddGuest("b", new StepperWorkload(2, 300, 8));
-        var seen = new ConcurrentQueue<(NodeStep Step, int Niceness)>();
-        node.Watch = step => seen.Enqueue((step, Niceness()));
-        int ordinary = Niceness();
-        _ = await node.CheckpointAsync(1);
-        _ = await node.CheckpointAsync(2);
-        NodeStep[] inside = [NodeStep.Suspended, NodeStep.CollectingMemory, NodeStep.CollectingState, NodeStep.Collected];
-        Assert.Equal(inside, seen.Where(s => s.Niceness == -15).Select(s => s.Step).Distinct().Order());
-        Assert.All(seen.Where(s => !inside.Contains(s.Step)), s => Assert.Equal(ordinary, s.Niceness));
-
-        // proc(5): the 19th field, counted behind the name in brackets.
-        static int Niceness()
-        {
-            string stat = File.ReadAllText("/proc/thread-self/stat");
-            return int.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[19 - 3], CultureInfo.InvariantCulture);
-        }
-    }
-
-    [Fact]
-    public async Task What_a_guest_writes_while_it_suspends_itself_is_mapped_before_it_stands_still()
-    {
-        const int Cached = 16;
-        await using var node = new ModelNode(Small with { CacheEntries = Cached });
-        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 800, 8), suspendLatency: TimeSpan.FromMilliseconds(300));
-        _ = await node.CheckpointAsync(1);
-        node.Hypervisor.Start();
-
-        // On a busy machine the guest may not get to write while it suspends itself, or nobody to look at it: then the next
-        // checkpoint counts. Without the looks none would.
-        CheckpointReport report;
-        long prepared;
-        ulong k = 1;
-        do
-        {
-            long before = guest.CopiedPrepared;
-            report = await node.CheckpointAsync(++k);
-            prepared = guest.CopiedPrepared - before;
-        }
-        while (k < 200 && (report.Domains[0].Memory.Residual < 4 * Cached || prepared < 3 * Cached));
-
-        node.Hypervisor.Stop();
-
-        // Besides the cache, which is mapped before the request.
-        Assert.InRange(report.Domains[0].Memory.Residual, 4 * Cached, long.MaxValue);
-        Assert.InRange(prepared, 3 * Cached, long.MaxValue);
-        node.RestoreAndCompare(report.Id);
-    }
-
-    [Fact]
-    public async Task What_every_suspension_writes_is_mapped_before_the_guest_stands_still()
-    {
-        await using var node = new ModelNode(Small);
-        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
-        node.Node.Fault = Chain(node.Node.Fault, step =>
-        {
-            // After the last look, and before the suspension; pages that the guest writes at no other time.
-            for (long pfn = 900; step == NodeStep.IntentWritten && pfn < 905; pfn++)
-            {
-                guest.Map(pfn, MappingOwner.Backend).Dispose();
-            }
-        });
-        for (ulong k = 1; k <= 4; k++)
-        {
-            node.Hypervisor.Advance(3);
-            (long copied, long prepared) = (guest.CopiedSuspended, guest.CopiedPrepared);
-            CheckpointReport report = await node.CheckpointAsync(k);
-            Assert.InRange(report.Domains[0].Memory.Residual, 5, 64);
-
-            // The first time nobody can know. The model does not map the two rings ahead.
-            long unprepared = guest.CopiedSuspended - copied - (guest.CopiedPrepared - prepared);
-            Assert.InRange(unprepared, k == 1 ? 5 + 2 : 0, k == 1 ? 64 : 2);
-            node.Hypervisor.Advance(1);
-        }
-    }
-
-    [Fact]
     public async Task Pages_that_enter_and_leave_the_physical_map_are_found()
     {
         await using var node = new ModelNode(Small with { MinSampleInterval = TimeSpan.FromHours(1) });
@@ -169,28 +86,6 @@ public class NodeCheckpointTests
         CheckpointReport more = await node.CheckpointAsync(3);
         node.RestoreAndCompare(less.Id);
         node.RestoreAndCompare(more.Id);
-    }
-
-    [Fact]
-    public async Task A_balloon_that_moves_while_the_checkpoint_is_taken_is_noticed()
-    {
-        await using var node = new ModelNode(Small);
-        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
-        _ = await node.CheckpointAsync(1);
-        int suspensions = 0;
-        using var stop = new CancellationTokenSource();
-        node.Node.Fault = Chain(node.Node.Fault, step =>
-        {
-            // After the last comparison of page types, and before the suspension.
-            if (step == NodeStep.IntentWritten && suspensions++ == 0)
-            {
-                Assert.True(guest.Populate(1100));
-                Assert.True(guest.Unpopulate(900));
-            }
-        });
-        CheckpointReport report = await node.CheckpointAsync(2);
-        Assert.Equal(2, suspensions);
-        node.RestoreAndCompare(report.Id);
     }
 
     [Fact]
@@ -211,57 +106,6 @@ public class NodeCheckpointTests
         node.RestoreAndCompare(first.Id);
     }
 
-    [Theory]
-    [InlineData(null, false, null)]
-    [InlineData(NodeStep.IntentWritten, false, null)]
-    [InlineData(NodeStep.Suspended, false, null)]
-    [InlineData(NodeStep.Suspended, true, null)]
-    [InlineData(NodeStep.Suspended, false, 0)]
-    [InlineData(NodeStep.Collected, false, null)]
-    [InlineData(NodeStep.Collected, true, null)]
-    public async Task A_log_taken_over_by_another_program_makes_the_next_checkpoint_a_full_one_that_says_so(
-        object? at, bool struck, int? cacheEntries)
-    {
-        await using var node = new ModelNode(Small with { CacheEntries = cacheEntries });
-        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
-        node.AddGuest("b", new StepperWorkload(2, 300, 8));
-        _ = await node.CheckpointAsync(1);
-        node.Hypervisor.Advance(3);
-        bool ran = false, committed = false;
-        if (at is null)
-        {
-            guest.StealDirtyLog();
-            guest.Step(3);
-        }
-
-        bool stolen = at is null;
-        node.Node.Fault = Chain(node.Node.Fault, step =>
-        {
-            if (!stolen && step.Equals(at))
-            {
-                stolen = true;
-                guest.StealDirtyLog();
-            }
-
-            ran |= step == NodeStep.Resumed;
-            committed |= step == NodeStep.PartsWritten;
-        });
-
-        // What else goes wrong in the window does not hide it.
-        node.Strike = struck ? (NodeStep.Collected, () => new HypervisorException("struck")) : null;
-        CheckpointFailedException failure =
-            await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
-        Assert.Contains(struck ? "struck" : "switched off by another program", failure.Message, StringComparison.Ordinal);
-        Assert.False(ran || committed);
-        node.AssertNoneSuspended();
-        node.Hypervisor.Advance(3);
-        CheckpointReport next = await node.CheckpointAsync(2);
-        Assert.Contains(
-            "switched off by another program", next.Domains.Single(d => d.Name == "a").FullBecause!, StringComparison.Ordinal);
-        Assert.Null(next.Domains.Single(d => d.Name == "b").FullBecause);
-        node.RestoreAndCompare(next.Id);
-    }
-
     [Fact]
     public async Task More_dirty_pages_than_fit_are_written_in_the_background_and_tried_again()
     {
@@ -269,14 +113,14 @@ public class NodeCheckpointTests
         ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 900, 8));
         _ = await node.CheckpointAsync(1);
         bool first = true;
-        node.Node.Fault = Chain(node.Node.Fault, step =>
+        node.Watch = step =>
         {
             if (step == NodeStep.IntentWritten && first)
             {
                 first = false;
                 guest.Step(80);
             }
-        });
+        };
         CheckpointReport report = await node.CheckpointAsync(2);
         Assert.Contains(node.Logged, l => l.Contains("staging area", StringComparison.Ordinal));
         node.RestoreAndCompare(report.Id);
@@ -317,13 +161,13 @@ public class NodeCheckpointTests
         await using var node = new ModelNode(Small);
         ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
         string left = "";
-        node.Node.Fault = Chain(node.Node.Fault, step =>
+        node.Watch = step =>
         {
             if (step == NodeStep.Suspended)
             {
                 left = File.ReadAllText(Path.Combine(node.Options.StateDirectory, "intent.json"));
             }
-        });
+        };
         _ = await node.CheckpointAsync(1);
         await node.Node.DisposeAsync();
         Assert.Contains(guest.Uuid.ToString(), left, StringComparison.Ordinal);
@@ -403,12 +247,6 @@ public class NodeCheckpointTests
         Assert.Equal(report.Domains[0], state.Report);
         Assert.True(report.Pause > TimeSpan.Zero);
     }
-
-    private static Action<NodeStep> Chain(Action<NodeStep>? first, Action<NodeStep> second) => step =>
-    {
-        second(step);
-        first?.Invoke(step);
-    };
 
     [Fact]
     public async Task The_nodes_channel_state_is_in_the_first_domains_com_image()

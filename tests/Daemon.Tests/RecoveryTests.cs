@@ -113,15 +113,7 @@ public class RecoveryTests
     {
         await using TestNode node = await TestNode.StartAsync();
         List<CheckpointReport> taken = await ThreeAsync(node);
-        Strike(node, (RecoverStep)step);
-        StatusException e = await Assert.ThrowsAsync<StatusException>(
-            () => node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }));
-        Assert.Equal("STORE", e.Reason);
-        node.Node.Fault = null;
-        if (restart)
-        {
-            await node.RestartAsync();
-        }
+        await InterruptedAsync(node, line: 2, step, restart);
 
         if (step is > (int)RecoverStep.Decided and < (int)RecoverStep.EndWritten)
         {
@@ -144,13 +136,7 @@ public class RecoveryTests
     {
         await using TestNode node = await TestNode.StartAsync();
         _ = await ThreeAsync(node);
-        Strike(node, (RecoverStep)step);
-        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 3, Incarnation = 1 }));
-        node.Node.Fault = null;
-        if (restart)
-        {
-            await node.RestartAsync();
-        }
+        await InterruptedAsync(node, line: 3, step, restart);
 
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 2 });
         Assert.Equal((RecoverAction.RollBack, 2UL), (done.Action, done.Index));
@@ -169,9 +155,7 @@ public class RecoveryTests
     {
         await using TestNode node = await TestNode.StartAsync();
         _ = await ThreeAsync(node);
-        Strike(node, (RecoverStep)step);
-        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 1 }));
-        node.Node.Fault = null;
+        await InterruptedAsync(node, line: 7, step, restart: false);
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 2 });
         Assert.Equal((RecoverAction.RollBack, 2UL), (done.Action, done.Index));
         AssertAtTwo(node);
@@ -213,13 +197,7 @@ public class RecoveryTests
     {
         await using TestNode node = await TestNode.StartAsync();
         _ = await ThreeAsync(node);
-        Strike(node, (RecoverStep)step);
-        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 1 }));
-        node.Node.Fault = null;
-        if (restart)
-        {
-            await node.RestartAsync();
-        }
+        await InterruptedAsync(node, line: 7, step, restart);
 
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 1 });
         Assert.Equal((RecoverAction.Checkpoint, 7UL), (done.Action, done.Index));
@@ -316,6 +294,20 @@ public class RecoveryTests
         Assert.Equal(new Dictionary<string, long> { ["a"] = 20, ["b"] = 20 }, node.Steps());
         node.AssertWhole();
         node.AssertAllRun();
+    }
+
+    // A recovery of incarnation 1 that a fault ends, and maybe the daemon with it.
+    private static async Task InterruptedAsync(TestNode node, ulong line, int step, bool restart)
+    {
+        Strike(node, (RecoverStep)step);
+        StatusException e = await Assert.ThrowsAsync<StatusException>(
+            () => node.Client.RecoverAsync(new RecoverRequest { Line = line, Incarnation = 1 }));
+        Assert.Equal("STORE", e.Reason);
+        node.Node.Fault = null;
+        if (restart)
+        {
+            await node.RestartAsync();
+        }
     }
 
     private static void Strike(TestNode node, RecoverStep step) => node.Node.Fault = at =>

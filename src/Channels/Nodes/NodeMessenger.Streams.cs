@@ -61,6 +61,12 @@ internal sealed partial class NodeMessenger<TProtocol>
             try
             {
                 life = await RunningAsync(0, _stop.Token).ConfigureAwait(false);
+                if (link.IsRetired)
+                {
+                    // By the recovery that was waited for.
+                    break;
+                }
+
                 using var channel = RpcChannel.ForTcp(peer.Host, peer.Port);
                 var client = new NodeChannelClient(channel);
                 using var both = CancellationTokenSource.CreateLinkedTokenSource(life, _stop.Token);
@@ -243,7 +249,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         lock (_lock)
         {
             int incarnation = _gate.Incarnation;
-            if (_phase != MessengerPhase.Running || (int)Math.Min(hello.Incarnation, int.MaxValue) > incarnation)
+            if (_phase != MessengerPhase.Running || link.IsRetired || (int)Math.Min(hello.Incarnation, int.MaxValue) > incarnation)
             {
                 throw new StatusException(StatusCode.Unavailable, "A recovery begins.");
             }

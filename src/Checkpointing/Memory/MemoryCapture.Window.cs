@@ -32,7 +32,17 @@ internal sealed partial class MemoryCapture
         // From here on a mark means: residual.
         _collected = true;
         _unconfirmed = true;
-        long residual = _marks.SetToUnion(dirty, _due, _populated);
+        long residual = _marks.SetToIntersection(dirty, _populated);
+        foreach (long pfn in _cache)
+        {
+            residual += Mark(pfn);
+        }
+
+        foreach (long pfn in _retry)
+        {
+            residual += Mark(pfn);
+        }
+
         _gone.Clear();
         if (compareTypes)
         {
@@ -141,6 +151,9 @@ internal sealed partial class MemoryCapture
         _residual = 0;
         Flush();
     }
+
+    // 1 where the page is populated and was not marked.
+    private int Mark(long pfn) => _populated.Contains(pfn) && _marks.Add(pfn) ? 1 : 0;
 
     private void NoteLate(PfnRun run)
     {

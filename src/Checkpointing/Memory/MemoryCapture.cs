@@ -15,10 +15,9 @@ namespace XenTwoLevelCkpt.Checkpointing.Memory;
 /// Between checkpoints every populated page is in one of three states: its last copy in the chain of images is its
 /// content; or it is in the cache; or Xen's log has it. A step that fails leaves a page in one of the latter two.
 /// </para>
-/// <para>Three bits a guest page: populated; due, for what is in the cache or has to be read again; and a mark. During an
-/// epoch a mark means that the image has a copy of the page, which is what pages copied in vain are counted by; from
-/// <see cref="Collect"/> on, that the page is residual. What is due is a set of its own so that the window need not go
-/// through the cache.</para>
+/// <para>Two bits a guest page: populated, and a mark. During an epoch a mark means that the image has a copy of the
+/// page, which is what pages copied in vain are counted by; from <see cref="Collect"/> on, that the page is residual.
+/// </para>
 /// <para>One thread uses it at a time.</para>
 /// </remarks>
 internal sealed partial class MemoryCapture : IMemoryCapture
@@ -28,7 +27,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private readonly CopyBatch _batch;
     private readonly IDirtyLog _log;
     private readonly PageSet _populated;
-    private readonly PageSet _due;
     private readonly PageSet _marks;
     private readonly PageType[] _types = new PageType[TypeWalk.Batch];
     private readonly List<long> _retry = [];
@@ -57,7 +55,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         _batch = batch;
         _log = domain.StartDirtyLog();
         _populated = new PageSet(_log.PfnCount);
-        _due = new PageSet(_log.PfnCount);
         _marks = new PageSet(_log.PfnCount);
     }
 
@@ -92,7 +89,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         _writer = writer;
         _collected = false;
         _cache.Clear();
-        _due.Clear();
         _marks.Clear();
         _retry.Clear();
         _touched = _evicted = _inVain = _fed = _unpopulated = _samples = 0;
@@ -308,7 +304,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         PopulatedPages--;
         _unpopulated++;
         _ = _cache.Remove(pfn);
-        _ = _due.Remove(pfn);
         _writer!.AddUnpopulated(new PfnRun(pfn, 1));
     }
 
@@ -357,8 +352,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
             _inVain++;
         }
 
-        // Before a page falls out for it: in a cache of no entries that is this one.
-        _ = _due.Add(pfn);
         if (_cache.TouchInSample(pfn, out long evicted))
         {
             Evict(evicted);
@@ -368,7 +361,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private void Evict(long pfn)
     {
         _evicted++;
-        _ = _due.Remove(pfn);
         Save(pfn);
     }
 
@@ -403,7 +395,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     private void Unread(long pfn)
     {
         _ = _marks.Remove(pfn);
-        _ = _due.Add(pfn);
         _retry.Add(pfn);
     }
 
@@ -413,7 +404,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         {
             long pfn = _retry[^1];
             _retry.RemoveAt(_retry.Count - 1);
-            _ = _due.Remove(pfn);
             if (_populated.Contains(pfn))
             {
                 Touch(pfn);

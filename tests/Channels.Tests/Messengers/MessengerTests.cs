@@ -7,23 +7,9 @@ namespace XenTwoLevelCkpt.Channels.Tests;
 /// sees each message once and in order, and the checker of traces finds nothing.</summary>
 public sealed class MessengerTests(ITestOutputHelper output)
 {
-    public static TheoryData<string, int, int> Runs
-    {
-        get
-        {
-            var runs = new TheoryData<string, int, int>();
-            int seed = 1;
-            foreach (string protocol in NodeMessenger.Protocols)
-            {
-                for (int nodes = 2; nodes <= 4; nodes++)
-                {
-                    runs.Add(protocol, nodes, seed++);
-                }
-            }
+    public static TheoryData<string, int, int> Runs => Sizes(seed: 0, step: 1);
 
-            return runs;
-        }
-    }
+    public static TheoryData<string, int, int> Losses => Sizes(seed: 2000, step: 100);
 
     [Theory]
     [MemberData(nameof(Runs))]
@@ -72,24 +58,6 @@ public sealed class MessengerTests(ITestOutputHelper output)
         Assert.True(report.Rollbacks > 4, $"{report}");
     }
 
-    public static TheoryData<string, int, int> Losses
-    {
-        get
-        {
-            var runs = new TheoryData<string, int, int>();
-            int seed = 2000;
-            foreach (string protocol in NodeMessenger.Protocols)
-            {
-                for (int nodes = 2; nodes <= 4; nodes++)
-                {
-                    runs.Add(protocol, nodes, seed += 100);
-                }
-            }
-
-            return runs;
-        }
-    }
-
     [Theory]
     [MemberData(nameof(Losses))]
     public async Task The_guests_of_a_lost_node_go_on_and_nothing_is_lost(string protocol, int nodes, int seed)
@@ -126,6 +94,20 @@ public sealed class MessengerTests(ITestOutputHelper output)
 
         Assert.True(adopted > 0);
         Assert.Equal(settles, settled > 0);
+    }
+
+    private static TheoryData<string, int, int> Sizes(int seed, int step)
+    {
+        var runs = new TheoryData<string, int, int>();
+        foreach (string protocol in NodeMessenger.Protocols)
+        {
+            for (int nodes = 2; nodes <= 4; nodes++)
+            {
+                runs.Add(protocol, nodes, seed += step);
+            }
+        }
+
+        return runs;
     }
 
     private void Show(CheckReport report) => output.WriteLine(
