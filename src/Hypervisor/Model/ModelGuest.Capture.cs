@@ -7,12 +7,14 @@ public sealed partial class ModelGuest
 {
     private readonly HashSet<long> _prepared = [];
     private bool _isPrepared;
+    private long _copiedSuspended;
+    private long _copiedPrepared;
 
     /// <summary>Pages that were copied while the guest was suspended.</summary>
-    public long CopiedSuspended { get; private set; }
+    public long CopiedSuspended => Interlocked.Read(ref _copiedSuspended);
 
     /// <summary>Of <see cref="CopiedSuspended"/>, pages that were mapped before.</summary>
-    public long CopiedPrepared { get; private set; }
+    public long CopiedPrepared => Interlocked.Read(ref _copiedPrepared);
 
     internal void PrepareCapture(ReadOnlySpan<PfnRun> pages)
     {
@@ -44,12 +46,21 @@ public sealed partial class ModelGuest
         _isPrepared = false;
     }
 
-    private void CountCopied(long pfn)
+    // Memory and rings are copied by two threads at a time.
+    private void CountCopied(PfnRun run)
     {
-        if (_shutdown == ShutdownReason.Suspend)
+        if (_shutdown != ShutdownReason.Suspend)
         {
-            CopiedSuspended++;
-            CopiedPrepared += _prepared.Count > 0 && _prepared.Contains(pfn) ? 1 : 0;
+            return;
         }
+
+        int prepared = 0;
+        for (long pfn = run.First; _prepared.Count > 0 && pfn < run.End; pfn++)
+        {
+            prepared += _prepared.Contains(pfn) ? 1 : 0;
+        }
+
+        _ = Interlocked.Add(ref _copiedSuspended, run.Count);
+        _ = Interlocked.Add(ref _copiedPrepared, prepared);
     }
 }

@@ -174,13 +174,14 @@ public sealed partial class ModelGuest
                     long end = pfn;
                     while (end < run.End && CanCopy(end))
                     {
-                        CountCopied(end++);
+                        end++;
                     }
 
                     if (end > pfn)
                     {
                         int length = (int)(end - pfn) * PageSize;
                         _memory.Span(pfn * PageSize, length).CopyTo(destination[at..]);
+                        CountCopied(new PfnRun(pfn, (int)(end - pfn)));
                         at += length;
                         copied += (int)(end - pfn);
                         pfn = end;
