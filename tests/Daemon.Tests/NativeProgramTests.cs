@@ -22,10 +22,13 @@ public sealed class NativeProgramTests : IDisposable
         ["verify"], ["verify", "first", "--json"],
     ];
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("xtl-native-").FullName;
+    private readonly string _folder;
 
-    public NativeProgramTests() =>
+    public NativeProgramTests()
+    {
         Assert.SkipUnless(Native[0].Length > 0, $"{Variable} names no published xtlctl; './dev test' publishes it.");
+        _folder = Directory.CreateTempSubdirectory("xtl-native-").FullName;
+    }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 

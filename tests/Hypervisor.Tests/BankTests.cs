@@ -8,6 +8,9 @@ public sealed class BankTests
     private const int Accounts = 1000;
     private const ulong Balance = 1000;
 
+    // Without a pace, what is sent to a guest that gets no processor for a while piles up faster than it ever takes it.
+    private const int StepsPerSecond = 2000;
+
     private static readonly Guid[] Uuids = [.. Enumerable.Range(1, 3).Select(i => new Guid(i, 0, 0, new byte[8]))];
 
     private readonly LocalGuestNetwork _network = new();
@@ -47,8 +50,8 @@ public sealed class BankTests
         using var left = new ModelHypervisor(_network);
         using var right = new ModelHypervisor(_network);
         ModelGuest[] guests = [Create(left, 0), Create(left, 1), Create(right, 2)];
-        left.Start();
-        right.Start();
+        left.Start(StepsPerSecond);
+        right.Start(StepsPerSecond);
         for (int round = 0; round < 5; round++)
         {
             long until = guests.Max(static guest => guest.Steps) + 100;
