@@ -69,6 +69,11 @@ EOF
     listen "$guest"
 }
 
+# there GUEST: fails where the guest has ended, and tells what Xen says of it.
+there() {
+    xl domid "$1" &>/dev/null || die "$1 has ended; Xen's last words: $(xl dmesg | grep -a '^(XEN) d[1-9]' | tail -n 3)"
+}
+
 # goes_on GUEST LINES: waits until the guest has printed five steps after its first LINES lines, all of them whole.
 goes_on() {
     local guest=$1 lines=$2 i new
@@ -80,6 +85,7 @@ goes_on() {
             return
         fi
         sleep 0.5
+        if ((i % 20 == 19)); then there "$guest"; fi
     done
     die "$guest does not go on; its last words: $(tail -n 3 "$WORK/$guest.log")"
 }
@@ -120,6 +126,7 @@ names=()
 for guest in "${GUESTS[@]}"; do names+=(--domain "$guest"); done
 say "a first checkpoint and five increments of all three together"
 ours watch --every 2s --count 6 --suspend-timeout 2m "${names[@]}"
+for guest in "${GUESTS[@]}"; do there "$guest"; done
 ours checkpoints
 ours verify
 

@@ -34,8 +34,6 @@ host_demo() {
 
 box_demo() {
     export XTL_LAB=demo
-    # Where there are two, the emulator takes a processor for each of the host's: guests and Dom0 need not take turns.
-    [[ -n ${XTL_LAB_CPUS:-} || $(nproc) -lt 2 ]] || export XTL_LAB_CPUS=2
     trap 'XTL_LAB=demo "$REPO/dev" lab down' EXIT
     # Beside the boot, which one processor does.
     mkdir -p "$REPO/artifacts"
@@ -44,6 +42,18 @@ box_demo() {
     "$REPO/dev" lab up
     wait "$publishing"
     "$REPO/dev" lab push --program xtlctl --as-it-is
+    # On a host of its own a guest that ends is a failure. Here it may be the emulator's (docs/lab.md).
+    local again lost=0 seen
+    for again in 1 2 3; do
+        in_box && return
+        seen=$(guests_lost)
+        ((again < 3 && seen > lost)) || return 1
+        lost=$seen
+        say "the emulator lost a guest (docs/lab.md); again ($again of 2)"
+    done
+}
+
+in_box() {
     "$REPO/dev" lab exec 1 -- bash --norc -c "$(<"$REPO/scripts/demo-host.sh")" demo-host.sh xtlctl /var/lib/xtl-lab/guest
 }
 

@@ -98,3 +98,6 @@ need_dotnet() {
         die "a .NET 10 SDK is needed; this machine has only: $(dotnet --list-sdks | tr '\n' ';')"
     export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_GENERATE_ASPNET_CERTIFICATE=false
 }
+
+# guests_lost: how often the first node's Xen has told of a guest that the emulator lost (docs/lab.md).
+guests_lost() { "$REPO/dev" lab logs 1 | grep -a -c "Triple fault" || true; }
