@@ -344,9 +344,12 @@ int main(void)
         umount2("/d", MNT_FORCE | MNT_DETACH);
         for (int quiet = 0; !st->paused && quiet < 10; quiet = waits(worker) ? quiet + 1 : 0)
             usleep(100000);
-        kill(worker, SIGKILL);
-        waitpid(worker, NULL, 0);
         wait_for_rings();
+        /* Not before: where it ends, the kernel gives back the files that it has open, and waits for an answer. One that gets
+         * none stays as it is, and does nothing more. */
+        kill(worker, SIGKILL);
+        for (int quiet = 0; waitpid(worker, NULL, WNOHANG) != worker && quiet < 10; quiet = waits(worker) ? quiet + 1 : 0)
+            usleep(100000);
         mount_it();
         st->paused = false;
         st->remounted = true;

@@ -47,10 +47,22 @@ internal sealed partial class GuestConsole(string guest)
         {
             if (Stopwatch.GetElapsedTime(start) > TimeSpan.FromMinutes(4))
             {
+                await TellTasksAsync();
                 throw new TimeoutException($"The guest did not come as far as it should: {Text(from)}");
             }
 
             await Task.Delay(200, Token);
+        }
+    }
+
+    // What each task of the guest waits for, on its console.
+    private async Task TellTasksAsync()
+    {
+        foreach (string key in new[] { "9", "t" })
+        {
+            using Process xl = Process.Start("xl", ["sysrq", guest, key]);
+            await xl.WaitForExitAsync(Token);
+            await Task.Delay(2000, Token);
         }
     }
 

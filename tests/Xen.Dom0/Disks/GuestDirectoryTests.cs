@@ -159,7 +159,7 @@ public sealed class GuestDirectoryTests : IDisposable
             memory = 192
             vcpus = 1
             p9 = ["tag=share,path={path},security_model=none"{more}]
-            extra = "console=hvc0 loglevel=2 panic=5 xtl.app=scribe"
+            extra = "console=hvc0 loglevel=2 panic=5 sysrq_always_enabled xtl.app=scribe"
             tsc_mode = "native"
             on_crash = "preserve"
             on_reboot = "destroy"

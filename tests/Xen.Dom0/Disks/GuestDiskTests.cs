@@ -129,7 +129,7 @@ public sealed class GuestDiskTests
             memory = 96
             vcpus = 1
             disk = ["format=raw,vdev=xvda,access=rw,backendtype=phy,target={device}"{moreDisks}]
-            extra = "console=hvc0 loglevel=2 panic=5 xtl.app=stepper stepper.pages=1024 stepper.period=20"
+            extra = "console=hvc0 loglevel=2 panic=5 sysrq_always_enabled xtl.app=stepper stepper.pages=1024 stepper.period=20"
             tsc_mode = "native"
             on_crash = "preserve"
             on_reboot = "destroy"
