@@ -15,4 +15,10 @@ EOF
     *) usage_error "build takes no arguments" ;;
 esac
 need build
-dotnet build "$REPO/XenTwoLevelCkpt.sln" -c Release -v quiet --nologo
+
+# The SDK that packages.lock.json was made with. Some packages are of the SDK's own version: with another SDK the lock files
+# differ in those, and a check would fail for no change of the project's.
+LOCKED_WITH=10.0.401
+locked=()
+if [[ ${CI:-} == true && $(dotnet --version) == "$LOCKED_WITH" ]]; then locked=(-p:RestoreLockedMode=true); fi
+dotnet build "$REPO/XenTwoLevelCkpt.sln" -c Release -v quiet --nologo "${locked[@]}"

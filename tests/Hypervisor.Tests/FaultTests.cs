@@ -227,7 +227,7 @@ public sealed class FaultTests : IDisposable
             },
             Cancellation);
 
-        await started.Task;
+        await started.Task.WaitAsync(TestContext.Current.CancellationToken);
         _guest.Destroy();
 
         await Assert.ThrowsAsync<DomainNotFoundException>(() => copier);

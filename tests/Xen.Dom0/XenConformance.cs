@@ -1,7 +1,7 @@
 using XenTwoLevelCkpt.Hypervisor.Conformance;
 
 // One guest of each kind serves all facts, one after the other.
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
 
 namespace XenTwoLevelCkpt.Dom0Tests;
 

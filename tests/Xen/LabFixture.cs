@@ -1,5 +1,5 @@
 [assembly: AssemblyFixture(typeof(XenTwoLevelCkpt.XenTests.LabFixture))]
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
 
 namespace XenTwoLevelCkpt.XenTests;
 
