@@ -47,7 +47,7 @@ progress() {
 publish() { dotnet publish "$1" -c Release -o "$2" -v quiet --nologo "${@:3}"; }
 
 # The Debian packages that each kind of work needs.
-PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck python3-grpcio python3-protobuf
+PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev libxen-dev liblz4-1 liblz4-dev shellcheck python3-grpcio python3-hpack python3-protobuf
     protobuf-compiler libprotobuf-dev)
 # A browser for the tests of the daemon's page, and letters for it.
 PACKAGES_TEST=(chromium fonts-dejavu-core)

@@ -1,6 +1,4 @@
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Cluster;
@@ -42,7 +40,7 @@ public sealed class RemoteNode : INodeClient, IDisposable
     private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(10);
 
     private readonly RpcChannel _channel;
-    private readonly NodeControlClient _client;
+    private readonly NodeControl.NodeControlClient _client;
     private readonly TimeSpan _patience;
 
     /// <summary>Makes ready; connects with the first call.</summary>
@@ -57,7 +55,7 @@ public sealed class RemoteNode : INodeClient, IDisposable
         _channel = member.Socket is { } path
             ? RpcChannel.ForUnixSocket(path, options)
             : RpcChannel.ForTcp(member.Host, member.Port, options);
-        _client = new NodeControlClient(_channel);
+        _client = new NodeControl.NodeControlClient(_channel.Invoker);
     }
 
     /// <inheritdoc/>
@@ -65,7 +63,8 @@ public sealed class RemoteNode : INodeClient, IDisposable
 
     /// <inheritdoc/>
     public Task<Node> GetNodeAsync(CancellationToken cancellationToken) =>
-        _client.GetNodeAsync(new CallOptions(_patience, CancellationToken: cancellationToken));
+        _client.GetNodeAsync(
+            new GetNodeRequest(), deadline: DateTime.UtcNow + _patience, cancellationToken: cancellationToken).ResponseAsync;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<Checkpoint>> ListCheckpointsAsync(CancellationToken cancellationToken)
@@ -76,7 +75,7 @@ public sealed class RemoteNode : INodeClient, IDisposable
         {
             part = await _client.ListCheckpointsAsync(
                 new ListCheckpointsRequest { AfterEpoch = all.Count == 0 ? 0 : all[^1].Epoch, Limit = 1000 },
-                new CallOptions(CancellationToken: cancellationToken)).ConfigureAwait(false);
+                cancellationToken: cancellationToken).ResponseAsync.ConfigureAwait(false);
             all.AddRange(part.Checkpoints);
         }
         while (part.More);
@@ -85,12 +84,12 @@ public sealed class RemoteNode : INodeClient, IDisposable
 
     /// <inheritdoc/>
     public Task<RecoverResponse> RecoverAsync(RecoverRequest request, CancellationToken cancellationToken) =>
-        _client.RecoverAsync(request, new CallOptions(CancellationToken: cancellationToken));
+        _client.RecoverAsync(request, cancellationToken: cancellationToken).ResponseAsync;
 
     /// <inheritdoc/>
     public Task<CollectGarbageResponse> CollectGarbageAsync(
         CollectGarbageRequest request, CancellationToken cancellationToken) =>
-        _client.CollectGarbageAsync(request, new CallOptions(CancellationToken: cancellationToken));
+        _client.CollectGarbageAsync(request, cancellationToken: cancellationToken).ResponseAsync;
 
     /// <inheritdoc/>
     public void Dispose() => _channel.Dispose();

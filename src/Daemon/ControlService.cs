@@ -1,38 +1,38 @@
 using System.Text;
 using System.Threading.Channels;
+using Grpc.Core;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Nodes;
-using XenTwoLevelCkpt.Rpc.Server;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Daemon;
 
 /// <summary>xtlckpt.v1.NodeControl of a node.</summary>
 /// <param name="node">The node; may still be starting.</param>
-public sealed class ControlService(NodeDaemon node) : NodeControlService
+/// <param name="stopping">Cancelled when the server is to stop.</param>
+public sealed class ControlService(NodeDaemon node, CancellationToken stopping) : V1.NodeControl.NodeControlBase
 {
     private const int DefaultLimit = 100;
     private const int MaxLimit = 1000;
 
     /// <inheritdoc/>
-    protected override Task<V1.Node> GetNodeAsync(V1.GetNodeRequest request, CallContext call) => AnswerAsync(node.Describe);
+    public override Task<V1.Node> GetNode(V1.GetNodeRequest request, ServerCallContext context) => AnswerAsync(node.Describe);
 
     /// <inheritdoc/>
-    protected override Task<V1.ListDomainsResponse> ListDomainsAsync(V1.ListDomainsRequest request, CallContext call) =>
+    public override Task<V1.ListDomainsResponse> ListDomains(V1.ListDomainsRequest request, ServerCallContext context) =>
         AnswerAsync(() => new V1.ListDomainsResponse { Domains = { node.Hypervisor.ListDomains().Select(Messages.From) } });
 
     /// <inheritdoc/>
-    protected override Task CheckpointAsync(
-        V1.CheckpointRequest request, IMessageWriter<V1.CheckpointUpdate> responses, CallContext call)
+    public override Task Checkpoint(
+        V1.CheckpointRequest request, IServerStreamWriter<V1.CheckpointUpdate> responseStream, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(request);
-        ArgumentNullException.ThrowIfNull(responses);
-        ArgumentNullException.ThrowIfNull(call);
+        ArgumentNullException.ThrowIfNull(responseStream);
+        ArgumentNullException.ThrowIfNull(context);
         return GuardAsync(async () =>
         {
             if (Encoding.UTF8.GetByteCount(request.Label) > ImageFormat.MaxLabelLength)
@@ -65,15 +65,15 @@ public sealed class ControlService(NodeDaemon node) : NodeControlService
                         SuspendTimeout = timeout,
                         Progress = progress,
                     },
-                    call.CancellationToken),
-                p => responses.WriteAsync(new V1.CheckpointUpdate { Progress = p }),
-                r => responses.WriteAsync(new V1.CheckpointUpdate { Report = r })).ConfigureAwait(false);
+                    context.CancellationToken),
+                p => responseStream.WriteAsync(new V1.CheckpointUpdate { Progress = p }),
+                r => responseStream.WriteAsync(new V1.CheckpointUpdate { Report = r })).ConfigureAwait(false);
         });
     }
 
     /// <inheritdoc/>
-    protected override Task<V1.ListCheckpointsResponse> ListCheckpointsAsync(
-        V1.ListCheckpointsRequest request, CallContext call)
+    public override Task<V1.ListCheckpointsResponse> ListCheckpoints(
+        V1.ListCheckpointsRequest request, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(request);
         return AnswerAsync(() =>
@@ -95,8 +95,8 @@ public sealed class ControlService(NodeDaemon node) : NodeControlService
     }
 
     /// <inheritdoc/>
-    protected override Task<V1.ShowCheckpointResponse> ShowCheckpointAsync(
-        V1.ShowCheckpointRequest request, CallContext call)
+    public override Task<V1.ShowCheckpointResponse> ShowCheckpoint(
+        V1.ShowCheckpointRequest request, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(request);
         return AnswerAsync(() =>
@@ -116,8 +116,8 @@ public sealed class ControlService(NodeDaemon node) : NodeControlService
     }
 
     /// <inheritdoc/>
-    protected override async Task<V1.CollectGarbageResponse> CollectGarbageAsync(
-        V1.CollectGarbageRequest request, CallContext call)
+    public override async Task<V1.CollectGarbageResponse> CollectGarbage(
+        V1.CollectGarbageRequest request, ServerCallContext context)
     {
         V1.CollectGarbageResponse? response = null;
         await GuardAsync(async () => response = await node.CollectGarbageAsync(request).ConfigureAwait(false)).ConfigureAwait(false);
@@ -125,12 +125,12 @@ public sealed class ControlService(NodeDaemon node) : NodeControlService
     }
 
     /// <inheritdoc/>
-    protected override Task VerifyAsync(
-        V1.VerifyRequest request, IMessageWriter<V1.VerifyUpdate> responses, CallContext call)
+    public override Task Verify(
+        V1.VerifyRequest request, IServerStreamWriter<V1.VerifyUpdate> responseStream, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(request);
-        ArgumentNullException.ThrowIfNull(responses);
-        ArgumentNullException.ThrowIfNull(call);
+        ArgumentNullException.ThrowIfNull(responseStream);
+        ArgumentNullException.ThrowIfNull(context);
         return GuardAsync(async () =>
         {
             ICheckpointStore store = node.Store;
@@ -138,70 +138,70 @@ public sealed class ControlService(NodeDaemon node) : NodeControlService
             var summary = new V1.VerifySummary { Checkpoints = one is null ? (uint)store.Checkpoints.Count : 1 };
             await StreamAsync<VerificationStep, bool>(
                 progress => Task.Run(
-                    () => Verify(store, one, progress, call.CancellationToken), call.CancellationToken),
+                    () => Verify(store, one, progress, context.CancellationToken), context.CancellationToken),
                 async step =>
                 {
                     foreach (Finding finding in step.Findings)
                     {
                         summary.Findings++;
-                        await responses.WriteAsync(new V1.VerifyUpdate { Finding = Messages.From(finding) })
+                        await responseStream.WriteAsync(new V1.VerifyUpdate { Finding = Messages.From(finding) })
                             .ConfigureAwait(false);
                     }
 
-                    await responses.WriteAsync(new V1.VerifyUpdate
+                    await responseStream.WriteAsync(new V1.VerifyUpdate
                     {
                         Progress = new V1.VerifyProgress { Images = (uint)step.Images, TotalImages = (uint)step.TotalImages },
                     }).ConfigureAwait(false);
                 },
-                _ => responses.WriteAsync(new V1.VerifyUpdate { Summary = summary })).ConfigureAwait(false);
+                _ => responseStream.WriteAsync(new V1.VerifyUpdate { Summary = summary })).ConfigureAwait(false);
         });
     }
 
     /// <inheritdoc/>
-    protected override Task RestoreAsync(
-        V1.RestoreRequest request, IMessageWriter<V1.RestoreUpdate> responses, CallContext call)
+    public override Task Restore(
+        V1.RestoreRequest request, IServerStreamWriter<V1.RestoreUpdate> responseStream, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(request);
-        ArgumentNullException.ThrowIfNull(responses);
-        ArgumentNullException.ThrowIfNull(call);
+        ArgumentNullException.ThrowIfNull(responseStream);
+        ArgumentNullException.ThrowIfNull(context);
         return GuardAsync(() => StreamAsync<double, V1.RestoreResult>(
-            progress => node.RestoreAsync(request, progress, call.CancellationToken),
-            fraction => responses.WriteAsync(new V1.RestoreUpdate { Fraction = fraction }),
-            result => responses.WriteAsync(new V1.RestoreUpdate { Result = result })));
+            progress => node.RestoreAsync(request, progress, context.CancellationToken),
+            fraction => responseStream.WriteAsync(new V1.RestoreUpdate { Fraction = fraction }),
+            result => responseStream.WriteAsync(new V1.RestoreUpdate { Result = result })));
     }
 
     /// <inheritdoc/>
-    protected override async Task<V1.RecoverResponse> RecoverAsync(V1.RecoverRequest request, CallContext call)
+    public override async Task<V1.RecoverResponse> Recover(V1.RecoverRequest request, ServerCallContext context)
     {
-        ArgumentNullException.ThrowIfNull(call);
+        ArgumentNullException.ThrowIfNull(context);
         V1.RecoverResponse? response = null;
-        await GuardAsync(async () => response = await node.RecoverAsync(request, call.CancellationToken).ConfigureAwait(false))
+        await GuardAsync(async () => response = await node.RecoverAsync(request, context.CancellationToken).ConfigureAwait(false))
             .ConfigureAwait(false);
         return response!;
     }
 
     /// <inheritdoc/>
-    protected override async Task WatchEventsAsync(
-        V1.WatchEventsRequest request, IMessageWriter<V1.Event> responses, CallContext call)
+    public override async Task WatchEvents(
+        V1.WatchEventsRequest request, IServerStreamWriter<V1.Event> responseStream, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(request);
-        ArgumentNullException.ThrowIfNull(responses);
-        ArgumentNullException.ThrowIfNull(call);
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(call.CancellationToken, call.Stopping);
+        ArgumentNullException.ThrowIfNull(responseStream);
+        ArgumentNullException.ThrowIfNull(context);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, stopping);
         long last = node.Events.Last;
 
         // A number that this run has not reached is of an earlier run of the daemon: all that is kept is news.
         long after = !request.HasAfter ? last : request.After <= (ulong)last ? (long)request.After : 0;
 
         // So that the caller knows that nothing from now on escapes it.
-        await call.SendHeadersAsync().ConfigureAwait(false);
+        await context.WriteResponseHeadersAsync([]).ConfigureAwait(false);
         while (true)
         {
             V1.Event next = await node.Events.ReadAsync(after, end.Token).ConfigureAwait(false);
             after = (long)next.Sequence;
             if (!request.WithoutProgress || next.KindCase != V1.Event.KindOneofCase.CheckpointProgress)
             {
-                await responses.WriteAsync(next, end.Token).ConfigureAwait(false);
+                await responseStream.WriteAsync(next, end.Token).ConfigureAwait(false);
             }
         }
     }
@@ -267,7 +267,7 @@ public sealed class ControlService(NodeDaemon node) : NodeControlService
     // Work tells its progress on whatever thread it runs on, and does not wait for the reader: of what a slow reader has not
     // taken, the oldest goes. Findings of a check never go: it waits.
     private static async Task StreamAsync<TProgress, TResult>(
-        Func<IProgress<TProgress>, Task<TResult>> work, Func<TProgress, ValueTask> tell, Func<TResult, ValueTask> end)
+        Func<IProgress<TProgress>, Task<TResult>> work, Func<TProgress, Task> tell, Func<TResult, Task> end)
     {
         var queue = Channel.CreateBounded<TProgress>(new BoundedChannelOptions(16)
         {

@@ -1,31 +1,31 @@
 using System.Net.Sockets;
+using Grpc.HealthCheck;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon.Page;
-using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Nodes;
 using XenTwoLevelCkpt.Rpc.Server;
-using XenTwoLevelCkpt.Rpc.Standard;
-using ServingStatus = XenTwoLevelCkpt.Rpc.Standard.HealthCheckResponse.Types.ServingStatus;
+using static Grpc.Health.V1.HealthCheckResponse.Types;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Daemon;
 
 /// <summary>A node with its services on its sockets: <c>xtlckptd</c> without its command line.</summary>
 public sealed class DaemonHost : IAsyncDisposable
 {
-    private readonly WebApplication _app;
-    private readonly HealthService _health;
+    private readonly IHost _host;
+    private readonly HealthServiceImpl _health;
     private readonly string _socket;
     private readonly PageServer? _page;
     private bool _stopped;
 
-    private DaemonHost(WebApplication app, NodeDaemon node, HealthService health, string socket, PageServer? page)
+    private DaemonHost(IHost host, NodeDaemon node, HealthServiceImpl health, string socket, PageServer? page)
     {
-        _app = app;
+        _host = host;
         Node = node;
         _health = health;
         _socket = socket;
@@ -53,66 +53,41 @@ public sealed class DaemonHost : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(logging);
         PrepareSocket(settings.ControlSocket);
-        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        _ = builder.Services.AddRouting();
-        logging(builder.Logging);
-        _ = builder.WebHost.UseRpcKestrel().ConfigureKestrel(kestrel =>
-        {
-            kestrel.LimitForRpc();
-            kestrel.ListenRpc(settings.ControlSocket);
-            if (settings.ControlListen is { } control)
-            {
-                kestrel.ListenRpc(control);
-            }
-
-            if (settings.Listen is { } listen && settings.Nodes.Count > 1)
-            {
-                kestrel.ListenRpc(listen);
-            }
-
-            if (settings.PageListen is { } page)
-            {
-                PageServer.Listen(kestrel, page, settings.PageLimits);
-            }
-        });
-        WebApplication app = builder.Build();
-        ILogger logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("xtlckptd");
-        var node = new NodeDaemon(settings, platform, logger, makeMessages);
+        NodeDaemon? node = null;
+        PageServer? page = null;
+        var health = new HealthServiceImpl();
+        Tell(health, ServingStatus.NotServing);
+        IHost built = new HostBuilder()
+            .ConfigureLogging(logging)
+            .ConfigureWebHost(
+                web => web
+                    .UseRpcKestrel()
+                    .ConfigureKestrel(kestrel => Listen(kestrel, settings))
+                    .Configure(app => Serve(app, settings, page)),
+                web => web.SuppressEnvironmentConfiguration = true)
+            .ConfigureServices(services => services
+                .AddRpc()
+                .AddStandardServices(health, V1.NodeControl.Descriptor)
+                .AddSingleton(host => new ControlService(node!, Lifetime(host).ApplicationStopping))
+                .AddSingleton(_ => new ChannelService(() => node!.Messages as NodeMessenger, node!.Stopped)))
+            .Build();
+        node = new NodeDaemon(
+            settings, platform, built.Services.GetRequiredService<ILoggerFactory>().CreateLogger("xtlckptd"), makeMessages);
         configure?.Invoke(node);
-        var health = new HealthService();
-        health.Set("", ServingStatus.NotServing);
-        health.Set(NodeControlMethods.Service, ServingStatus.NotServing);
-        if (settings.Listen is { } channel)
+        if (settings.PageListen is not null)
         {
-            // What other nodes reach is the channel alone.
-            _ = app.Use((http, next) => http.Connection.LocalPort != channel.Port
-                ? next(http)
-                : node.Channel is { } server ? server.HandleAsync(http) : UnavailableAsync(http));
+            page = new PageServer(node, settings.PageLimits);
         }
 
-        PageServer? served = null;
-        if (settings.PageListen is { } viewed)
-        {
-            served = new PageServer(node, settings.PageLimits);
-            _ = app.Use((http, next) => http.Connection.LocalPort != viewed.Port
-                ? next(http)
-                : served.HandleAsync(http, app.Lifetime.ApplicationStopping));
-        }
-
-        ServiceDefinition[] services = [new ControlService(node).Define(), health.Define()];
-        _ = app.UseRpc(new RpcServer(
-            new RpcServerOptions { Stopping = app.Lifetime.ApplicationStopping }, logger,
-            [.. services, new ReflectionService(services).Define()]));
-        var host = new DaemonHost(app, node, health, settings.ControlSocket, served);
+        var host = new DaemonHost(built, node, health, settings.ControlSocket, page);
         try
         {
             // Before anything else: guests stand still for it.
             node.Undo();
-            await app.StartAsync().ConfigureAwait(false);
+            await built.StartAsync().ConfigureAwait(false);
             File.SetUnixFileMode(settings.ControlSocket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             await node.StartAsync().ConfigureAwait(false);
-            health.Set("", ServingStatus.Serving);
-            health.Set(NodeControlMethods.Service, ServingStatus.Serving);
+            Tell(health, ServingStatus.Serving);
             return host;
         }
         catch
@@ -131,10 +106,9 @@ public sealed class DaemonHost : IAsyncDisposable
         }
 
         _stopped = true;
-        _health.Set("", ServingStatus.NotServing);
-        _health.Set(NodeControlMethods.Service, ServingStatus.NotServing);
+        Tell(_health, ServingStatus.NotServing);
         await Node.StopAsync().ConfigureAwait(false);
-        await _app.StopAsync().ConfigureAwait(false);
+        await _host.StopAsync().ConfigureAwait(false);
         if (_page is { } page)
         {
             await page.DisposeAsync().ConfigureAwait(false);
@@ -148,14 +122,62 @@ public sealed class DaemonHost : IAsyncDisposable
     {
         await StopAsync().ConfigureAwait(false);
         await Node.DisposeAsync().ConfigureAwait(false);
-        await _app.DisposeAsync().ConfigureAwait(false);
+        await ((IAsyncDisposable)_host).DisposeAsync().ConfigureAwait(false);
     }
 
-    // 503 is UNAVAILABLE to any gRPC client (gRPC, "HTTP to gRPC Status Code Mapping").
-    private static Task UnavailableAsync(HttpContext http)
+    private static IHostApplicationLifetime Lifetime(IServiceProvider services) =>
+        services.GetRequiredService<IHostApplicationLifetime>();
+
+    private static void Tell(HealthServiceImpl health, ServingStatus status)
     {
-        http.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-        return Task.CompletedTask;
+        health.SetStatus("", status);
+        health.SetStatus(V1.NodeControl.Descriptor.FullName, status);
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, NodeSettings settings)
+    {
+        kestrel.LimitForRpc();
+        kestrel.ListenRpc(settings.ControlSocket);
+        if (settings.ControlListen is { } control)
+        {
+            kestrel.ListenRpc(control);
+        }
+
+        if (settings.Listen is { } listen && settings.Nodes.Count > 1)
+        {
+            kestrel.ListenRpc(listen);
+        }
+
+        if (settings.PageListen is { } page)
+        {
+            PageServer.Listen(kestrel, page, settings.PageLimits);
+        }
+    }
+
+    // What other nodes reach is the channel alone.
+    private static void Serve(IApplicationBuilder app, NodeSettings settings, PageServer? page)
+    {
+        foreach (int port in new[] { 0, settings.ControlListen?.Port ?? 0 }.Distinct())
+        {
+            app.UseRpc(port, endpoints =>
+            {
+                _ = endpoints.MapGrpcService<ControlService>();
+                endpoints.MapStandardServices();
+            });
+        }
+
+        if (settings.Listen is { } channel)
+        {
+            app.UseRpc(channel.Port, endpoints => endpoints.MapGrpcService<ChannelService>());
+        }
+
+        if (page is not null)
+        {
+            CancellationToken stopping = Lifetime(app.ApplicationServices).ApplicationStopping;
+            int port = settings.PageListen!.Port;
+            _ = app.MapWhen(
+                http => http.Connection.LocalPort == port, viewed => viewed.Run(http => page.HandleAsync(http, stopping)));
+        }
     }
 
     // A socket that a daemon left behind that was killed is in the way of the next one.

@@ -1,3 +1,4 @@
+using Grpc.Core;
 using Google.Protobuf;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;

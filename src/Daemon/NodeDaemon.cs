@@ -1,3 +1,4 @@
+using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
@@ -6,7 +7,6 @@ using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Server;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Daemon;
@@ -90,8 +90,8 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     /// <summary>The messages between this node and others; null before the node has started.</summary>
     public INodeMessages? Messages => _messages;
 
-    /// <summary>Serves the other nodes; null on a node on its own, and before the node has started.</summary>
-    public RpcServer? Channel { get; private set; }
+    /// <summary>Cancelled when the node stops.</summary>
+    internal CancellationToken Stopped => _stop.Token;
 
     /// <summary>Fault points of recoveries, for tests.</summary>
     internal Action<RecoverStep>? Fault { get; set; }
@@ -328,9 +328,6 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         // The store lies where the operator wants checkpoints to be safe: what is committed there is durable.
         _messages.DurableIndex = index;
         _messagesStarted = false;
-        Channel = _messages is NodeMessenger messenger
-            ? new RpcServer(new RpcServerOptions { Stopping = _stop.Token }, _logger, messenger.Define())
-            : null;
         if (_messages.AwaitsRecovery && state.Pending is null)
         {
             _log.AwaitsRecovery(index);

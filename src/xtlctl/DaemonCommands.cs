@@ -3,10 +3,10 @@ using System.Globalization;
 using System.Text.Json;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
+using Grpc.Core;
 using XenTwoLevelCkpt.Control.Checkpoints;
 using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control;
@@ -23,7 +23,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
 
     internal Task<int> DomainsAsync(bool json, CancellationToken cancellationToken) => RunAsync(async options =>
     {
-        V1.ListDomainsResponse listed = await daemon.Node.ListDomainsAsync(options).ConfigureAwait(false);
+        V1.ListDomainsResponse listed = await daemon.Node.ListDomainsAsync(new V1.ListDomainsRequest(), options).ResponseAsync.ConfigureAwait(false);
         DomainsCommand.Print(output, [.. listed.Domains.Select(DomainJson.From)], json);
         return ExitCodes.Ok;
     }, cancellationToken);
@@ -40,9 +40,9 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             };
             V1.CheckpointReport report = await ProgressDisplay.RunAsync(async progress =>
             {
-                using ServerStreamingCall<V1.CheckpointUpdate> call = daemon.Node.Checkpoint(request, options);
+                using AsyncServerStreamingCall<V1.CheckpointUpdate> call = daemon.Node.Checkpoint(request, options);
                 V1.CheckpointReport? last = null;
-                await foreach (V1.CheckpointUpdate update in call.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+                await foreach (V1.CheckpointUpdate update in call.ResponseStream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
                 {
                     last = update.Report ?? last;
                     if (update.Progress is { } p)
@@ -64,7 +64,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         do
         {
             part = await daemon.Node.ListCheckpointsAsync(
-                new V1.ListCheckpointsRequest { AfterEpoch = all.Count == 0 ? 0 : all[^1].Epoch }, options).ConfigureAwait(false);
+                new V1.ListCheckpointsRequest { AfterEpoch = all.Count == 0 ? 0 : all[^1].Epoch }, options).ResponseAsync.ConfigureAwait(false);
             all.AddRange(part.Checkpoints.Select(CheckpointJson.From));
         }
         while (part.More);
@@ -75,7 +75,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
     internal Task<int> ShowAsync(string checkpoint, bool json, CancellationToken cancellationToken) => RunAsync(async options =>
     {
         V1.ShowCheckpointResponse shown = await daemon.Node.ShowCheckpointAsync(
-            new V1.ShowCheckpointRequest { Checkpoint = checkpoint }, options).ConfigureAwait(false);
+            new V1.ShowCheckpointRequest { Checkpoint = checkpoint }, options).ResponseAsync.ConfigureAwait(false);
         ShowCommand.Print(
             output, CheckpointJson.From(shown.Checkpoint), [.. shown.Domains.Select(DomainReportJson.From)], json);
         return ExitCodes.Ok;
@@ -89,10 +89,10 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             request.Checkpoint = checkpoint;
         }
 
-        using ServerStreamingCall<V1.VerifyUpdate> call = daemon.Node.Verify(request, options);
+        using AsyncServerStreamingCall<V1.VerifyUpdate> call = daemon.Node.Verify(request, options);
         var findings = new List<Finding>();
         int checkpoints = 0;
-        await foreach (V1.VerifyUpdate update in call.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        await foreach (V1.VerifyUpdate update in call.ResponseStream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
         {
             checkpoints = (int)(update.Summary?.Checkpoints ?? 0);
             if (update.Finding is { } f)
@@ -116,9 +116,9 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
 
             V1.RestoreResult result = await ProgressDisplay.RunAsync("restoring", async progress =>
             {
-                using ServerStreamingCall<V1.RestoreUpdate> call = daemon.Node.Restore(request, options);
+                using AsyncServerStreamingCall<V1.RestoreUpdate> call = daemon.Node.Restore(request, options);
                 V1.RestoreResult? last = null;
-                await foreach (V1.RestoreUpdate update in call.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+                await foreach (V1.RestoreUpdate update in call.ResponseStream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
                 {
                     last = update.Result ?? last;
                     progress?.Report(last is null ? update.Fraction : 1);
@@ -134,7 +134,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
 
     internal Task<int> NodeAsync(bool json, CancellationToken cancellationToken) => RunAsync(async options =>
     {
-        V1.Node node = await daemon.Node.GetNodeAsync(options).ConfigureAwait(false);
+        V1.Node node = await daemon.Node.GetNodeAsync(new V1.GetNodeRequest(), options).ResponseAsync.ConfigureAwait(false);
         if (json)
         {
             await output.WriteLineAsync(Json(Formatter, node)).ConfigureAwait(false);
@@ -174,8 +174,8 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             request.After = known;
         }
 
-        using ServerStreamingCall<V1.Event> call = daemon.Node.WatchEvents(request, options);
-        await foreach (V1.Event what in call.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        using AsyncServerStreamingCall<V1.Event> call = daemon.Node.WatchEvents(request, options);
+        await foreach (V1.Event what in call.ResponseStream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
         {
             await output.WriteLineAsync(json ? Json(LineFormatter, what) : Line(what)).ConfigureAwait(false);
             await output.FlushAsync(cancellationToken).ConfigureAwait(false);
@@ -223,7 +223,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         {
             try
             {
-                return await command(new CallOptions(CancellationToken: cancellationToken)).ConfigureAwait(false);
+                return await command(new CallOptions(cancellationToken: cancellationToken)).ConfigureAwait(false);
             }
             catch (StatusException e) when (e.Code == StatusCode.Unavailable && e.Reason is null)
             {

@@ -1,8 +1,8 @@
 using System.CommandLine;
 using System.Net.Sockets;
 using XenTwoLevelCkpt.Checkpointing.Settings;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control;
 
@@ -89,7 +89,7 @@ internal sealed class DaemonClient(string path) : IDisposable
     internal string Socket => path;
 
     /// <summary>The methods.</summary>
-    internal NodeControlClient Node => new(_channel);
+    internal NodeControl.NodeControlClient Node => new(_channel.Invoker);
 
     /// <inheritdoc/>
     public void Dispose() => _channel.Dispose();

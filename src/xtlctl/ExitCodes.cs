@@ -1,3 +1,4 @@
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc;
 
 namespace XenTwoLevelCkpt.Control;

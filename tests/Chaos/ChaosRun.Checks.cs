@@ -1,7 +1,7 @@
 using System.Globalization;
+using Grpc.Core;
 using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Chaos;
@@ -68,7 +68,7 @@ public sealed partial class ChaosRun
             ListDomainsResponse domains;
             try
             {
-                domains = await node.Control.ListDomainsAsync(new CallOptions(CancellationToken: cancellationToken));
+                domains = await node.Control.ListDomainsAsync(new ListDomainsRequest(), new CallOptions(cancellationToken: cancellationToken));
             }
             catch (StatusException e)
             {

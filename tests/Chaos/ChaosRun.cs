@@ -1,7 +1,8 @@
 using System.Net;
+using Grpc.Core;
 using XenTwoLevelCkpt.Cluster;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
+using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Chaos;
@@ -287,8 +288,8 @@ public sealed partial class ChaosRun : IDisposable
                 {
                     try
                     {
-                        using ServerStreamingCall<CheckpointUpdate> call = node.Control.Checkpoint(
-                            new CheckpointRequest(), new CallOptions(CancellationToken: token));
+                        using AsyncServerStreamingCall<CheckpointUpdate> call = node.Control.Checkpoint(
+                            new CheckpointRequest(), new CallOptions(cancellationToken: token));
                         while (await call.ReadAsync(token) is { } update)
                         {
                             report = update.Report ?? report;

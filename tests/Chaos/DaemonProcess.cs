@@ -5,8 +5,6 @@ using System.Net;
 using System.Text.Json;
 using XenTwoLevelCkpt.Cluster;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Chaos;
@@ -30,7 +28,7 @@ internal sealed class DaemonProcess : IDisposable
         Name = name;
         Address = address;
         _channel = RpcChannel.ForUnixSocket(Socket);
-        Control = new NodeControlClient(_channel);
+        Control = new NodeControl.NodeControlClient(_channel.Invoker);
         _remote = new RemoteNode(new ClusterMember(name, Socket, "", 0));
     }
 
@@ -47,7 +45,7 @@ internal sealed class DaemonProcess : IDisposable
 
     internal string Trace => Path.Combine(_folder, Name + ".trace");
 
-    internal NodeControlClient Control { get; }
+    internal NodeControl.NodeControlClient Control { get; }
 
     internal INodeClient Remote => _remote;
 

@@ -1,3 +1,4 @@
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 

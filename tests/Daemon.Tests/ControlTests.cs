@@ -1,10 +1,11 @@
 using Google.Protobuf.WellKnownTypes;
+using Grpc.Core;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Standard;
+using Grpc.Health.V1;
+using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 using RestoreRequest = XenTwoLevelCkpt.Rpc.V1.RestoreRequest;
@@ -18,19 +19,19 @@ public class ControlTests
     public async Task The_node_tells_what_it_is()
     {
         await using TestNode node = await TestNode.StartAsync();
-        Node fresh = await node.Client.GetNodeAsync();
+        Node fresh = await node.Client.GetNodeAsync(new GetNodeRequest());
         Assert.Equal(("alpha", "", NodeState.Ready, "0.1.0", "model", "bcs"),
             (fresh.Name, fresh.ClusterId, fresh.State, fresh.Version, fresh.Hypervisor, fresh.Protocol));
         Assert.Equal((0UL, 0UL, 0UL, 2u), (fresh.Sn, fresh.DurableSn, fresh.Incarnation, fresh.Domains));
         Assert.Empty(fresh.Peers);
         _ = await node.CheckpointAsync();
-        Node later = await node.Client.GetNodeAsync();
+        Node later = await node.Client.GetNodeAsync(new GetNodeRequest());
         Assert.Equal((1UL, 1UL), (later.Sn, later.DurableSn));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(node.Settings.ControlSocket));
 
         // The store tells the index to the next daemon.
         await node.RestartAsync();
-        later = await node.Client.GetNodeAsync();
+        later = await node.Client.GetNodeAsync(new GetNodeRequest());
         Assert.Equal((1UL, 1UL), (later.Sn, later.DurableSn));
     }
 
@@ -38,7 +39,7 @@ public class ControlTests
     public async Task Domains_are_listed()
     {
         await using TestNode node = await TestNode.StartAsync();
-        ListDomainsResponse listed = await node.Client.ListDomainsAsync();
+        ListDomainsResponse listed = await node.Client.ListDomainsAsync(new ListDomainsRequest());
         Assert.Equal(["Domain-0", "a", "b"], listed.Domains.Select(d => d.Name));
         Assert.Equal(DomainKind.Control, listed.Domains[0].Kind);
         Assert.Equal(DomainKind.Pvh, listed.Domains[1].Kind);
@@ -52,7 +53,7 @@ public class ControlTests
         using var broken = new BrokenPlatform();
         await using TestNode node = await TestNode.StartAsync(0, before: n => n.Platform = n => broken.Over(n.Hypervisor));
         broken.IsGone = true;
-        await TestNode.FailsAsync(StatusCode.Unavailable, "NO_HYPERVISOR", () => node.Client.ListDomainsAsync());
+        await TestNode.FailsAsync(StatusCode.Unavailable, "NO_HYPERVISOR", () => node.Client.ListDomainsAsync(new ListDomainsRequest()));
         broken.IsGone = false;
     }
 
@@ -60,7 +61,7 @@ public class ControlTests
     public async Task A_checkpoint_tells_its_progress_and_its_report()
     {
         await using TestNode node = await TestNode.StartAsync();
-        using ServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(new CheckpointRequest
+        using AsyncServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(new CheckpointRequest
         {
             Label = "größe",
             SuspendTimeout = Duration.FromTimeSpan(TimeSpan.FromSeconds(20)),
@@ -127,7 +128,7 @@ public class ControlTests
         node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
 
         // It lasts until it is given up.
-        using ServerStreamingCall<CheckpointUpdate> first = node.Client.Checkpoint(new CheckpointRequest
+        using AsyncServerStreamingCall<CheckpointUpdate> first = node.Client.Checkpoint(new CheckpointRequest
         {
             Label = "first",
             SuspendTimeout = Duration.FromTimeSpan(TimeSpan.FromMinutes(30)),
@@ -137,10 +138,10 @@ public class ControlTests
             await Task.Delay(1);
         }
 
-        using ServerStreamingCall<CheckpointUpdate> second = node.Client.Checkpoint(new CheckpointRequest { Label = "second" });
+        using AsyncServerStreamingCall<CheckpointUpdate> second = node.Client.Checkpoint(new CheckpointRequest { Label = "second" });
         CheckpointUpdate? update = await second.ReadAsync();
         Assert.Equal(CheckpointStage.Queued, update!.Progress.Stage);
-        using (ServerStreamingCall<CheckpointUpdate> third = node.Client.Checkpoint(new CheckpointRequest { Label = "third" }))
+        using (AsyncServerStreamingCall<CheckpointUpdate> third = node.Client.Checkpoint(new CheckpointRequest { Label = "third" }))
         {
             Assert.Equal(CheckpointStage.Queued, (await third.ReadAsync())!.Progress.Stage);
         }
@@ -164,7 +165,7 @@ public class ControlTests
     {
         await using TestNode node = await TestNode.StartAsync();
         node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
-        using (ServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(new CheckpointRequest()))
+        using (AsyncServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(new CheckpointRequest()))
         {
             while ((await call.ReadAsync())!.Progress.Stage != CheckpointStage.Suspending)
             {
@@ -239,7 +240,7 @@ public class ControlTests
 
         async Task<List<VerifyUpdate>> Verify(VerifyRequest request)
         {
-            using ServerStreamingCall<VerifyUpdate> call = node.Client.Verify(request);
+            using AsyncServerStreamingCall<VerifyUpdate> call = node.Client.Verify(request);
             return await TestNode.AllAsync(call);
         }
     }
@@ -276,7 +277,7 @@ public class ControlTests
         await using TestNode node = await TestNode.StartAsync();
         _ = await node.CheckpointAsync();
         node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
-        using ServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(
+        using AsyncServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(
             new CheckpointRequest { SuspendTimeout = Duration.FromTimeSpan(TimeSpan.FromMinutes(30)) });
         while ((await call.ReadAsync())!.Progress.Stage != CheckpointStage.Suspending)
         {
@@ -301,13 +302,13 @@ public class ControlTests
         };
         Task restore = node.RestoreAsync(new RestoreRequest { Checkpoint = "latest", NewName = "c" });
         await there.WaitAsync();
-        Assert.Equal(NodeState.Restoring, (await node.Client.GetNodeAsync()).State);
+        Assert.Equal(NodeState.Restoring, (await node.Client.GetNodeAsync(new GetNodeRequest())).State);
         await TestNode.FailsAsync(StatusCode.FailedPrecondition, "BUSY", () => node.CheckpointAsync());
         await TestNode.FailsAsync(StatusCode.FailedPrecondition, "BUSY", () => node.Client.RecoverAsync(new RecoverRequest { Line = 1, Incarnation = 1 }));
         await TestNode.FailsAsync(StatusCode.FailedPrecondition, "BUSY", () => node.RestoreAsync(new RestoreRequest { Checkpoint = "latest", NewName = "d" }));
         go.Release();
         await restore;
-        Assert.Equal(NodeState.Ready, (await node.Client.GetNodeAsync()).State);
+        Assert.Equal(NodeState.Ready, (await node.Client.GetNodeAsync(new GetNodeRequest())).State);
         broken.Restore = null;
         Assert.Equal(2, (await node.CheckpointAsync()).Domains.Count);
     }
@@ -329,17 +330,17 @@ public class ControlTests
         await there.WaitAsync();
         using (RpcChannel channel = RpcChannel.ForUnixSocket(settings!.ControlSocket))
         {
-            HealthCheckResponse health = await channel.UnaryAsync(HealthMethods.Check, new HealthCheckRequest { Service = "xtlckpt.v1.NodeControl" });
+            HealthCheckResponse health = await new Health.HealthClient(channel.Invoker).CheckAsync(new HealthCheckRequest { Service = "xtlckpt.v1.NodeControl" });
             Assert.Equal(HealthCheckResponse.Types.ServingStatus.NotServing, health.Status);
-            var client = new Rpc.Nodes.NodeControlClient(channel);
-            Assert.Equal(NodeState.Starting, (await client.GetNodeAsync()).State);
+            var client = new NodeControl.NodeControlClient(channel.Invoker);
+            Assert.Equal(NodeState.Starting, (await client.GetNodeAsync(new GetNodeRequest())).State);
             await TestNode.FailsAsync(StatusCode.Unavailable, null, () => client.ListCheckpointsAsync(new ListCheckpointsRequest()));
             await TestNode.FailsAsync(StatusCode.Unavailable, null, () => client.RecoverAsync(new RecoverRequest { Line = 1, Incarnation = 1 }));
         }
 
         go.Release();
         await using TestNode node = await starting;
-        HealthCheckResponse serving = await node.Channel.UnaryAsync(HealthMethods.Check, new HealthCheckRequest());
+        HealthCheckResponse serving = await new Health.HealthClient(node.Channel.Invoker).CheckAsync(new HealthCheckRequest());
         Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, serving.Status);
     }
 
@@ -348,9 +349,9 @@ public class ControlTests
     {
         await using TestNode node = await TestNode.StartAsync();
         node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
-        using ServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(
+        using AsyncServerStreamingCall<CheckpointUpdate> call = node.Client.Checkpoint(
             new CheckpointRequest { SuspendTimeout = Duration.FromTimeSpan(TimeSpan.FromMinutes(30)) });
-        using ServerStreamingCall<Event> events = node.Client.WatchEvents(new WatchEventsRequest { After = 0 });
+        using AsyncServerStreamingCall<Event> events = node.Client.WatchEvents(new WatchEventsRequest { After = 0 });
         Assert.Equal(NodeState.Ready, (await events.ReadAsync())!.State);
         while ((await call.ReadAsync())!.Progress.Stage != CheckpointStage.Suspending)
         {
@@ -379,7 +380,7 @@ public class ControlTests
             BasicInterval = TimeSpan.FromMilliseconds(20),
             Retention = new() { KeepCount = 2 },
         });
-        using ServerStreamingCall<Event> events = node.Client.WatchEvents(new WatchEventsRequest { After = 0 });
+        using AsyncServerStreamingCall<Event> events = node.Client.WatchEvents(new WatchEventsRequest { After = 0 });
         ulong index = 0;
         while (index < 6)
         {

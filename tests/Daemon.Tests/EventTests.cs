@@ -1,5 +1,6 @@
+using Grpc.Core;
 using XenTwoLevelCkpt.Hypervisor.Model;
-using XenTwoLevelCkpt.Rpc.Client;
+using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -12,7 +13,7 @@ public class EventTests
     {
         await using TestNode node = await TestNode.StartAsync();
         CheckpointReport report = await node.CheckpointAsync();
-        using ServerStreamingCall<Event> all = node.Client.WatchEvents(new WatchEventsRequest { After = 0 });
+        using AsyncServerStreamingCall<Event> all = node.Client.WatchEvents(new WatchEventsRequest { After = 0 });
         var events = new List<Event>();
         do
         {
@@ -28,7 +29,7 @@ public class EventTests
         Assert.Equal(1UL, Assert.Single(events, e => e.KindCase == Event.KindOneofCase.DurableSn).DurableSn);
         Assert.Contains(events, e => e.CheckpointProgress is not null);
 
-        using ServerStreamingCall<Event> rest = node.Client.WatchEvents(
+        using AsyncServerStreamingCall<Event> rest = node.Client.WatchEvents(
             new WatchEventsRequest { After = events[0].Sequence, WithoutProgress = true });
         foreach (Event expected in events.Skip(1).Where(e => e.CheckpointProgress is null))
         {
@@ -36,22 +37,22 @@ public class EventTests
         }
 
         // A number of an earlier run of the daemon: all that is kept.
-        using ServerStreamingCall<Event> earlier = node.Client.WatchEvents(new WatchEventsRequest { After = 1000 });
+        using AsyncServerStreamingCall<Event> earlier = node.Client.WatchEvents(new WatchEventsRequest { After = 1000 });
         Assert.Equal(events[0], await earlier.ReadAsync());
 
         // From now on, whenever that is.
-        using ServerStreamingCall<Event> now = node.Client.WatchEvents(new WatchEventsRequest());
+        using AsyncServerStreamingCall<Event> now = node.Client.WatchEvents(new WatchEventsRequest());
         Task<Event> failing = FailedAsync(now, events[^1].Sequence);
         do
         {
             node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
-            await TestNode.FailsAsync(Rpc.StatusCode.Aborted, "SUSPEND_TIMEOUT", () => node.CheckpointAsync(
+            await TestNode.FailsAsync(Grpc.Core.StatusCode.Aborted, "SUSPEND_TIMEOUT", () => node.CheckpointAsync(
                 new CheckpointRequest { SuspendTimeout = Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(TimeSpan.FromMilliseconds(50)) }));
         }
         while (!failing.IsCompleted);
         Assert.Equal("SUSPEND_TIMEOUT", (await failing).CheckpointFailed.Reason);
 
-        static async Task<Event> FailedAsync(ServerStreamingCall<Event> now, ulong last)
+        static async Task<Event> FailedAsync(AsyncServerStreamingCall<Event> now, ulong last)
         {
             while (true)
             {

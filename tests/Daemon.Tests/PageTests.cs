@@ -2,10 +2,10 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon.Page;
 using XenTwoLevelCkpt.Hypervisor.Model;
-using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 using CheckpointCause = XenTwoLevelCkpt.Channels.CheckpointCause;
@@ -66,7 +66,7 @@ public sealed class PageTests : IDisposable
             Assert.Empty(await response.Content.ReadAsByteArrayAsync());
         }
 
-        Assert.Equal((0UL, 0), ((await node.Client.GetNodeAsync()).Sn, node.Host.Page!.Viewers));
+        Assert.Equal((0UL, 0), ((await node.Client.GetNodeAsync(new GetNodeRequest())).Sn, node.Host.Page!.Viewers));
     }
 
     [Fact]

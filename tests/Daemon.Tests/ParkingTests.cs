@@ -21,7 +21,7 @@ public class ParkingTests
         {
             Assert.Equal((ulong)i, (await node.CheckpointAsync()).Index);
             await node.RestartAsync();
-            Node now = await node.Client.GetNodeAsync();
+            Node now = await node.Client.GetNodeAsync(new GetNodeRequest());
             Assert.Equal((false, (ulong)i, (ulong)i), (now.AwaitsRecovery, now.Sn, now.DurableSn));
         }
 
@@ -36,7 +36,7 @@ public class ParkingTests
         await node.StopDaemonAsync();
         Dictionary<string, byte[]> parked = Directory.GetFiles(node.Settings.State).ToDictionary(f => f, File.ReadAllBytes);
         await node.RestartAsync();
-        Assert.False((await node.Client.GetNodeAsync()).AwaitsRecovery);
+        Assert.False((await node.Client.GetNodeAsync(new GetNodeRequest())).AwaitsRecovery);
         Assert.False(File.Exists(Path.Combine(node.Settings.State, "channels.parked")));
         byte[] running = File.ReadAllBytes(Path.Combine(node.Settings.State, "node.json"));
         await node.StopDaemonAsync();
@@ -44,7 +44,7 @@ public class ParkingTests
         // What a kill would leave.
         File.WriteAllBytes(Path.Combine(node.Settings.State, "node.json"), running);
         await node.RestartAsync();
-        Assert.True((await node.Client.GetNodeAsync()).AwaitsRecovery);
+        Assert.True((await node.Client.GetNodeAsync(new GetNodeRequest())).AwaitsRecovery);
         Assert.Contains(parked.Keys, path => path.EndsWith("channels.parked", StringComparison.Ordinal));
     }
 
@@ -96,7 +96,7 @@ public class ParkingTests
         }
 
         await node.RestartAsync();
-        Assert.True((await node.Client.GetNodeAsync()).AwaitsRecovery);
+        Assert.True((await node.Client.GetNodeAsync(new GetNodeRequest())).AwaitsRecovery);
         Assert.Contains(node.Log, line => line.Contains("not taken up", StringComparison.Ordinal)
             && line.Contains(reason, StringComparison.Ordinal));
         node.AssertAllRun();
@@ -111,7 +111,7 @@ public class ParkingTests
         node.Hypervisor.Guests[0].Destroy();
         _ = node.AddGuest("new");
         await node.RestartAsync();
-        Assert.False((await node.Client.GetNodeAsync()).AwaitsRecovery);
+        Assert.False((await node.Client.GetNodeAsync(new GetNodeRequest())).AwaitsRecovery);
         Assert.Equal(2UL, (await node.CheckpointAsync()).Index);
     }
 

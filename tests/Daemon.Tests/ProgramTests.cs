@@ -1,10 +1,10 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Grpc.Core;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -72,7 +72,7 @@ public sealed class ProgramTests : IDisposable
     {
         using Process daemon = Start("off");
         using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
-        var client = new NodeControlClient(channel);
+        var client = new NodeControl.NodeControlClient(channel.Invoker);
         await ReadyAsync(client);
         (int code, _, string error) = await RunAsync("--config", Path.Combine(_folder, "c.json"));
         Assert.Equal(75, code);
@@ -95,10 +95,10 @@ public sealed class ProgramTests : IDisposable
         {
             using Process daemon = Start("1s");
             using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
-            var client = new NodeControlClient(channel);
+            var client = new NodeControl.NodeControlClient(channel.Invoker);
             Node node = await ReadyAsync(client);
             Assert.True(node.Sn >= sn, $"the index was {sn} and is {node.Sn}");
-            using ServerStreamingCall<CheckpointUpdate> call = client.Checkpoint(new CheckpointRequest());
+            using AsyncServerStreamingCall<CheckpointUpdate> call = client.Checkpoint(new CheckpointRequest());
             try
             {
                 // In the middle of this checkpoint, or of one after it.
@@ -136,16 +136,16 @@ public sealed class ProgramTests : IDisposable
             using (Process daemon = Start("off"))
             {
                 using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
-                var client = new NodeControlClient(channel);
+                var client = new NodeControl.NodeControlClient(channel.Invoker);
                 Node node = await ReadyAsync(client);
                 for (int i = 0; i < 3; i++)
                 {
-                    using ServerStreamingCall<CheckpointUpdate> call = client.Checkpoint(new CheckpointRequest());
+                    using AsyncServerStreamingCall<CheckpointUpdate> call = client.Checkpoint(new CheckpointRequest());
                     _ = await TestNode.AllAsync(call);
                 }
 
                 request.Line = node.Sn + 2;
-                Task recover = client.RecoverAsync(request);
+                Task recover = client.RecoverAsync(request).ResponseAsync;
                 await Task.Delay(random.Next(60));
                 Kill(daemon, "KILL");
                 await daemon.WaitForExitAsync();
@@ -155,7 +155,7 @@ public sealed class ProgramTests : IDisposable
             using (Process daemon = Start("off"))
             {
                 using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
-                var client = new NodeControlClient(channel);
+                var client = new NodeControl.NodeControlClient(channel.Invoker);
                 while ((await DescribeAsync(client)).State is not (NodeState.Ready or NodeState.Recovering))
                 {
                     await Task.Delay(20);
@@ -185,7 +185,7 @@ public sealed class ProgramTests : IDisposable
             "python3-grpcio, python3-protobuf, protobuf-compiler or libprotobuf-dev is missing; './dev setup' installs them.");
         using Process daemon = Start("off");
         using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
-        await ReadyAsync(new NodeControlClient(channel));
+        await ReadyAsync(new NodeControl.NodeControlClient(channel.Invoker));
         (int code, string output, string error) = await RunAsync(Python, [
             Path.Combine(AppContext.BaseDirectory, "Peer/peer.py"), "unix:" + Socket,
             Path.Combine(AppContext.BaseDirectory, "proto"), "daemon",
@@ -218,13 +218,13 @@ public sealed class ProgramTests : IDisposable
         await daemon.WaitForExitAsync();
     }
 
-    private static async Task<Node> DescribeAsync(NodeControlClient client)
+    private static async Task<Node> DescribeAsync(NodeControl.NodeControlClient client)
     {
         while (true)
         {
             try
             {
-                return await client.GetNodeAsync();
+                return await client.GetNodeAsync(new GetNodeRequest());
             }
             catch (StatusException e) when (e.Code == StatusCode.Unavailable)
             {
@@ -233,7 +233,7 @@ public sealed class ProgramTests : IDisposable
         }
     }
 
-    private static async Task<Node> ReadyAsync(NodeControlClient client)
+    private static async Task<Node> ReadyAsync(NodeControl.NodeControlClient client)
     {
         while (true)
         {

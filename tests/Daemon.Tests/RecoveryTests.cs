@@ -1,3 +1,4 @@
+using Grpc.Core;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Store;
@@ -40,16 +41,16 @@ public class RecoveryTests
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 });
         Assert.Equal((RecoverAction.RollBack, taken[1].Id, 2UL, 0UL), (done.Action, done.CheckpointId, done.Index, done.ReplayedBatches));
         AssertAtTwo(node);
-        Node now = await node.Client.GetNodeAsync();
+        Node now = await node.Client.GetNodeAsync(new GetNodeRequest());
         Assert.Equal((2UL, 2UL, 1UL, NodeState.Ready), (now.Sn, now.DurableSn, now.Incarnation, now.State));
 
         // The same call again does nothing.
         node.Hypervisor.Advance(3);
-        Assert.Equal(done, await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }));
+        Assert.Equal(done, await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }).ResponseAsync);
         Assert.Equal(23, node.Steps()["a"]);
         await node.RestartAsync();
-        Assert.Equal(done, await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }));
-        Assert.Equal(1UL, (await node.Client.GetNodeAsync()).Incarnation);
+        Assert.Equal(done, await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }).ResponseAsync);
+        Assert.Equal(1UL, (await node.Client.GetNodeAsync(new GetNodeRequest())).Incarnation);
 
         // The history goes on from the line.
         Assert.Equal(3UL, (await node.CheckpointAsync()).Index);
@@ -69,7 +70,7 @@ public class RecoveryTests
         Assert.Equal((RecoverAction.Checkpoint, $"{last.Id}", 7UL), (done.Action, done.CheckpointId, done.Index));
         Assert.Equal(7UL, last.Closing.Index);
         Assert.Equal(30, node.Steps()["a"]);
-        Node now = await node.Client.GetNodeAsync();
+        Node now = await node.Client.GetNodeAsync(new GetNodeRequest());
         Assert.Equal((7UL, 2UL), (now.Sn, now.Incarnation));
         Assert.Equal(done, await node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 2 }));
         Assert.Equal(8UL, (await node.CheckpointAsync()).Index);
@@ -117,7 +118,7 @@ public class RecoveryTests
 
         if (step is > (int)RecoverStep.Decided and < (int)RecoverStep.EndWritten)
         {
-            Assert.Equal(NodeState.Recovering, (await node.Client.GetNodeAsync()).State);
+            Assert.Equal(NodeState.Recovering, (await node.Client.GetNodeAsync(new GetNodeRequest())).State);
             await TestNode.FailsAsync(StatusCode.FailedPrecondition, "BUSY", () => node.CheckpointAsync());
             await TestNode.FailsAsync(StatusCode.FailedPrecondition, "BUSY", () => node.RestoreAsync(new RestoreRequest { Checkpoint = "1" }));
         }
@@ -125,7 +126,7 @@ public class RecoveryTests
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 });
         Assert.Equal((RecoverAction.RollBack, taken[1].Id, 2UL), (done.Action, done.CheckpointId, done.Index));
         AssertAtTwo(node);
-        Assert.Equal(1UL, (await node.Client.GetNodeAsync()).Incarnation);
+        Assert.Equal(1UL, (await node.Client.GetNodeAsync(new GetNodeRequest())).Incarnation);
         Assert.Equal(3UL, (await node.CheckpointAsync()).Index);
         Assert.Equal([1UL, 2UL, 3UL], node.Stored().Select(m => m.Closing.Index));
     }
@@ -141,7 +142,7 @@ public class RecoveryTests
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 2 });
         Assert.Equal((RecoverAction.RollBack, 2UL), (done.Action, done.Index));
         AssertAtTwo(node);
-        Assert.Equal(2UL, (await node.Client.GetNodeAsync()).Incarnation);
+        Assert.Equal(2UL, (await node.Client.GetNodeAsync(new GetNodeRequest())).Incarnation);
         Assert.Equal(3UL, (await node.CheckpointAsync()).Index);
         Assert.Equal([1UL, 2UL, 3UL], node.Stored().Select(m => m.Closing.Index));
     }
@@ -169,7 +170,7 @@ public class RecoveryTests
         await using TestNode node = await TestNode.StartAsync();
         _ = await ThreeAsync(node);
         Strike(node, RecoverStep.Restored);
-        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }));
+        await Assert.ThrowsAsync<StatusException>(() => node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1 }).ResponseAsync);
         await node.StopDaemonAsync();
         using (DirectoryStore store = DirectoryStore.OpenReadOnly(node.Settings.Store))
         {
@@ -204,7 +205,7 @@ public class RecoveryTests
         Assert.Equal([1UL, 2UL, 3UL, 7UL], node.Stored().Select(m => m.Closing.Index));
         Assert.Equal($"{node.Stored()[^1].Id}", done.CheckpointId);
         Assert.Equal(30, node.Steps()["a"]);
-        Assert.Equal((7UL, 1UL), ((await node.Client.GetNodeAsync()).Sn, (await node.Client.GetNodeAsync()).Incarnation));
+        Assert.Equal((7UL, 1UL), ((await node.Client.GetNodeAsync(new GetNodeRequest())).Sn, (await node.Client.GetNodeAsync(new GetNodeRequest())).Incarnation));
         Assert.Equal(8UL, (await node.CheckpointAsync()).Index);
     }
 
@@ -301,7 +302,7 @@ public class RecoveryTests
     {
         Strike(node, (RecoverStep)step);
         StatusException e = await Assert.ThrowsAsync<StatusException>(
-            () => node.Client.RecoverAsync(new RecoverRequest { Line = line, Incarnation = 1 }));
+            () => node.Client.RecoverAsync(new RecoverRequest { Line = line, Incarnation = 1 }).ResponseAsync);
         Assert.Equal("STORE", e.Reason);
         node.Node.Fault = null;
         if (restart)

@@ -1,11 +1,11 @@
 using System.Collections.Concurrent;
+using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -36,14 +36,14 @@ internal sealed class TestNode : IAsyncDisposable
         };
         Settings = adjust?.Invoke(Settings) ?? Settings;
         _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket, new RpcChannelOptions { ConnectTimeout = Patience });
-        Client = new NodeControlClient(_channel);
+        Client = new NodeControl.NodeControlClient(_channel.Invoker);
     }
 
     internal NodeSettings Settings { get; set; }
 
     internal ModelHypervisor Hypervisor { get; } = new();
 
-    internal NodeControlClient Client { get; private set; }
+    internal NodeControl.NodeControlClient Client { get; private set; }
 
     internal RpcChannel Channel => _channel;
 
@@ -104,25 +104,25 @@ internal sealed class TestNode : IAsyncDisposable
         // The old connections may not have learnt yet that they are gone.
         _channel.Dispose();
         _channel = RpcChannel.ForUnixSocket(Settings.ControlSocket, new RpcChannelOptions { ConnectTimeout = Patience });
-        Client = new NodeControlClient(_channel);
+        Client = new NodeControl.NodeControlClient(_channel.Invoker);
     }
 
     internal async Task<CheckpointReport> CheckpointAsync(CheckpointRequest? request = null)
     {
-        using ServerStreamingCall<CheckpointUpdate> call = Client.Checkpoint(request ?? new CheckpointRequest());
+        using AsyncServerStreamingCall<CheckpointUpdate> call = Client.Checkpoint(request ?? new CheckpointRequest());
         return (await AllAsync(call))[^1].Report;
     }
 
     internal async Task<RestoreResult> RestoreAsync(RestoreRequest request)
     {
-        using ServerStreamingCall<RestoreUpdate> call = Client.Restore(request);
+        using AsyncServerStreamingCall<RestoreUpdate> call = Client.Restore(request);
         return (await AllAsync(call))[^1].Result;
     }
 
     /// <summary>Waits until the node does something.</summary>
     internal async Task ReachesAsync(NodeState state)
     {
-        while ((await Client.GetNodeAsync()).State != state)
+        while ((await Client.GetNodeAsync(new GetNodeRequest())).State != state)
         {
             await Task.Delay(5);
         }
@@ -166,7 +166,11 @@ internal sealed class TestNode : IAsyncDisposable
         Assert.NotEqual("", e.Message);
     }
 
-    internal static async Task<List<T>> AllAsync<T>(ServerStreamingCall<T> call)
+    /// <summary>The call ends with a status.</summary>
+    internal static Task FailsAsync<T>(StatusCode code, string? reason, Func<AsyncUnaryCall<T>> call) =>
+        FailsAsync(code, reason, () => call().ResponseAsync);
+
+    internal static async Task<List<T>> AllAsync<T>(AsyncServerStreamingCall<T> call)
         where T : class, Google.Protobuf.IMessage<T>, new()
     {
         var all = new List<T>();

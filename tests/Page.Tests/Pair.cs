@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Net;
 using System.Text.Json;
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -86,12 +86,12 @@ internal sealed class Pair : IDisposable
     internal async Task<Node> AskAsync(string name, Predicate<Node> wanted)
     {
         using RpcChannel channel = RpcChannel.ForUnixSocket(SocketOf(name));
-        var client = new NodeControlClient(channel);
+        var client = new NodeControl.NodeControlClient(channel.Invoker);
         while (true)
         {
             try
             {
-                if (await client.GetNodeAsync() is { } node && wanted(node))
+                if (await client.GetNodeAsync(new GetNodeRequest()) is { } node && wanted(node))
                 {
                     return node;
                 }
@@ -119,8 +119,8 @@ internal sealed class Pair : IDisposable
     internal async Task<ulong> CheckpointAsync(string name, string label = "")
     {
         using RpcChannel channel = RpcChannel.ForUnixSocket(SocketOf(name));
-        using ServerStreamingCall<CheckpointUpdate> call =
-            new NodeControlClient(channel).Checkpoint(new CheckpointRequest { Label = label });
+        using AsyncServerStreamingCall<CheckpointUpdate> call =
+            new NodeControl.NodeControlClient(channel.Invoker).Checkpoint(new CheckpointRequest { Label = label });
         ulong index = 0;
         await foreach (CheckpointUpdate update in call.ReadAllAsync())
         {

@@ -1,5 +1,5 @@
 using Google.Protobuf;
-using XenTwoLevelCkpt.Rpc.Client;
+using Grpc.Core;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Rpc.Tests;
@@ -24,18 +24,18 @@ public class BackPressureTests
         var gate = new TaskCompletionSource();
         await using TestHost host = await TestHost.StartAsync(new EchoService
         {
-            Each = async (requests, responses, _) =>
+            OnEach = async (requests, responses, _) =>
             {
                 await gate.Task;
-                for (long i = 0; await requests.ReadAsync() is { } note; i++)
+                for (long i = 0; await requests.MoveNext(); i++)
                 {
-                    Assert.Equal(i, note.Number);
+                    Assert.Equal(i, requests.Current.Number);
                     await responses.WriteAsync(new Note { Number = i });
                 }
             },
         });
         using RpcChannel channel = host.Open();
-        using BidirectionalCall<Note, Note> call = channel.Bidirectional(EchoMethods.Each);
+        using AsyncDuplexStreamingCall<Note, Note> call = new Echo.EchoClient(channel.Invoker).Each();
         int sent = 0;
         long before = GC.GetTotalMemory(forceFullCollection: true);
         Task writing = Task.Run(async () =>
@@ -43,19 +43,20 @@ public class BackPressureTests
             var data = ByteString.CopyFrom(new byte[Length]);
             for (; sent < Messages; Volatile.Write(ref sent, sent + 1))
             {
-                await call.WriteAsync(new Note { Number = sent, Data = data });
+                await call.RequestStream.WriteAsync(new Note { Number = sent, Data = data });
             }
 
-            call.CompleteRequests();
+            await call.RequestStream.CompleteAsync();
         });
         Task reading = Task.Run(async () =>
         {
             for (int i = 0; i < Messages; i++)
             {
-                Assert.Equal(i, (await call.ReadAsync())!.Number);
+                Assert.True(await call.ResponseStream.MoveNext());
+                Assert.Equal(i, call.ResponseStream.Current.Number);
             }
 
-            Assert.Null(await call.ReadAsync());
+            Assert.False(await call.ResponseStream.MoveNext());
         });
 
         await UntilItRestsAsync(() => Volatile.Read(ref sent));
@@ -73,7 +74,7 @@ public class BackPressureTests
         int sent = 0;
         await using TestHost host = await TestHost.StartAsync(new EchoService
         {
-            Repeat = async (request, responses, _) =>
+            OnRepeat = async (request, responses, _) =>
             {
                 for (; sent < request.Number; Volatile.Write(ref sent, sent + 1))
                 {
@@ -82,14 +83,15 @@ public class BackPressureTests
             },
         });
         using RpcChannel channel = host.Open();
-        using ServerStreamingCall<Note> call = channel.ServerStreaming(
-            EchoMethods.Repeat, new Note { Number = Messages, Data = ByteString.CopyFrom(new byte[Length]) });
+        var echo = new Echo.EchoClient(channel.Invoker);
+        using AsyncServerStreamingCall<Note> call = echo.Repeat(
+            new Note { Number = Messages, Data = ByteString.CopyFrom(new byte[Length]) });
         Assert.Equal(0, (await call.ReadAsync())!.Number);
         await UntilItRestsAsync(() => Volatile.Read(ref sent));
         Assert.InRange((long)Volatile.Read(ref sent) * Length, 1, MostUnderWay);
 
         // Another call on the same connection is not stopped by it.
-        Assert.Equal(3, (await channel.UnaryAsync(EchoMethods.Once, new Note { Number = 3 }).WaitAsync(TestHost.Patience)).Number);
+        Assert.Equal(3, (await echo.OnceAsync(new Note { Number = 3 }).ResponseAsync.WaitAsync(TestHost.Patience)).Number);
         for (int i = 1; i < Messages; i++)
         {
             Assert.Equal(i, (await call.ReadAsync())!.Number);

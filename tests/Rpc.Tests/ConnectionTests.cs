@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
-using XenTwoLevelCkpt.Rpc.Client;
+using Grpc.Core;
+using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Rpc.Tests;
@@ -14,12 +15,12 @@ public class ConnectionTests
     public async Task A_connection_that_breaks_ends_the_call_on_both_sides(bool reading)
     {
         var stopped = new TaskCompletionSource();
-        await using TestHost host = await TestHost.StartAsync(Echoing(stopped));
+        await using TestHost host = await TestHost.StartNodeAsync(new FakeNode(), channel: new FakeChannel { Ended = stopped });
         using var relay = new Relay(host.Address.Port);
         using var channel = RpcChannel.ForTcp("127.0.0.1", relay.Port);
-        using BidirectionalCall<Note, Note> call = await OpenAsync(channel);
+        using ChannelCall call = await OpenAsync(channel);
         relay.Cut();
-        Assert.Equal(StatusCode.Unavailable, (await StatusTests.FailsAsync(async () =>
+        Assert.Equal(StatusCode.Unavailable, (await TestHost.FailsAsync(async () =>
         {
             while (true)
             {
@@ -29,20 +30,20 @@ public class ConnectionTests
                 }
                 else
                 {
-                    await call.WriteAsync(new Note());
+                    await call.WriteAsync(new ChannelMessage());
                 }
             }
         })).Code);
         await stopped.Task.WaitAsync(TestHost.Patience);
 
         // The channel opens another connection.
-        Assert.Equal(4, (await channel.UnaryAsync(EchoMethods.Once, new Note { Number = 4 })).Number);
+        using ChannelCall next = await OpenAsync(channel);
     }
 
     [Fact]
     public async Task A_dead_connection_is_found_by_pings()
     {
-        await using TestHost host = await TestHost.StartAsync(Echoing(new TaskCompletionSource()));
+        await using TestHost host = await TestHost.StartNodeAsync(new FakeNode());
         using var relay = new Relay(host.Address.Port);
         using var channel = RpcChannel.ForTcp("127.0.0.1", relay.Port, new RpcChannelOptions
         {
@@ -50,34 +51,47 @@ public class ConnectionTests
             KeepAlivePingTimeout = TimeSpan.FromSeconds(15),
             ConnectTimeout = TestHost.Patience,
         });
-        using BidirectionalCall<Note, Note> call = await OpenAsync(channel);
+        using ChannelCall call = await OpenAsync(channel);
         relay.Freeze();
-        Assert.Equal(StatusCode.Unavailable, (await StatusTests.FailsAsync(async () => await call.ReadAsync())).Code);
+        Assert.Equal(StatusCode.Unavailable, (await TestHost.FailsAsync(() => call.ReadAsync().AsTask())).Code);
     }
 
-    private static EchoService Echoing(TaskCompletionSource stopped) => new()
+    [Fact]
+    public async Task Connections_beyond_the_limit_are_refused_until_one_ends()
     {
-        Each = async (requests, responses, call) =>
+        await using TestHost host = await TestHost.StartAsync(new EchoService(), mostConnections: 2);
+        RpcChannel[] channels = [.. Enumerable.Range(0, 3).Select(_ => host.Open())];
+        async Task<long> AskAsync(RpcChannel channel) =>
+            (await new Echo.EchoClient(channel.Invoker).OnceAsync(new Note { Number = 5 })).Number;
+
+        Assert.Equal(5, await AskAsync(channels[0]));
+        Assert.Equal(5, await AskAsync(channels[1]));
+        Assert.Equal(StatusCode.Unavailable, (await TestHost.FailsAsync(() => AskAsync(channels[2]))).Code);
+        using RpcChannel other = host.Open(Transport.UnixSocket);
+        Assert.Equal(5, await AskAsync(other));
+        channels[0].Dispose();
+        while (true)
         {
             try
             {
-                while (await requests.ReadAsync() is { } note)
-                {
-                    await responses.WriteAsync(note);
-                }
+                Assert.Equal(5, await AskAsync(channels[2]));
+                break;
             }
-            finally
+            catch (StatusException e) when (e.Code == StatusCode.Unavailable)
             {
-                _ = stopped.TrySetResult();
+                // The server has not heard yet that the first one is gone.
+                await Task.Delay(10);
             }
-        },
-    };
+        }
 
-    private static async Task<BidirectionalCall<Note, Note>> OpenAsync(RpcChannel channel)
+        Array.ForEach(channels, c => c.Dispose());
+    }
+
+    private static async Task<ChannelCall> OpenAsync(RpcChannel channel)
     {
-        BidirectionalCall<Note, Note> call = channel.Bidirectional(EchoMethods.Each);
-        await call.WriteAsync(new Note { Number = 1 });
-        Assert.Equal(1, (await call.ReadAsync())!.Number);
+        ChannelCall call = NodeChannel.Exchange(channel);
+        await call.WriteAsync(new ChannelMessage { Hello = new Hello { Node = "alpha" } });
+        Assert.Equal("beta", (await call.ReadAsync())!.Hello.Node);
         return call;
     }
 

@@ -1,13 +1,12 @@
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
-using XenTwoLevelCkpt.Rpc.Nodes;
-using XenTwoLevelCkpt.Rpc.Server;
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Rpc.Tests;
 
 /// <summary>A node that only says what it is told to. Every field of its answers is set.</summary>
-internal sealed class FakeNode : NodeControlService
+internal sealed class FakeNode : NodeControl.NodeControlBase
 {
     private const string Id = "0f3c1a52-7a0e-4a0b-9a57-51b6f6b1c001";
     private const string Guest = "7f0d8c1e-95c5-4c1b-8a43-9d7cf0f2a002";
@@ -21,11 +20,11 @@ internal sealed class FakeNode : NodeControlService
     {
         "GetNode" => [Node],
         "ListDomains" => [Domains],
-        "Checkpoint" => Checkpoint,
+        "Checkpoint" => CheckpointUpdates,
         "ListCheckpoints" => [new ListCheckpointsResponse { Checkpoints = { Manifest }, More = true }],
         "ShowCheckpoint" => [new ShowCheckpointResponse { Checkpoint = Manifest, Domains = { Report.Domains } }],
-        "Verify" => Verify,
-        "Restore" => Restore,
+        "Verify" => VerifyUpdates,
+        "Restore" => RestoreUpdates,
         "Recover" => [Recovered],
         "CollectGarbage" => [Collected],
         "WatchEvents" => Events,
@@ -119,7 +118,7 @@ internal sealed class FakeNode : NodeControlService
         },
     };
 
-    private static IReadOnlyList<IMessage> Checkpoint { get; } =
+    private static IReadOnlyList<IMessage> CheckpointUpdates { get; } =
     [
         new CheckpointUpdate { Progress = new CheckpointProgress { Stage = CheckpointStage.Copying, Fraction = 0.25 } },
         new CheckpointUpdate { Progress = new CheckpointProgress { Stage = CheckpointStage.Writing, Fraction = 1 } },
@@ -151,14 +150,14 @@ internal sealed class FakeNode : NodeControlService
         },
     };
 
-    private static IReadOnlyList<IMessage> Verify { get; } =
+    private static IReadOnlyList<IMessage> VerifyUpdates { get; } =
     [
         new VerifyUpdate { Progress = new VerifyProgress { Images = 1, TotalImages = 2 } },
         new VerifyUpdate { Finding = new Finding { File = "/store/a.inm", Offset = 160, Problem = "the checksum is wrong" } },
         new VerifyUpdate { Summary = new VerifySummary { Checkpoints = 1, Findings = 1 } },
     ];
 
-    private static IReadOnlyList<IMessage> Restore { get; } =
+    private static IReadOnlyList<IMessage> RestoreUpdates { get; } =
     [
         new RestoreUpdate { Fraction = 0.5 },
         new RestoreUpdate
@@ -195,56 +194,56 @@ internal sealed class FakeNode : NodeControlService
         new Event { Sequence = 9, At = At, Missed = new Missed { Events = 1 } },
     ];
 
-    protected override Task<Node> GetNodeAsync(GetNodeRequest request, CallContext call)
+    public override Task<Node> GetNode(GetNodeRequest request, ServerCallContext context)
     {
-        call.ResponseTrailers.Add("x-echo", call.RequestHeaders.GetText("x-echo") ?? "none");
-        call.ResponseTrailers.Add("x-echo-bin", call.RequestHeaders.GetBinary("x-echo-bin") ?? default);
+        context.ResponseTrailers.Add("x-echo", context.RequestHeaders.GetValue("x-echo") ?? "none");
+        context.ResponseTrailers.Add("x-echo-bin", context.RequestHeaders.GetValueBytes("x-echo-bin") ?? []);
         return Task.FromResult(Node);
     }
 
-    protected override Task<ListDomainsResponse> ListDomainsAsync(ListDomainsRequest request, CallContext call) =>
+    public override Task<ListDomainsResponse> ListDomains(ListDomainsRequest request, ServerCallContext context) =>
         Task.FromResult(Domains);
 
-    protected override Task CheckpointAsync(
-        CheckpointRequest request, IMessageWriter<CheckpointUpdate> responses, CallContext call) =>
+    public override Task Checkpoint(
+        CheckpointRequest request, IServerStreamWriter<CheckpointUpdate> responseStream, ServerCallContext context) =>
         System.Text.Encoding.UTF8.GetByteCount(request.Label) > 64
             ? throw StatusException.Because(StatusCode.InvalidArgument, "LABEL", "The label is longer than 64 octets.")
-            : SendAsync(Checkpoint, responses);
+            : SendAsync(CheckpointUpdates, responseStream);
 
-    protected override Task<ListCheckpointsResponse> ListCheckpointsAsync(ListCheckpointsRequest request, CallContext call) =>
+    public override Task<ListCheckpointsResponse> ListCheckpoints(ListCheckpointsRequest request, ServerCallContext context) =>
         Task.FromResult((ListCheckpointsResponse)Answers("ListCheckpoints")[0]);
 
-    protected override Task<ShowCheckpointResponse> ShowCheckpointAsync(ShowCheckpointRequest request, CallContext call) =>
+    public override Task<ShowCheckpointResponse> ShowCheckpoint(ShowCheckpointRequest request, ServerCallContext context) =>
         request.Checkpoint == "latest"
             ? Task.FromResult((ShowCheckpointResponse)Answers("ShowCheckpoint")[0])
             : throw StatusException.Because(
                 StatusCode.NotFound, "CHECKPOINT", $"There is no checkpoint '{request.Checkpoint}': für 100% nicht.");
 
-    protected override Task VerifyAsync(VerifyRequest request, IMessageWriter<VerifyUpdate> responses, CallContext call) =>
-        SendAsync(Verify, responses);
+    public override Task Verify(VerifyRequest request, IServerStreamWriter<VerifyUpdate> responseStream, ServerCallContext context) =>
+        SendAsync(VerifyUpdates, responseStream);
 
-    protected override Task RestoreAsync(RestoreRequest request, IMessageWriter<RestoreUpdate> responses, CallContext call) =>
-        SendAsync(Restore, responses);
+    public override Task Restore(RestoreRequest request, IServerStreamWriter<RestoreUpdate> responseStream, ServerCallContext context) =>
+        SendAsync(RestoreUpdates, responseStream);
 
-    protected override async Task<RecoverResponse> RecoverAsync(RecoverRequest request, CallContext call)
+    public override async Task<RecoverResponse> Recover(RecoverRequest request, ServerCallContext context)
     {
         if (request.Line == 0)
         {
-            await Task.Delay(Timeout.InfiniteTimeSpan, call.CancellationToken);
+            await Task.Delay(Timeout.InfiniteTimeSpan, context.CancellationToken);
         }
 
         return Recovered;
     }
 
-    protected override Task<CollectGarbageResponse> CollectGarbageAsync(CollectGarbageRequest request, CallContext call) =>
+    public override Task<CollectGarbageResponse> CollectGarbage(CollectGarbageRequest request, ServerCallContext context) =>
         Task.FromResult(Collected);
 
-    protected override async Task WatchEventsAsync(WatchEventsRequest request, IMessageWriter<Event> responses, CallContext call)
+    public override async Task WatchEvents(WatchEventsRequest request, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
-        await SendAsync(Events, responses);
+        await SendAsync(Events, responseStream);
         try
         {
-            await Task.Delay(Timeout.InfiniteTimeSpan, call.CancellationToken);
+            await Task.Delay(Timeout.InfiniteTimeSpan, context.CancellationToken);
         }
         finally
         {
@@ -254,33 +253,46 @@ internal sealed class FakeNode : NodeControlService
 
     private static Duration Span(int milliseconds) => Duration.FromTimeSpan(TimeSpan.FromMilliseconds(milliseconds));
 
-    private static async Task SendAsync<T>(IReadOnlyList<IMessage> messages, IMessageWriter<T> responses)
+    private static async Task SendAsync<T>(IReadOnlyList<IMessage> messages, IServerStreamWriter<T> responseStream)
         where T : class
     {
         foreach (IMessage message in messages)
         {
-            await responses.WriteAsync((T)message);
+            await responseStream.WriteAsync((T)message);
         }
     }
 }
 
 /// <summary>A node's channel that acknowledges what it is sent.</summary>
-internal sealed class FakeChannel : NodeChannelService
+internal sealed class FakeChannel : NodeChannelBase
 {
-    protected override async Task ExchangeAsync(
-        IMessageReader<ChannelMessage> received, IMessageWriter<ChannelMessage> sent, CallContext call)
-    {
-        if (await received.ReadAsync() is not { Hello: { } hello })
-        {
-            throw new StatusException(StatusCode.InvalidArgument, "The first message is no Hello.");
-        }
+    /// <summary>Ends when a stream ends.</summary>
+    internal TaskCompletionSource Ended { get; init; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        await sent.WriteAsync(new ChannelMessage { Hello = new Hello { Node = "beta", ProtocolVersion = hello.ProtocolVersion } });
-        while (await received.ReadAsync() is { } message)
+    public override async Task Exchange(
+        IAsyncStreamReader<ChannelMessage> requestStream, IServerStreamWriter<ChannelMessage> responseStream,
+        ServerCallContext context)
+    {
+        var stream = new ChannelStream(requestStream, responseStream, context.CancellationToken);
+        try
         {
-            await sent.WriteAsync(message.KindCase == ChannelMessage.KindOneofCase.Batch
-                ? new ChannelMessage { Acknowledgement = new Acknowledgement { Through = message.Batch.Sequence } }
-                : message);
+            if (await stream.ReadAsync() is not { Hello: { } hello })
+            {
+                throw new StatusException(StatusCode.InvalidArgument, "The first message is no Hello.");
+            }
+
+            await stream.WriteAsync(
+                new ChannelMessage { Hello = new Hello { Node = "beta", ProtocolVersion = hello.ProtocolVersion } });
+            while (await stream.ReadAsync() is { } message)
+            {
+                await stream.WriteAsync(message.KindCase == ChannelMessage.KindOneofCase.Batch
+                    ? new ChannelMessage { Acknowledgement = new Acknowledgement { Through = message.Batch.Sequence } }
+                    : message);
+            }
+        }
+        finally
+        {
+            _ = Ended.TrySetResult();
         }
     }
 }

@@ -1,8 +1,6 @@
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
-using XenTwoLevelCkpt.Rpc.Server;
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -15,13 +13,13 @@ public class NodeTests
     public async Task Every_method_of_a_node_can_be_called()
     {
         var node = new FakeNode();
-        await using TestHost host = await TestHost.StartAsync((log, _) => new RpcServer(new RpcServerOptions(), log, node.Define()));
+        await using TestHost host = await TestHost.StartNodeAsync(node);
         using RpcChannel channel = host.Open(Transport.UnixSocket);
-        var client = new NodeControlClient(channel);
+        var client = new NodeControl.NodeControlClient(channel.Invoker);
         Dictionary<string, IReadOnlyList<IMessage>> found = new(StringComparer.Ordinal)
         {
-            ["GetNode"] = [await client.GetNodeAsync()],
-            ["ListDomains"] = [await client.ListDomainsAsync()],
+            ["GetNode"] = [await client.GetNodeAsync(new GetNodeRequest())],
+            ["ListDomains"] = [await client.ListDomainsAsync(new ListDomainsRequest())],
             ["Checkpoint"] = await AllAsync(client.Checkpoint(new CheckpointRequest())),
             ["ListCheckpoints"] = [await client.ListCheckpointsAsync(new ListCheckpointsRequest())],
             ["ShowCheckpoint"] = [await client.ShowCheckpointAsync(new ShowCheckpointRequest { Checkpoint = "latest" })],
@@ -30,7 +28,7 @@ public class NodeTests
             ["Recover"] = [await client.RecoverAsync(new RecoverRequest { Line = 42 })],
             ["CollectGarbage"] = [await client.CollectGarbageAsync(new CollectGarbageRequest { Line = 42 })],
         };
-        using ServerStreamingCall<Event> watch = client.WatchEvents(new WatchEventsRequest());
+        using AsyncServerStreamingCall<Event> watch = client.WatchEvents(new WatchEventsRequest());
         List<IMessage> events = [];
         while (events.Count < FakeNode.Answers("WatchEvents").Count)
         {
@@ -45,7 +43,7 @@ public class NodeTests
             Assert.Equal(FakeNode.Answers(method.Name), found[method.Name]);
         }
 
-        StatusException e = await StatusTests.FailsAsync(
+        StatusException e = await TestHost.FailsAsync(
             () => client.ShowCheckpointAsync(new ShowCheckpointRequest { Checkpoint = "x" }));
         Assert.Equal("CHECKPOINT", e.Reason);
     }
@@ -53,10 +51,9 @@ public class NodeTests
     [Fact]
     public async Task Two_nodes_exchange_batches()
     {
-        await using TestHost host = await TestHost.StartAsync(
-            (log, _) => new RpcServer(new RpcServerOptions(), log, new FakeChannel().Define()));
+        await using TestHost host = await TestHost.StartNodeAsync(new FakeNode());
         using RpcChannel channel = host.Open();
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = new NodeChannelClient(channel).Exchange();
+        using ChannelCall call = NodeChannel.Exchange(channel);
         await call.WriteAsync(new ChannelMessage { Hello = new Hello { ProtocolVersion = 1, Node = "alpha" } });
         Assert.Equal("beta", (await call.ReadAsync())!.Hello.Node);
         for (ulong i = 1; i <= 100; i++)
@@ -65,7 +62,7 @@ public class NodeTests
             Assert.Equal(i, (await call.ReadAsync())!.Acknowledgement.Through);
         }
 
-        call.CompleteRequests();
+        await call.CompleteAsync();
         Assert.Null(await call.ReadAsync());
     }
 
@@ -87,7 +84,7 @@ public class NodeTests
     private static bool IsPreamble(string line) =>
         line.Split(' ')[0] is "syntax" or "package" or "import" or "option";
 
-    private static async Task<IReadOnlyList<IMessage>> AllAsync<T>(ServerStreamingCall<T> call)
+    private static async Task<IReadOnlyList<IMessage>> AllAsync<T>(AsyncServerStreamingCall<T> call)
         where T : class, IMessage<T>, new()
     {
         using (call)

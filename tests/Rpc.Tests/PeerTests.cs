@@ -3,8 +3,10 @@ using System.Diagnostics;
 using System.Text.Json;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
-using XenTwoLevelCkpt.Rpc.Server;
-using XenTwoLevelCkpt.Rpc.Standard;
+using Grpc.Core;
+using Grpc.Health.V1;
+using Grpc.HealthCheck;
+using Grpc.Reflection.V1;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -14,27 +16,34 @@ namespace XenTwoLevelCkpt.Rpc.Tests;
 public class PeerTests
 {
     // Debian's packages are this interpreter's, whatever other one comes first on PATH.
-    private const string Python = "/usr/bin/python3";
+    internal const string Python = "/usr/bin/python3";
 
-    public static TheoryData<Transport> Transports => new(Transport.Tcp, Transport.UnixSocket);
+    // What gRPC's core sends as :authority of a Unix domain socket since 1.57, and what Go's and Java's libraries send.
+    public static TheoryData<Transport, string?> Ways => new()
+    {
+        { Transport.Tcp, null },
+        { Transport.UnixSocket, null },
+        { Transport.UnixSocket, "%2Frun%2Fxtlckpt%2Fcontrol.sock" },
+        { Transport.UnixSocket, "/run/xtlckpt/control.sock" },
+    };
 
     [Theory]
-    [MemberData(nameof(Transports))]
-    public async Task Python_calls_every_method(Transport transport)
+    [MemberData(nameof(Ways))]
+    public async Task Python_calls_every_method(Transport transport, string? authority)
     {
         Assert.SkipUnless(
             Run(Python, "-c", "import grpc, google.protobuf").Code == 0 && Run("protoc", "--version").Code == 0
                 && File.Exists("/usr/include/google/protobuf/duration.proto"),
             "python3-grpcio, python3-protobuf, protobuf-compiler or libprotobuf-dev is missing; './dev setup' installs them.");
         var node = new FakeNode();
-        var health = new HealthService();
-        health.Set("xtlckpt.v1.NodeControl", HealthCheckResponse.Types.ServingStatus.NotServing);
-        ServiceDefinition[] services = [node.Define(), new FakeChannel().Define(), health.Define()];
-        await using TestHost host = await TestHost.StartAsync((log, _) => new RpcServer(
-            new RpcServerOptions(), log, [.. services, new ReflectionService(services).Define()]));
+        var health = new HealthServiceImpl();
+        health.SetStatus("", HealthCheckResponse.Types.ServingStatus.Serving);
+        health.SetStatus("xtlckpt.v1.NodeControl", HealthCheckResponse.Types.ServingStatus.NotServing);
+        await using TestHost host = await TestHost.StartNodeAsync(node, health);
         string target = transport == Transport.Tcp ? host.Address.Authority : "unix:" + host.SocketPath;
         (int code, string output, string error) = await Task.Run(() => Run(
-            Python, Path.Combine(AppContext.BaseDirectory, "Peer/peer.py"), target, Path.Combine(AppContext.BaseDirectory, "proto")));
+            [Python, Path.Combine(AppContext.BaseDirectory, "Peer/peer.py"), target, Path.Combine(AppContext.BaseDirectory, "proto"), "fake",
+            .. authority is null ? Array.Empty<string>() : [authority]]));
         Assert.True(code == 0, error);
         Dictionary<string, JsonElement> told = output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
             .Select(line => JsonDocument.Parse(line).RootElement)
@@ -81,8 +90,11 @@ public class PeerTests
         List<ServerReflectionResponse> reflected = [.. Responses(told["ServerReflectionInfo"], ServerReflectionResponse.Descriptor)
             .Cast<ServerReflectionResponse>()];
         Assert.Equal(
-            ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "xtlckpt.v1.NodeChannel", "xtlckpt.v1.NodeControl"],
-            reflected[0].ListServicesResponse.Service.Select(s => s.Name));
+            [
+                "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
+                "xtlckpt.v1.NodeChannel", "xtlckpt.v1.NodeControl",
+            ],
+            reflected[0].ListServicesResponse.Service.Select(s => s.Name).Order(StringComparer.Ordinal));
         Assert.Equal((int)StatusCode.NotFound, reflected[2].ErrorResponse.ErrorCode);
         Assert.Equal(FakeNode.Answers("GetNode"), Responses(told["reflected"], Node.Descriptor));
     }
@@ -92,11 +104,11 @@ public class PeerTests
     private static IEnumerable<IMessage> Responses(JsonElement told, MessageDescriptor type) => told.GetProperty("responses")
         .EnumerateArray().Select(response => JsonParser.Default.Parse(response.GetRawText(), type));
 
-    private static (int Code, string Output, string Error) Run(string program, params string[] arguments)
+    internal static (int Code, string Output, string Error) Run(params string[] command)
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo(program, arguments)
+            using Process process = Process.Start(new ProcessStartInfo(command[0], command[1..])
             {
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,

@@ -1,70 +1,58 @@
 using Google.Protobuf.Reflection;
-using Microsoft.Extensions.Logging;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Server;
-using XenTwoLevelCkpt.Rpc.Standard;
+using Grpc.Core;
+using Grpc.Health.V1;
+using Grpc.HealthCheck;
+using Grpc.Reflection.V1;
 using Xunit;
-using ServingStatus = XenTwoLevelCkpt.Rpc.Standard.HealthCheckResponse.Types.ServingStatus;
+using ServingStatus = Grpc.Health.V1.HealthCheckResponse.Types.ServingStatus;
 
 namespace XenTwoLevelCkpt.Rpc.Tests;
 
-/// <summary>grpc.health.v1 and grpc.reflection.v1.</summary>
+/// <summary>grpc.health.v1 and grpc.reflection, v1 and v1alpha.</summary>
 public class StandardTests
 {
-    private readonly HealthService _health = new();
+    private readonly HealthServiceImpl _health = new();
 
     [Fact]
-    public async Task Health_is_told_once()
+    public async Task Health_is_told_and_watched_until_the_server_stops()
     {
-        await using TestHost host = await TestHost.StartAsync(Make);
+        await using TestHost host = await TestHost.StartNodeAsync(new FakeNode(), _health);
         using RpcChannel channel = host.Open();
-        async Task<ServingStatus> AskAsync(string service) =>
-            (await channel.UnaryAsync(HealthMethods.Check, new HealthCheckRequest { Service = service })).Status;
-
-        Assert.Equal(ServingStatus.Serving, await AskAsync(""));
-        Assert.Equal(StatusCode.NotFound, (await StatusTests.FailsAsync(() => AskAsync("x"))).Code);
-        _health.Set("x", ServingStatus.NotServing);
-        Assert.Equal(ServingStatus.NotServing, await AskAsync("x"));
-    }
-
-    [Fact]
-    public async Task Health_is_watched()
-    {
-        await using TestHost host = await TestHost.StartAsync(Make);
-        using RpcChannel channel = host.Open();
-        using ServerStreamingCall<HealthCheckResponse> watch =
-            channel.ServerStreaming(HealthMethods.Watch, new HealthCheckRequest { Service = "x" });
+        var client = new Health.HealthClient(channel.Invoker);
+        Assert.Equal(
+            StatusCode.NotFound, (await TestHost.FailsAsync(() => client.CheckAsync(new HealthCheckRequest { Service = "x" }))).Code);
+        _health.SetStatus("", ServingStatus.NotServing);
+        Assert.Equal(ServingStatus.NotServing, (await client.CheckAsync(new HealthCheckRequest())).Status);
+        using AsyncServerStreamingCall<HealthCheckResponse> watch = client.Watch(new HealthCheckRequest { Service = "x" });
         Assert.Equal(ServingStatus.ServiceUnknown, (await watch.ReadAsync())!.Status);
-        _health.Set("other", ServingStatus.NotServing);
-        _health.Set("x", ServingStatus.Serving);
+        _health.SetStatus("x", ServingStatus.Serving);
         Assert.Equal(ServingStatus.Serving, (await watch.ReadAsync())!.Status);
-        _health.Set("x", ServingStatus.Serving);
-        _health.Set("x", ServingStatus.NotServing);
-        Assert.Equal(ServingStatus.NotServing, (await watch.ReadAsync())!.Status);
-        await host.StopAsync();
-        Assert.Equal(StatusCode.Unavailable, (await StatusTests.FailsAsync(async () => await watch.ReadAsync())).Code);
+        Task<StatusException> end = TestHost.FailsAsync(() => watch.ReadAsync());
+        await host.StopAsync().WaitAsync(TestHost.Patience);
+        Assert.Equal(StatusCode.Unavailable, (await end).Code);
     }
 
     [Fact]
     public async Task Reflection_lists_services_and_hands_out_their_files()
     {
-        await using TestHost host = await TestHost.StartAsync(Make);
+        await using TestHost host = await TestHost.StartNodeAsync(new FakeNode());
         using RpcChannel channel = host.Open();
-        using BidirectionalCall<ServerReflectionRequest, ServerReflectionResponse> call =
-            channel.Bidirectional(ReflectionMethods.Info);
+        using AsyncDuplexStreamingCall<ServerReflectionRequest, ServerReflectionResponse> call =
+            new ServerReflection.ServerReflectionClient(channel.Invoker).ServerReflectionInfo();
         async Task<ServerReflectionResponse> AskAsync(ServerReflectionRequest request)
         {
-            request.Host = "h";
-            await call.WriteAsync(request);
-            ServerReflectionResponse response = (await call.ReadAsync())!;
-            Assert.Equal("h", response.ValidHost);
-            Assert.Equal(request, response.OriginalRequest);
-            return response;
+            await call.RequestStream.WriteAsync(request);
+            Assert.True(await call.ResponseStream.MoveNext());
+            return call.ResponseStream.Current;
         }
 
         Assert.Equal(
-            ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "xtlckpt.tests.Echo", "xtlckpt.v1.NodeControl"],
-            (await AskAsync(new ServerReflectionRequest { ListServices = "" })).ListServicesResponse.Service.Select(s => s.Name));
+            [
+                "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
+                "xtlckpt.v1.NodeChannel", "xtlckpt.v1.NodeControl",
+            ],
+            (await AskAsync(new ServerReflectionRequest { ListServices = "" })).ListServicesResponse.Service.Select(s => s.Name)
+                .Order(StringComparer.Ordinal));
 
         // From the descriptors of one answer alone, the files can be built.
         string control = "xtlckpt/v1/node_control.proto";
@@ -78,44 +66,27 @@ public class StandardTests
         ])
         {
             var files = (await AskAsync(request)).FileDescriptorResponse.FileDescriptorProto;
-            IReadOnlyList<FileDescriptor> built = FileDescriptor.BuildFromByteStrings(files.Reverse());
-            Assert.Equal(control, built[^1].Name);
-            Assert.Equal(10, built[^1].Services[0].Methods.Count);
-            Assert.Equal(
-                ["google/protobuf/duration.proto", "google/protobuf/timestamp.proto"],
-                built.Select(f => f.Name).Where(n => n != control).Order(StringComparer.Ordinal));
+            FileDescriptor built = FileDescriptor.BuildFromByteStrings(files.Reverse()).Single(f => f.Name == control);
+            Assert.Equal(10, built.Services[0].Methods.Count);
         }
 
-        Assert.NotNull((await AskAsync(new ServerReflectionRequest
-        {
-            FileContainingSymbol = "grpc.health.v1.HealthCheckResponse.ServingStatus",
-        })).FileDescriptorResponse);
-        Assert.Empty((await AskAsync(new ServerReflectionRequest { AllExtensionNumbersOfType = "xtlckpt.v1.Node" }))
-            .AllExtensionNumbersResponse.ExtensionNumber);
-        foreach ((ServerReflectionRequest request, StatusCode expected) in ((ServerReflectionRequest, StatusCode)[])
-        [
-            (new ServerReflectionRequest { FileByFilename = "none.proto" }, StatusCode.NotFound),
-            (new ServerReflectionRequest { FileContainingSymbol = "none" }, StatusCode.NotFound),
-            (new ServerReflectionRequest { AllExtensionNumbersOfType = "none" }, StatusCode.NotFound),
-            (new ServerReflectionRequest { FileContainingExtension = new ExtensionRequest() }, StatusCode.NotFound),
-            (new ServerReflectionRequest(), StatusCode.InvalidArgument),
-        ])
-        {
-            Assert.Equal((int)expected, (await AskAsync(request)).ErrorResponse.ErrorCode);
-        }
-
-        call.CompleteRequests();
-        Assert.Null(await call.ReadAsync());
+        Assert.Equal(
+            (int)StatusCode.NotFound,
+            (await AskAsync(new ServerReflectionRequest { FileByFilename = "none.proto" })).ErrorResponse.ErrorCode);
+        await call.RequestStream.CompleteAsync();
+        Assert.False(await call.ResponseStream.MoveNext());
     }
 
     [Fact]
-    public void Two_services_of_one_name_are_refused() => Assert.Throws<ArgumentException>(() => new RpcServer(
-        new RpcServerOptions(), LoggerFactory.Create(_ => { }).CreateLogger(""), _health.Define(), _health.Define()));
-
-    private RpcServer Make(ILogger log, CancellationToken stopping)
+    public async Task Reflection_also_speaks_v1alpha()
     {
-        ServiceDefinition[] services = [new EchoService().Define(), new FakeNode().Define(), _health.Define()];
-        return new RpcServer(
-            new RpcServerOptions { Stopping = stopping }, log, [.. services, new ReflectionService(services).Define()]);
+        await using TestHost host = await TestHost.StartNodeAsync(new FakeNode());
+        using RpcChannel channel = host.Open();
+        using AsyncDuplexStreamingCall<
+            Grpc.Reflection.V1Alpha.ServerReflectionRequest, Grpc.Reflection.V1Alpha.ServerReflectionResponse> call =
+            new Grpc.Reflection.V1Alpha.ServerReflection.ServerReflectionClient(channel.Invoker).ServerReflectionInfo();
+        await call.RequestStream.WriteAsync(new Grpc.Reflection.V1Alpha.ServerReflectionRequest { ListServices = "" });
+        Assert.True(await call.ResponseStream.MoveNext());
+        Assert.Contains("xtlckpt.v1.NodeControl", call.ResponseStream.Current.ListServicesResponse.Service.Select(s => s.Name));
     }
 }

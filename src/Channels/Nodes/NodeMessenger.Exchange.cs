@@ -9,13 +9,12 @@ internal sealed partial class NodeMessenger<TProtocol>
     private TaskCompletionSource _gateMoved = NewSource();
 
     // Until either direction ends. The other one is ended then, and waited for: nobody uses the stream afterwards.
-    private async Task RunAsync(
-        LinkSession session, IMessageReader<ChannelMessage> reader, IMessageWriter<ChannelMessage> writer, bool serves)
+    private async Task RunAsync(LinkSession session, ChannelStream stream, bool serves)
     {
         try
         {
-            Task reading = ReadAsync(session, reader, serves);
-            Task writing = WriteAsync(session, writer);
+            Task reading = ReadAsync(session, stream, serves);
+            Task writing = WriteAsync(session, stream);
             Task first = await Task.WhenAny(reading, writing).ConfigureAwait(false);
             session.Cancel();
             try
@@ -35,9 +34,9 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private async Task ReadAsync(LinkSession session, IMessageReader<ChannelMessage> reader, bool serves)
+    private async Task ReadAsync(LinkSession session, ChannelStream stream, bool serves)
     {
-        while (await reader.ReadAsync(session.Token).ConfigureAwait(false) is { } message)
+        while (await stream.ReadAsync(session.Token).ConfigureAwait(false) is { } message)
         {
             Take(session, message);
             Begin();
@@ -62,7 +61,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private async Task WriteAsync(LinkSession session, IMessageWriter<ChannelMessage> writer)
+    private async Task WriteAsync(LinkSession session, ChannelStream stream)
     {
         while (true)
         {
@@ -83,7 +82,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
             else
             {
-                await writer.WriteAsync(message, session.Token).ConfigureAwait(false);
+                await stream.WriteAsync(message, session.Token).ConfigureAwait(false);
                 if (message.Batch is { } batch)
                 {
                     lock (_lock)

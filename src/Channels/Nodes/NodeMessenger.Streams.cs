@@ -1,8 +1,6 @@
 using System.Diagnostics;
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
-using XenTwoLevelCkpt.Rpc.Server;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Channels;
@@ -16,8 +14,6 @@ internal sealed partial class NodeMessenger<TProtocol>
     private readonly HashSet<PeerLink> _dialled = [];
     private readonly SemaphoreSlim _handlers = new(0);
     private int _serving;
-
-    public override ServiceDefinition Define() => new Service(this).Define();
 
     private static TaskCompletionSource NewSource() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -68,10 +64,8 @@ internal sealed partial class NodeMessenger<TProtocol>
                 }
 
                 using var channel = RpcChannel.ForTcp(peer.Host, peer.Port);
-                var client = new NodeChannelClient(channel);
                 using var both = CancellationTokenSource.CreateLinkedTokenSource(life, _stop.Token);
-                using BidirectionalCall<ChannelMessage, ChannelMessage> call =
-                    client.Exchange(new CallOptions(CancellationToken: both.Token));
+                using ChannelCall call = NodeChannel.Exchange(channel, both.Token);
                 ChannelMessage mine;
                 lock (_lock)
                 {
@@ -90,7 +84,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                 using LinkSession session = Attach(link, theirs, both.Token);
                 opened = true;
                 backOff = _options.MinBackOff;
-                await RunAsync(session, call, call, serves: false).ConfigureAwait(false);
+                await RunAsync(session, call, serves: false).ConfigureAwait(false);
             }
             catch (StatusException e)
             {
@@ -152,17 +146,14 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private async Task ServeAsync(
-        IMessageReader<ChannelMessage> received, IMessageWriter<ChannelMessage> sent, CallContext call)
+    internal override async Task ServeAsync(ChannelStream stream, CancellationToken call, CancellationToken stopping)
     {
         _ = Interlocked.Increment(ref _serving);
         string peer = "a stranger";
         try
         {
-            using var ends = CancellationTokenSource.CreateLinkedTokenSource(
-                call.CancellationToken, call.Stopping, _stop.Token);
-            Hello hello = WireRules.Hello(
-                await received.ReadAsync(ends.Token).ConfigureAwait(false), _options.Cluster, _uplink.HeaderSize);
+            using var ends = CancellationTokenSource.CreateLinkedTokenSource(call, stopping, _stop.Token);
+            Hello hello = await HelloAsync(stream, ends.Token).ConfigureAwait(false);
             peer = Array.Find(_links, l => l.Name == hello.Node)?.Name
                 ?? throw new StatusException(StatusCode.PermissionDenied, "There is no other node of this name in the cluster.");
             CancellationToken life = await RunningAsync(StreamIncarnation(hello), ends.Token).ConfigureAwait(false);
@@ -178,8 +169,8 @@ internal sealed partial class NodeMessenger<TProtocol>
             string reason = "the peer ended it";
             try
             {
-                await sent.WriteAsync(mine, session.Token).ConfigureAwait(false);
-                await RunAsync(session, received, sent, serves: true).ConfigureAwait(false);
+                await stream.WriteAsync(mine, session.Token).ConfigureAwait(false);
+                await RunAsync(session, stream, serves: true).ConfigureAwait(false);
             }
             catch (Exception e) when (e is StatusException or OperationCanceledException)
             {
@@ -201,7 +192,7 @@ internal sealed partial class NodeMessenger<TProtocol>
 
             throw;
         }
-        catch (OperationCanceledException) when (!call.CancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (!call.IsCancellationRequested)
         {
             throw new StatusException(StatusCode.Unavailable, "The node is stopping, or a recovery begins.");
         }
@@ -213,6 +204,25 @@ internal sealed partial class NodeMessenger<TProtocol>
                 _ = _handlers.Release();
             }
         }
+    }
+
+    // Whoever opens a stream says at once who it is: one that does not costs a stream and its memory.
+    private async Task<Hello> HelloAsync(ChannelStream stream, CancellationToken ends)
+    {
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(ends);
+        late.CancelAfter(_options.HelloPatience);
+        ChannelMessage? first;
+        try
+        {
+            first = await stream.ReadAsync(late.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException e) when (late.IsCancellationRequested && !ends.IsCancellationRequested)
+        {
+            throw new StatusException(
+                StatusCode.DeadlineExceeded, $"No Hello came within {_options.HelloPatience.TotalSeconds:0.###} s.", inner: e);
+        }
+
+        return WireRules.Hello(first, _options.Cluster, _uplink.HeaderSize);
     }
 
     // A stream that is open already stays, if it lives. One that is silent has lost its connection without a word.
@@ -333,11 +343,4 @@ internal sealed partial class NodeMessenger<TProtocol>
         : link.FullSince is { } since && Stopwatch.GetElapsedTime(since) > _options.Patience
             ? $"{link.Out.Bytes} octets are not acknowledged; the guests' frames wait."
         : null;
-
-    private sealed class Service(NodeMessenger<TProtocol> messenger) : NodeChannelService
-    {
-        protected override Task ExchangeAsync(
-            IMessageReader<ChannelMessage> received, IMessageWriter<ChannelMessage> sent, CallContext call) =>
-            messenger.ServeAsync(received, sent, call);
-    }
 }

@@ -67,8 +67,12 @@ public abstract class NodeMessenger : INodeMessages
         };
     }
 
-    /// <summary>xtlckpt.v1.NodeChannel of this node, for the daemon's server.</summary>
-    public abstract ServiceDefinition Define();
+    /// <summary>Serves a stream that another node opened; ends with it.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="call">Cancelled when the stream's call is over.</param>
+    /// <param name="stopping">Cancelled when the server is to stop.</param>
+    /// <exception cref="StatusException">The stream ends as node_channel.proto says.</exception>
+    internal abstract Task ServeAsync(ChannelStream stream, CancellationToken call, CancellationToken stopping);
 
     /// <inheritdoc/>
     public abstract void Start();

@@ -54,6 +54,9 @@ public sealed record NodeMessengerOptions
     /// wait before a link is called in trouble. Several heartbeats.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>How long a node that opens a stream may take to say who it is. Many round trips of any network.</summary>
+    public TimeSpan HelloPatience { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>The first wait before a connection is tried again; it doubles up to <see cref="MaxBackOff"/>.</summary>
     public TimeSpan MinBackOff { get; init; } = TimeSpan.FromMilliseconds(50);
 
@@ -79,7 +82,8 @@ public sealed record NodeMessengerOptions
 
         return string.IsNullOrEmpty(LogDirectory) ? "The channel log has no directory."
             : WindowBytes <= 0 || HeldBytes <= 0 || LogSegmentLength <= 0 ? "A limit in octets is not above 0."
-            : HeartbeatInterval <= TimeSpan.Zero || Patience <= TimeSpan.Zero || MinBackOff <= TimeSpan.Zero
+            : HeartbeatInterval <= TimeSpan.Zero || Patience <= TimeSpan.Zero || HelloPatience <= TimeSpan.Zero
+                || MinBackOff <= TimeSpan.Zero
                 || MaxBackOff < MinBackOff ? "A time is not above 0, or the longest wait is below the first one."
             : null;
     }

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using Google.Protobuf;
+using Grpc.Core;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Rpc.Client;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
@@ -60,10 +60,10 @@ public sealed class HardeningTests(ITestOutputHelper output)
             incarnation = 1;
         }
 
-        using BidirectionalCall<ChannelMessage, ChannelMessage>? other = breach == "second stream"
+        using ChannelCall? other = breach == "second stream"
             ? await victim.OpenAsync(victim.Hello())
             : null;
-        using (BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange())
+        using (ChannelCall call = victim.Exchange())
         {
             StatusException e = await Assert.ThrowsAsync<StatusException>(async () =>
             {
@@ -72,7 +72,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
                     await call.WriteAsync(message);
                 }
 
-                call.CompleteRequests();
+                await call.CompleteAsync();
                 while (await call.ReadAsync() is not null)
                 {
                 }
@@ -91,12 +91,22 @@ public sealed class HardeningTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task A_stream_without_a_hello_ends_after_a_while()
+    {
+        await using Victim victim = await Victim.StartAsync(helloPatience: TimeSpan.FromMilliseconds(50));
+        using ChannelCall call = victim.Exchange();
+        StatusException e = await Assert.ThrowsAsync<StatusException>(async () => await call.ReadAsync());
+        Assert.Equal(StatusCode.DeadlineExceeded, e.Code);
+        Assert.Contains("DeadlineExceeded: No Hello came within 0.05 s", Assert.Single(victim.Log), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_batch_of_an_older_incarnation_is_dropped_and_acknowledged()
     {
         await using Victim victim = await Victim.StartAsync();
         victim.Messenger.Quiesce();
         Assert.False(victim.Messenger.Survive(0, 3));
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = await victim.OpenAsync(victim.Hello(incarnation: 3));
+        using ChannelCall call = await victim.OpenAsync(victim.Hello(incarnation: 3));
         await call.WriteAsync(Victim.Batch(17, sn: 9, incarnation: 2));
         Acknowledgement acknowledgement = await Victim.AcknowledgedAsync(call, 17);
         Assert.Equal((17UL, 2UL), (acknowledgement.Through, acknowledgement.Incarnation));
@@ -111,7 +121,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
     public async Task A_peer_in_a_newer_incarnation_waits_for_this_nodes_recovery()
     {
         await using Victim victim = await Victim.StartAsync();
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange();
+        using ChannelCall call = victim.Exchange();
         await call.WriteAsync(victim.Hello(incarnation: 2));
         await call.WriteAsync(Victim.Batch(1, sn: 0, incarnation: 2));
         await LivesAsync(victim, "bob", 0);
@@ -134,7 +144,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
         Assert.Contains("'bob' has its domains", e.Message, StringComparison.Ordinal);
         ChannelMessage hello = victim.Hello(incarnation: 1);
         hello.Hello.Host = "bob";
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange();
+        using ChannelCall call = victim.Exchange();
         await call.WriteAsync(hello);
         Hello answer = (await call.ReadAsync())!.Hello;
         Assert.Equal(("victim", "", "alice"), (answer.Node, answer.Host, answer.ForNode));
@@ -149,7 +159,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
     {
         await using Victim victim = await Victim.StartAsync();
         victim.Checkpoints.Fails = true;
-        using (BidirectionalCall<ChannelMessage, ChannelMessage> old = await victim.OpenAsync(victim.Hello()))
+        using (ChannelCall old = await victim.OpenAsync(victim.Hello()))
         {
             await old.WriteAsync(Victim.Batch(1, sn: 2));
             await victim.Checkpoints.Failed.WaitAsync();
@@ -158,7 +168,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
         victim.Checkpoints.Fails = false;
         victim.Messenger.Quiesce();
         Assert.True(victim.Messenger.Survive(3, 1));
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange();
+        using ChannelCall call = victim.Exchange();
         await call.WriteAsync(victim.Hello(incarnation: 1));
         Assert.Equal(0UL, (await call.ReadAsync())!.Hello.ReceivedThrough);
         await call.WriteAsync(Victim.Batch(1, sn: 2, incarnation: 1));
@@ -170,7 +180,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
     public async Task What_crosses_a_line_is_acknowledged_when_the_log_is_on_disk()
     {
         await using Victim victim = await Victim.StartAsync();
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = await victim.OpenAsync(victim.Hello());
+        using ChannelCall call = await victim.OpenAsync(victim.Hello());
         using var synced = new SemaphoreSlim(0);
         victim.ChannelLog.Syncing = synced.Wait;
         await call.WriteAsync(Victim.Batch(1, sn: 1));
@@ -201,8 +211,8 @@ public sealed class HardeningTests(ITestOutputHelper output)
     public async Task A_silent_stream_gives_way_to_a_new_one()
     {
         await using Victim victim = await Victim.StartAsync(patience: TimeSpan.FromTicks(1));
-        using BidirectionalCall<ChannelMessage, ChannelMessage> old = await victim.OpenAsync(victim.Hello());
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = await victim.OpenAsync(victim.Hello());
+        using ChannelCall old = await victim.OpenAsync(victim.Hello());
+        using ChannelCall call = await victim.OpenAsync(victim.Hello());
         await call.WriteAsync(Victim.Batch(1));
         _ = await Victim.AcknowledgedAsync(call, 1);
         await Assert.ThrowsAsync<StatusException>(async () =>
@@ -240,7 +250,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
     // How the stream ended.
     private static async Task<string> MakeNoiseAsync(Victim victim, Random random)
     {
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = victim.Client.Exchange();
+        using ChannelCall call = victim.Exchange();
         ulong next = 1;
         try
         {
@@ -279,7 +289,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
                 await call.WriteAsync(message);
             }
 
-            call.CompleteRequests();
+            await call.CompleteAsync();
             while (await call.ReadAsync() is not null)
             {
             }
@@ -415,7 +425,7 @@ public sealed class HardeningTests(ITestOutputHelper output)
     // A peer that keeps to the contract is served.
     private static async Task LivesAsync(Victim victim, string node, ulong incarnation, ulong sn = 0)
     {
-        using BidirectionalCall<ChannelMessage, ChannelMessage> call = await victim.OpenAsync(victim.Hello(node, incarnation));
+        using ChannelCall call = await victim.OpenAsync(victim.Hello(node, incarnation));
         await call.WriteAsync(Victim.Batch(1, sn, incarnation));
         _ = await Victim.AcknowledgedAsync(call, 1);
     }

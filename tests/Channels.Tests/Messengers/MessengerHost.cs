@@ -5,7 +5,9 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using XenTwoLevelCkpt.Rpc.Server;
 
 namespace XenTwoLevelCkpt.Channels.Tests;
@@ -13,12 +15,12 @@ namespace XenTwoLevelCkpt.Channels.Tests;
 /// <summary>A server on loopback with the service of one messenger.</summary>
 internal sealed class MessengerHost : IAsyncDisposable
 {
-    private readonly WebApplication _app;
+    private readonly IHost _host;
 
-    private MessengerHost(WebApplication app)
+    private MessengerHost(IHost host)
     {
-        _app = app;
-        Port = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First())
+        _host = host;
+        Port = new Uri(host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First())
             .Port;
     }
 
@@ -26,20 +28,32 @@ internal sealed class MessengerHost : IAsyncDisposable
 
     internal static async Task<MessengerHost> StartAsync(NodeMessenger messenger, ILogger logger)
     {
-        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        _ = builder.Services.AddRouting();
-        _ = builder.WebHost.UseRpcKestrel().ConfigureKestrel(kestrel =>
-        {
-            kestrel.LimitForRpc();
-            kestrel.ListenRpc(new IPEndPoint(IPAddress.Loopback, 0));
-        });
-        WebApplication app = builder.Build();
-        _ = app.UseRpc(new RpcServer(new RpcServerOptions(), logger, messenger.Define()));
-        await app.StartAsync();
-        return new MessengerHost(app);
+        IHost host = new HostBuilder()
+            .ConfigureLogging(logging => logging.AddProvider(new One(logger)))
+            .ConfigureWebHost(web => web
+                .UseRpcKestrel()
+                .ConfigureKestrel(kestrel =>
+                {
+                    kestrel.LimitForRpc();
+                    kestrel.ListenRpc(new IPEndPoint(IPAddress.Loopback, 0));
+                })
+                .Configure(app => app.UseRouting().UseEndpoints(endpoints => endpoints.MapGrpcService<ChannelService>())))
+            .ConfigureServices(services => services.AddRpc().AddSingleton(new ChannelService(() => messenger, CancellationToken.None)))
+            .Build();
+        await host.StartAsync();
+        return new MessengerHost(host);
     }
 
-    public ValueTask DisposeAsync() => _app.DisposeAsync();
+    public ValueTask DisposeAsync() => ((IAsyncDisposable)_host).DisposeAsync();
+
+    private sealed class One(ILogger logger) : ILoggerProvider
+    {
+        public ILogger CreateLogger(string categoryName) => categoryName == "Rpc" ? logger : NullLogger.Instance;
+
+        public void Dispose()
+        {
+        }
+    }
 }
 
 /// <summary>Keeps what is logged from a level on, but for one event.</summary>

@@ -1,8 +1,7 @@
 using System.Collections.Concurrent;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
-using XenTwoLevelCkpt.Rpc.Client;
-using XenTwoLevelCkpt.Rpc.Nodes;
+using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Channels.Tests;
@@ -25,11 +24,10 @@ internal sealed class Victim : IAsyncDisposable
 
     internal NodeMessenger Messenger { get; private set; } = null!;
 
-    internal NodeChannelClient Client { get; private set; } = null!;
-
     internal ChannelLog ChannelLog => Messenger.Log;
 
-    internal static async Task<Victim> StartAsync(bool start = true, TimeSpan? patience = null)
+    internal static async Task<Victim> StartAsync(
+        bool start = true, TimeSpan? patience = null, TimeSpan? helloPatience = null)
     {
         var victim = new Victim();
         victim.Messenger = NodeMessenger.Create("bcs", new NodeMessengerOptions
@@ -40,12 +38,12 @@ internal sealed class Victim : IAsyncDisposable
             LogDirectory = victim._folder.FullName,
             HeartbeatInterval = TimeSpan.FromHours(1),
             Patience = patience ?? TimeSpan.FromHours(1),
+            HelloPatience = helloPatience ?? TimeSpan.FromHours(1),
         }, victim.Uplink, victim.Checkpoints, new Collector(victim.Log, LogLevel.Warning));
         victim.Checkpoints.Messenger = victim.Messenger;
         victim._host = await MessengerHost.StartAsync(victim.Messenger, new Collector(victim.Log, LogLevel.Warning));
         victim._channel = RpcChannel.ForTcp(
             "127.0.0.1", victim._host.Port, new RpcChannelOptions { MaxSendLength = 16 << 20, ConnectTimeout = TimeSpan.FromMinutes(3) });
-        victim.Client = new NodeChannelClient(victim._channel);
         if (start)
         {
             victim.Messenger.Start();
@@ -84,10 +82,13 @@ internal sealed class Victim : IAsyncDisposable
         };
     }
 
+    /// <summary>Opens a stream.</summary>
+    internal ChannelCall Exchange() => NodeChannel.Exchange(_channel);
+
     /// <summary>Opens a stream and waits for the node's Hello.</summary>
-    internal async Task<BidirectionalCall<ChannelMessage, ChannelMessage>> OpenAsync(ChannelMessage hello)
+    internal async Task<ChannelCall> OpenAsync(ChannelMessage hello)
     {
-        BidirectionalCall<ChannelMessage, ChannelMessage> call = Client.Exchange();
+        ChannelCall call = Exchange();
         await call.WriteAsync(hello);
         _ = (await call.ReadAsync())!.Hello.Node;
         return call;
@@ -95,7 +96,7 @@ internal sealed class Victim : IAsyncDisposable
 
     /// <summary>Reads until an acknowledgement comes.</summary>
     internal static async Task<Acknowledgement> AcknowledgedAsync(
-        BidirectionalCall<ChannelMessage, ChannelMessage> call, ulong through)
+        ChannelCall call, ulong through)
     {
         while (true)
         {

@@ -1,8 +1,8 @@
 """Calls a node with Python's gRPC library, knowing the .proto files and nothing else.
 
-usage: peer.py TARGET PROTO_DIRECTORY [daemon]
+usage: peer.py TARGET PROTO_DIRECTORY [daemon|fake [AUTHORITY]]
 
-With 'daemon' the node is a real one with two guests.
+With 'daemon' the node is a real one with two guests. AUTHORITY is what is sent as :authority, in place of the library's own.
 
 Prints one JSON object a line: what was called, with what options, and what came of it.
 """
@@ -202,6 +202,7 @@ def standard(peer):
 def main():
     target, directory = sys.argv[1:3]
     options = [("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
+    options += [("grpc.default_authority", authority) for authority in sys.argv[4:]]
     with grpc.insecure_channel(target, options=options) as wire:
         peer = Peer(wire, Contract.compile(directory))
         if sys.argv[3:] == ["daemon"]:
