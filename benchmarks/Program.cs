@@ -30,6 +30,9 @@ switch (args)
             await Console.Error.WriteLineAsync($"{endPoint}: {e.Message}").ConfigureAwait(false);
             return 1;
         }
+    case ["channel-messages"]:
+        await Messages.RunAsync().ConfigureAwait(false);
+        return 0;
     case ["channel-report", string folder]:
         var table = new BenchmarkOutput("channel", Folder);
         new ChannelReport(folder).Write(table);

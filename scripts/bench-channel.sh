@@ -7,6 +7,8 @@ channel_usage() {
     cat <<'EOF'
 usage: ./dev bench channel [--rounds R] [--seconds S] [--ways WAY,...] [--profile]
        ./dev bench channel --piggyback [--rounds R] [--seconds S]
+       ./dev bench channel --against CHECKOUT [--rounds R] [--seconds S]
+       ./dev bench channel --messages
 
 Between two guests (network namespaces), each behind the bridge of a node of its own: TCP throughput, UDP packets a second of 64 and
 1,400 octets, and round trips of one octet, R rounds (3) of all ways in turn, S seconds (4) for each figure:
@@ -22,6 +24,9 @@ Prints medians, the spread, and ratios of one round; JSON in artifacts/bench/cha
   --piggyback  what the index costs, finer: both 'bare' and 'daemon' stand ready side by side, and TCP goes through one and the
                other in turn, eight times each, before both are started anew; R times (10). Prints the mean ratio and
                its 95% interval over the R starts; JSON in artifacts/bench/channel-piggyback.json
+  --against    the same of the daemons of CHECKOUT, another tree of this project that is built ('other'), and this tree's
+               ('daemon'), round trips included; JSON in artifacts/bench/channel-against.json
+  --messages   what a batch costs in gRPC alone, both ends in one process: octets that are allocated, and time
 EOF
 }
 
@@ -135,6 +140,7 @@ begin() {
             ;;
         *)
             [[ $1 != bare ]] || program=("$BENCH" channel-daemon)
+            [[ $1 != other ]] || program=("$against/src/xtlckptd/$BIN/xtlckptd" --config)
             configure "$([[ $1 == checkpoints ]] && echo 1s || echo off)"
             for i in a b; do
                 within "${spaces[base + $([[ $i == a ]] && echo 0 || echo 1)]}" "${program[@]}" "$folder/nodes$base/$i.json" \
@@ -206,34 +212,37 @@ through() {
     before=$(spent)
     iperf "$RAW/$2.$1.tcp"
     awk -v a="$before" -v b="$(spent)" 'BEGIN { printf "%.2f\n", b - a }' >"$RAW/$2.$1.cpu"
+    [[ $1 != other && $3 != other ]] ||
+        timeout "$((seconds + 20))" ip netns exec "${spaces[base + 2]}" "$BENCH" channel-ask "$GUESTS.2:7502" 1 >"$RAW/$2.$1.rr" || true
 }
 
-piggyback() {
-    local start turn way order
+# pairs FIRST JSON: the way FIRST and the way daemon side by side.
+pairs() {
+    local start turn way order first=$1
     for ((start = 1; start <= rounds; start++)); do
         say "start $start of $rounds"
-        for way in bare daemon; do
-            [[ $way == bare ]] && base=0 || base=4
+        for way in "$first" daemon; do
+            [[ $way == "$first" ]] && base=0 || base=4
             begin "$way"
             carriers[$way]=${here[*]}
             timeout 20 ip netns exec "${spaces[base + 2]}" iperf3 -c "$GUESTS.2" -p 7501 -t 4 >/dev/null || true
         done
         for ((turn = 1; turn <= 8; turn++)); do
-            ((turn % 2)) && order='bare daemon' || order='daemon bare'
+            ((turn % 2)) && order="$first daemon" || order="daemon $first"
             for way in $order; do
-                [[ $way == bare ]] && base=0 || base=4
+                [[ $way == "$first" ]] && base=0 || base=4
                 read -ra here <<<"${carriers[$way]}"
-                through "$way" "$start.$turn"
+                through "$way" "$start.$turn" "$first"
             done
         done
-        read -ra here <<<"${carriers[bare]} ${carriers[daemon]}"
+        read -ra here <<<"${carriers[$first]} ${carriers[daemon]}"
         end "${here[@]}"
         here=() carriers=()
     done
-    python3 scripts/bench-channel-piggyback.py "$RAW" artifacts/bench/channel-piggyback.json
+    python3 scripts/bench-channel-pairs.py "$RAW" "$first" "$2"
 }
 
-rounds='' seconds='' ways='kernel socat socat-udp bare daemon checkpoints' profile='' piggyback=''
+rounds='' seconds='' ways='kernel socat socat-udp bare daemon checkpoints' profile='' piggyback='' against='' messages=''
 while (($# > 0)); do
     case $1 in
         --rounds | --seconds)
@@ -244,12 +253,24 @@ while (($# > 0)); do
         --ways) ways=${2//,/ }; shift ;;
         --profile) profile=1 ;;
         --piggyback) piggyback=1 ;;
+        --messages) messages=1 ;;
+        --against)
+            against=$(realpath -e -- "${2:?bench channel: --against needs a directory}")
+            [[ -x $against/src/xtlckptd/$BIN/xtlckptd ]] || die "$against has no daemon that is built: run './dev build' there"
+            piggyback=1
+            shift
+            ;;
         -h | --help) channel_usage; exit 0 ;;
         *) channel_usage >&2; usage_error "bench channel: $1 is not known" ;;
     esac
     shift
 done
 : "${rounds:=$([[ -n $piggyback ]] && echo 10 || echo 3)}" "${seconds:=$([[ -n $piggyback ]] && echo 2 || echo 4)}"
+if [[ -n $messages ]]; then
+    need build
+    dotnet build "$REPO/benchmarks" -c Release -v quiet --nologo
+    exec "$REPO/benchmarks/$BIN/XenTwoLevelCkpt.Benchmarks" channel-messages
+fi
 ((EUID == 0)) || die "network namespaces and taps are made: run './dev bench channel' as root"
 [[ -c /dev/net/tun ]] || die "there is no /dev/net/tun: load the kernel's module tun"
 [[ -z $profile ]] || command -v perf >/dev/null || die "--profile needs perf (the package linux-perf)"
@@ -272,7 +293,11 @@ for base in 0 ${piggyback:+4}; do
 done
 base=0
 if [[ -n $piggyback ]]; then
-    piggyback
+    if [[ -n $against ]]; then
+        pairs other artifacts/bench/channel-against.json
+    else
+        pairs bare artifacts/bench/channel-piggyback.json
+    fi
     exit
 fi
 for ((round = 1; round <= rounds; round++)); do

@@ -1,4 +1,10 @@
-"""The ratio of two ways of frames that were measured in turn: files START.TURN.WAY.tcp (iperf3's JSON) and .cpu (seconds)."""
+"""The ratio of two ways of frames that were measured in turn: files START.TURN.WAY.tcp (iperf3's JSON), .cpu (seconds) and, where
+round trips were measured, .rr (microseconds).
+
+usage: bench-channel-pairs.py FOLDER FIRST JSON
+
+The ratios are those of the way 'daemon' over FIRST.
+"""
 
 import json
 import math
@@ -12,7 +18,7 @@ T95 = [math.nan, 12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 
 
 
 def read(folder, way):
-    """By start and turn: Mb/s and processor seconds a GiB."""
+    """By start and turn: Mb/s, processor seconds a GiB, and the median round trip or None."""
     figures = {}
     for path in folder.glob(f"*.*.{way}.tcp"):
         try:
@@ -22,15 +28,19 @@ def read(folder, way):
         if received["bytes"] > 0:
             start, turn, _, _ = path.name.split(".")
             cpu = float(path.with_suffix(".cpu").read_text())
-            figures[int(start), int(turn)] = received["bits_per_second"] / 1e6, cpu / received["bytes"] * 2**30
+            trips = path.with_suffix(".rr")
+            trip = float(trips.read_text().split()[0]) if trips.exists() and trips.read_text() else None
+            figures[int(start), int(turn)] = received["bits_per_second"] / 1e6, cpu / received["bytes"] * 2**30, trip
     return figures
 
 
-def main(folder, out):
-    bare, daemon = (read(pathlib.Path(folder), way) for way in ("bare", "daemon"))
+def main(folder, first, out):
+    bare, daemon = (read(pathlib.Path(folder), way) for way in (first, "daemon"))
     both = sorted(bare.keys() & daemon.keys())
     result = {"pairs": len(both)}
-    for place, name in enumerate(("throughput", "cpuPerGibibyte")):
+    for place, name in enumerate(("throughput", "cpuPerGibibyte", "roundTrip")):
+        if any(way[key][place] is None for way in (bare, daemon) for key in both):
+            continue
         # One start is one sample: what a process has compiled differs from start to start, and stays for its turns.
         logs = {}
         for key in both:
@@ -42,11 +52,11 @@ def main(folder, out):
         half = t * statistics.stdev(means) / math.sqrt(len(means))
         middle = statistics.mean(means)
         result[name] = {
-            "bareMedian": statistics.median(bare[key][place] for key in both),
+            f"{first}Median": statistics.median(bare[key][place] for key in both),
             "daemonMedian": statistics.median(daemon[key][place] for key in both),
             "ratio": math.exp(middle), "low": math.exp(middle - half), "high": math.exp(middle + half), "starts": len(means),
         }
-        print(f"{name:16} bare {result[name]['bareMedian']:10.2f}  daemon {result[name]['daemonMedian']:10.2f}  "
+        print(f"{name:16} {first} {result[name][f'{first}Median']:10.2f}  daemon {result[name]['daemonMedian']:10.2f}  "
               f"ratio {math.exp(middle):.4f}  95% interval {math.exp(middle - half):.4f} to {math.exp(middle + half):.4f}  "
               f"({len(means)} starts, {len(both)} pairs)")
     pathlib.Path(out).write_text(json.dumps(result, indent=2) + "\n")
