@@ -1,10 +1,10 @@
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
+using Grpc.Health.V1;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Rpc;
-using Grpc.Health.V1;
 using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
