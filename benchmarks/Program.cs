@@ -53,11 +53,14 @@ foreach (string name in args.Length > 0 && args[0] == "node" ? args[1..] : [])
         case "capture":
             CaptureBenchmark.Run(output);
             break;
+        case "lz4":
+            Lz4Benchmark.Run(output);
+            break;
         case "scale":
             await ScaleBenchmark.RunAsync(output).ConfigureAwait(false);
             break;
         default:
-            Console.Error.WriteLine($"There is no benchmark '{name}': cache, capture, scale.");
+            Console.Error.WriteLine($"There is no benchmark '{name}': cache, capture, lz4, scale.");
             return 64;
     }
 

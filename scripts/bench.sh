@@ -10,6 +10,7 @@ usage: ./dev bench [NAME]
 Runs all benchmarks, or the one that is named:
   cache     window and written pages by pattern and cache size, against no cache (no time is measured)
   capture   copy in the window against memcpy; background against LZ4 on all cores; bytes allocated
+  lz4       K4os against liblz4, compressing and decompressing, by processor time
   scale     node checkpoints of 1, 8 and 64 domains, and of one of 64 GiB: pause and memory
   pause     in the lab, as root: how long a guest stands still for a checkpoint, for 'xl save -c' and for 'xl remus'
   restore   in the lab, as root: restores of a full checkpoint and of a chain against 'xl restore'
@@ -27,7 +28,7 @@ need build
 cd "$REPO"
 bench() { dotnet run --project benchmarks/Benchmarks.csproj -c Release -- "$@"; }
 case ${1:-} in
-    cache | capture | scale) bench node "$1"; exit ;;
-    '') bench node cache capture scale ;;
+    cache | capture | lz4 | scale) bench node "$1"; exit ;;
+    '') bench node cache capture lz4 scale ;;
 esac
 bench --filter "*${1:-}*" --artifacts artifacts/bench --exporters json

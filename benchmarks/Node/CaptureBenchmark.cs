@@ -28,8 +28,8 @@ internal static class CaptureBenchmark
 
         foreach (int cores in new[] { 1, Environment.ProcessorCount }.Distinct())
         {
-            Background(output, "programs", FillPrograms, 32768, cores);
-            Background(output, "half random", FillHalfRandom, 32768, cores);
+            Background(output, "programs", BenchmarkMemory.Programs, 32768, cores);
+            Background(output, "half random", BenchmarkMemory.HalfRandom, 32768, cores);
         }
     }
 
@@ -57,10 +57,10 @@ internal static class CaptureBenchmark
     }
 
     private static void Background(
-        BenchmarkOutput output, string what, Action<AnonymousMapping, int> fill, int pages, int cores)
+        BenchmarkOutput output, string what, Func<int, byte[]> make, int pages, int cores)
     {
         using var data = new AnonymousMapping((long)pages * 4096);
-        fill(data, pages);
+        make(pages * 4096).CopyTo(data.Span(0, pages * 4096));
         byte[][] compressed = [.. Enumerable.Range(0, cores).Select(_ => new byte[Lz4.MaxCompressedLength(1 << 20)])];
         var together = new List<double>();
         var ours = new List<double>();
@@ -126,31 +126,6 @@ internal static class CaptureBenchmark
 
     private static void FillRandom(AnonymousMapping memory, int pages) =>
         new Random(1).NextBytes(memory.Span(0, pages * 4096));
-
-    // What the memory of a machine holds in large part: the runtime's own files, over and over where they are too few.
-    private static void FillPrograms(AnonymousMapping memory, int pages)
-    {
-        long length = pages * 4096L, at = 0;
-        string[] files = [.. Directory.GetFiles(Path.GetDirectoryName(typeof(object).Assembly.Location)!).Order()];
-        for (int i = 0; at < length; i++)
-        {
-            byte[] file = File.ReadAllBytes(files[i % files.Length]);
-            int part = (int)Math.Min(file.Length, length - at);
-            file.AsSpan(0, part).CopyTo(memory.Span(at, part));
-            at += part;
-        }
-    }
-
-    // Half of each page random, half one byte: about the best that LZ4 can meet, so that everything else weighs most.
-    private static void FillHalfRandom(AnonymousMapping memory, int pages)
-    {
-        var random = new Random(1);
-        for (int page = 0; page < pages; page++)
-        {
-            random.NextBytes(memory.Span((long)page * 4096, 2048));
-            memory.Span(((long)page * 4096) + 2048, 2048).Fill((byte)page);
-        }
-    }
 
     /// <summary>A guest all of whose pages can be made dirty, and its capture.</summary>
     private sealed class OneGuest : IDisposable

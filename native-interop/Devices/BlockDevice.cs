@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
+using Tmds.Linux;
+using XenTwoLevelCkpt.NativeInterop.Files;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
@@ -15,7 +17,7 @@ public static class BlockDevice
     {
         ArgumentNullException.ThrowIfNull(device);
         byte[] length = new byte[sizeof(ulong)];
-        return SysIoctl.ioctl(device, LinuxFs.BLKGETSIZE64, ref length[0]) == 0
+        return Ioctl.Call(device, LinuxFs.BLKGETSIZE64, length) == 0
             ? checked((long)MemoryMarshal.Read<ulong>(length))
             : throw new IOException(
                 $"Could not read the length of a block device: {Errno.Describe(Marshal.GetLastPInvokeError())}.");
@@ -30,10 +32,19 @@ public static class BlockDevice
         ArgumentException.ThrowIfNullOrEmpty(path);
 
         // O_EXCL without O_CREAT is defined for block devices only: it claims the device for as long as it is open.
-        int fd = Fcntl.open(path, Fcntl.O_RDONLY | Fcntl.O_EXCL | Fcntl.O_CLOEXEC);
+        int fd;
+
+        // unsafe: the call takes a pointer. Safe: the path lies on the stack.
+        unsafe
+        {
+            fd = LibC.open(
+                RawPath.Encode(RawPath.From(path), stackalloc byte[RawPath.MaxLength]),
+                LibC.O_RDONLY | LibC.O_EXCL | LibC.O_CLOEXEC);
+        }
+
         if (fd >= 0)
         {
-            _ = Unistd.close(fd);
+            _ = LibC.close(fd);
             return false;
         }
 

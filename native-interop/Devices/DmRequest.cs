@@ -82,7 +82,7 @@ public sealed class DmRequest
         int errno;
         do
         {
-            result = SysIoctl.ioctl(_control, _command, ref _buffer[0]);
+            result = Ioctl.Call(_control, _command, _buffer);
             errno = result < 0 ? Marshal.GetLastPInvokeError() : 0;
         }
         while (errno == Errno.EINTR);

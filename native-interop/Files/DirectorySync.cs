@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Files;
@@ -14,7 +15,7 @@ public static class DirectorySync
     public static void Flush(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        int fd = Fcntl.open(path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY | Fcntl.O_CLOEXEC);
+        int fd = Open(path);
         if (fd < 0)
         {
             int errno = Marshal.GetLastPInvokeError();
@@ -23,12 +24,23 @@ public static class DirectorySync
                 : Failed("open", path, errno);
         }
 
-        int result = Unistd.fsync(fd);
+        int result = LibC.fsync(fd);
         int syncErrno = Marshal.GetLastPInvokeError();
-        _ = Unistd.close(fd);
+        _ = LibC.close(fd);
         if (result != 0)
         {
             throw Failed("sync", path, syncErrno);
+        }
+    }
+
+    private static int Open(string path)
+    {
+        // unsafe: the call takes a pointer. Safe: the path lies on the stack.
+        unsafe
+        {
+            return LibC.open(
+                RawPath.Encode(RawPath.From(path), stackalloc byte[RawPath.MaxLength]),
+                LibC.O_RDONLY | LibC.O_DIRECTORY | LibC.O_CLOEXEC);
         }
     }
 

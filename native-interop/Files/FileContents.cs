@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
@@ -8,10 +9,6 @@ namespace XenTwoLevelCkpt.NativeInterop.Files;
 /// <summary>What a file holds: copying inside the kernel, and whether somebody may write it.</summary>
 public static class FileContents
 {
-    /// <summary>SIGURG, which a process ignores unless it asks for it.</summary>
-    [NotInC("Of signal.h; any signal that is ignored by default does.")]
-    private const int IgnoredSignal = 23;
-
     /// <summary>Makes an empty file hold what another one holds, sharing its octets.</summary>
     /// <param name="from">Open to read.</param>
     /// <param name="to">Open to write, and empty.</param>
@@ -20,7 +17,7 @@ public static class FileContents
     {
         ArgumentNullException.ThrowIfNull(from);
         ArgumentNullException.ThrowIfNull(to);
-        return SysIoctl.ioctl((int)to.DangerousGetHandle(), LinuxFs.FICLONE, from.DangerousGetHandle()) == 0;
+        return Ioctl.Call(to, LinuxFs.FICLONE, from.DangerousGetHandle()) == 0;
     }
 
     /// <summary>Copies a file into an empty one, and its octets stay in the kernel.</summary>
@@ -59,15 +56,15 @@ public static class FileContents
         ArgumentNullException.ThrowIfNull(file);
         int fd = (int)file.DangerousGetHandle();
 
-        // What breaks a lease sends SIGIO otherwise, which ends a process.
-        _ = Fcntl.fcntl(fd, Fcntl.F_SETSIG, IgnoredSignal);
-        if (Fcntl.fcntl(fd, Fcntl.F_SETLEASE, Fcntl.F_RDLCK) < 0)
+        // What breaks a lease sends SIGIO otherwise, which ends a process; SIGURG is ignored unless somebody asks for it.
+        _ = LibC.fcntl(fd, LibC.F_SETSIG, LibC.SIGURG);
+        if (LibC.fcntl(fd, LibC.F_SETLEASE, LibC.F_RDLCK) < 0)
         {
             int errno = Marshal.GetLastPInvokeError();
             return errno == Errno.EAGAIN ? true : throw RawFiles.Failed("take a lease of", "a file", errno);
         }
 
-        _ = Fcntl.fcntl(fd, Fcntl.F_SETLEASE, Fcntl.F_UNLCK);
+        _ = LibC.fcntl(fd, LibC.F_SETLEASE, LibC.F_UNLCK);
         return false;
     }
 
@@ -77,6 +74,6 @@ public static class FileContents
     public static void SyncFileSystem(SafeFileHandle file)
     {
         ArgumentNullException.ThrowIfNull(file);
-        RawFiles.Check(Unistd.syncfs((int)file.DangerousGetHandle()), "sync", "a file system");
+        RawFiles.Check(LibC.syncfs((int)file.DangerousGetHandle()), "sync", "a file system");
     }
 }

@@ -1,5 +1,5 @@
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Headers;
-using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Files;
 
@@ -10,7 +10,8 @@ namespace XenTwoLevelCkpt.NativeInterop.Files;
 public sealed record MountInfo(string Point, string Type, string Options);
 
 /// <summary>Mounts of this process's mount namespace, by raw paths.</summary>
-public static class Mounts
+/// <remarks>unsafe: libc takes pointers. Safe: all lie on the stack for the call (<see cref="RawPath.Encode"/>).</remarks>
+public static unsafe class Mounts
 {
     /// <summary>What the options of a mount may have, their final zero included: a page.</summary>
     [NotInC("No header names it; mount(2) does.")]
@@ -23,34 +24,34 @@ public static class Mounts
     /// <param name="readOnly">True for a mount that cannot be written through.</param>
     /// <exception cref="IOException">It cannot be mounted.</exception>
     public static void Mount(string type, string point, string options, bool readOnly = false) =>
-        Call(type, point, type, readOnly ? SysMount.MS_RDONLY : 0, options, "mount");
+        Call(type, point, type, readOnly ? LibC.MS_RDONLY : default, options, "mount");
 
     /// <summary>Keeps what is mounted below a mount to this namespace, which is needed for mounts to be moved.</summary>
     /// <param name="point">The mount.</param>
     /// <exception cref="IOException">It cannot be changed.</exception>
-    public static void MakePrivate(string point) => Call("none", point, "", SysMount.MS_PRIVATE, "", "make private");
+    public static void MakePrivate(string point) => Call("none", point, "", LibC.MS_PRIVATE, "", "make private");
 
     /// <summary>Makes the file system of a mount read-only.</summary>
     /// <param name="type">The file system.</param>
     /// <param name="point">The mount.</param>
     /// <exception cref="IOException">It cannot be changed.</exception>
     public static void MakeReadOnly(string type, string point) =>
-        Call(type, point, type, SysMount.MS_REMOUNT | SysMount.MS_RDONLY, "", "make read-only");
+        Call(type, point, type, LibC.MS_REMOUNT | LibC.MS_RDONLY, "", "make read-only");
 
     /// <summary>Moves a mount, at once and as a whole.</summary>
     /// <param name="from">Where it is; in a private mount.</param>
     /// <param name="to">The directory.</param>
     /// <exception cref="IOException">It cannot be moved.</exception>
-    public static void Move(string from, string to) => Call(from, to, "", SysMount.MS_MOVE, "", "move a mount to");
+    public static void Move(string from, string to) => Call(from, to, "", LibC.MS_MOVE, "", "move a mount to");
 
     /// <summary>Takes a mount away with what is mounted below it. Files that somebody has open stay open.</summary>
     /// <param name="point">The mount.</param>
     /// <param name="whenIdle">True: only where nobody uses it.</param>
     /// <exception cref="IOException">It is in use, or none.</exception>
     public static void Unmount(string point, bool whenIdle = false) => RawFiles.Check(
-        SysMount.umount2(
-            ref RawPath.Encode(point, stackalloc byte[RawPath.MaxLength]),
-            SysMount.UMOUNT_NOFOLLOW | (whenIdle ? 0 : SysMount.MNT_DETACH)),
+        LibC.umount2(
+            RawPath.Encode(point, stackalloc byte[RawPath.MaxLength]),
+            LibC.UMOUNT_NOFOLLOW | (whenIdle ? 0 : LibC.MNT_DETACH)),
         "unmount", point);
 
     /// <summary>The mounts of this namespace, in the order in which they were made.</summary>
@@ -83,7 +84,7 @@ public static class Mounts
         return text;
     }
 
-    private static void Call(string source, string point, string type, ulong flags, string options, string verb)
+    private static void Call(string source, string point, string type, ulong_t flags, string options, string verb)
     {
         if (options.Length >= MaxOptions)
         {
@@ -93,11 +94,11 @@ public static class Mounts
 
         // The kernel copies a page, and where less is mapped, that.
         RawFiles.Check(
-            SysMount.mount(
-                ref RawPath.Encode(source, stackalloc byte[RawPath.MaxLength]),
-                ref RawPath.Encode(point, stackalloc byte[RawPath.MaxLength]),
-                ref RawPath.Encode(type, stackalloc byte[64]), flags,
-                ref RawPath.Encode(options, stackalloc byte[MaxOptions])),
+            LibC.mount(
+                RawPath.Encode(source, stackalloc byte[RawPath.MaxLength]),
+                RawPath.Encode(point, stackalloc byte[RawPath.MaxLength]),
+                RawPath.Encode(type, stackalloc byte[64]), flags,
+                RawPath.Encode(options, stackalloc byte[MaxOptions])),
             verb, point);
     }
 }

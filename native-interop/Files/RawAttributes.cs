@@ -6,7 +6,9 @@ using XenTwoLevelCkpt.NativeInterop.Libc;
 namespace XenTwoLevelCkpt.NativeInterop.Files;
 
 /// <summary>Extended attributes of files, or of links themselves, by raw paths.</summary>
-public static class RawAttributes
+/// <remarks>unsafe: libc takes pointers. Safe: paths and names lie on the stack (<see cref="RawPath.Encode"/>), what a call
+/// fills is pinned for it, and each call gets the length of its buffer.</remarks>
+public static unsafe class RawAttributes
 {
     /// <summary>The attributes of a file, by the octets of their names; empty where the file system has none.</summary>
     /// <param name="path">The raw path.</param>
@@ -14,9 +16,8 @@ public static class RawAttributes
     public static IReadOnlyList<(string Name, byte[] Value)> Read(string path)
     {
         Span<byte> encoded = stackalloc byte[RawPath.MaxLength];
-        ref byte file = ref RawPath.Encode(path, encoded);
-        byte none = 0;
-        long length = SysXattr.llistxattr(ref file, ref none, 0);
+        byte* file = RawPath.Encode(path, encoded);
+        long length = SysXattr.llistxattr(file, null, 0);
         if (length < 0 && Marshal.GetLastPInvokeError() == Errno.EOPNOTSUPP)
         {
             return [];
@@ -29,14 +30,23 @@ public static class RawAttributes
         }
 
         byte[] names = new byte[LinuxLimits.XATTR_LIST_MAX];
-        length = SysXattr.llistxattr(ref file, ref names[0], LinuxLimits.XATTR_LIST_MAX);
+        fixed (byte* list = names)
+        {
+            length = SysXattr.llistxattr(file, list, (nuint)names.Length);
+        }
+
         RawFiles.Check((int)Math.Min(length, 0), "list the attributes of", path);
         var attributes = new List<(string Name, byte[] Value)>();
         byte[] value = new byte[LinuxLimits.XATTR_SIZE_MAX];
         Span<byte> key = stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1];
         foreach (string name in Encoding.Latin1.GetString(names, 0, (int)length).Split('\0', StringSplitOptions.RemoveEmptyEntries))
         {
-            long size = SysXattr.lgetxattr(ref file, ref RawPath.Encode(name, key), ref value[0], LinuxLimits.XATTR_SIZE_MAX);
+            long size;
+            fixed (byte* octets = value)
+            {
+                size = SysXattr.lgetxattr(file, RawPath.Encode(name, key), octets, (nuint)value.Length);
+            }
+
             RawFiles.Check((int)Math.Min(size, 0), $"read attribute {name} of", path);
             attributes.Add((name, value[..(int)size]));
         }
@@ -52,14 +62,14 @@ public static class RawAttributes
     /// <exception cref="IOException">It cannot be set.</exception>
     public static void Set(string path, string name, ReadOnlySpan<byte> value)
     {
-        // An empty span has no first octet to refer to.
-        Span<byte> copy = new byte[value.Length + 1];
-        value.CopyTo(copy);
-        RawFiles.Check(
-            SysXattr.lsetxattr(
-                ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1]),
-                ref copy[0], (nuint)value.Length, 0),
-            $"set attribute {name} of", path);
+        fixed (byte* octets = value)
+        {
+            RawFiles.Check(
+                SysXattr.lsetxattr(
+                    RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]),
+                    RawPath.Encode(name, stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1]), octets, (nuint)value.Length, 0),
+                $"set attribute {name} of", path);
+        }
     }
 
     /// <summary>Takes an attribute away.</summary>
@@ -68,6 +78,7 @@ public static class RawAttributes
     /// <exception cref="IOException">It cannot be taken away.</exception>
     public static void Remove(string path, string name) => RawFiles.Check(
         SysXattr.lremovexattr(
-            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref RawPath.Encode(name, stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1])),
+            RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]),
+            RawPath.Encode(name, stackalloc byte[LinuxLimits.XATTR_NAME_MAX + 1])),
         $"remove attribute {name} of", path);
 }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
@@ -8,7 +9,9 @@ namespace XenTwoLevelCkpt.NativeInterop.Files;
 
 /// <summary>Files of any kind by raw paths (<see cref="RawPath"/>): what .NET does not do with owners, device nodes, links,
 /// names that are no text. No call follows a symbolic link in the last place of a path.</summary>
-public static class RawFiles
+/// <remarks>unsafe: libc takes pointers. Safe: paths lie on the stack (<see cref="RawPath.Encode"/>), and so does what a call
+/// fills or reads, for as long as the call.</remarks>
+public static unsafe class RawFiles
 {
     [NotInC("Entries are asked for again until there are no more.")]
     private const int ListBufferLength = 32 << 10;
@@ -25,10 +28,10 @@ public static class RawFiles
     /// <exception cref="IOException">It cannot be looked at.</exception>
     public static RawStat? TryStat(string path)
     {
-        Statx stat = default;
-        int result = SysStat.statx(
-            SysStat.AT_FDCWD, ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]),
-            SysStat.AT_SYMLINK_NOFOLLOW | SysStat.AT_NO_AUTOMOUNT, SysStat.STATX_BASIC_STATS, ref stat);
+        statx stat = default;
+        int result = LibC.statx(
+            LibC.AT_FDCWD, RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]),
+            LibC.AT_SYMLINK_NOFOLLOW | LibC.AT_NO_AUTOMOUNT, LibC.STATX_BASIC_STATS, &stat);
         if (result == 0)
         {
             return From(stat);
@@ -44,10 +47,10 @@ public static class RawFiles
     public static RawStat Stat(SafeFileHandle handle)
     {
         ArgumentNullException.ThrowIfNull(handle);
-        Statx stat = default;
+        statx stat = default;
         byte empty = 0;
-        return SysStat.statx(
-            (int)handle.DangerousGetHandle(), ref empty, SysStat.AT_EMPTY_PATH, SysStat.STATX_BASIC_STATS, ref stat) == 0
+        return LibC.statx(
+            (int)handle.DangerousGetHandle(), &empty, LibC.AT_EMPTY_PATH, LibC.STATX_BASIC_STATS, &stat) == 0
             ? From(stat)
             : throw Failed("look at", "an open file", Marshal.GetLastPInvokeError());
     }
@@ -56,10 +59,10 @@ public static class RawFiles
     /// <param name="path">The raw path.</param>
     public static RawStat? TryStatTarget(string path)
     {
-        Statx stat = default;
-        return SysStat.statx(
-            SysStat.AT_FDCWD, ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), SysStat.AT_NO_AUTOMOUNT,
-            SysStat.STATX_BASIC_STATS, ref stat) == 0
+        statx stat = default;
+        return LibC.statx(
+            LibC.AT_FDCWD, RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), LibC.AT_NO_AUTOMOUNT,
+            LibC.STATX_BASIC_STATS, &stat) == 0
             ? From(stat)
             : null;
     }
@@ -70,7 +73,7 @@ public static class RawFiles
     public static string[] List(string path)
     {
         var names = new List<string>();
-        using SafeFileHandle handle = Open(path, Fcntl.O_RDONLY | Fcntl.O_DIRECTORY);
+        using SafeFileHandle handle = Open(path, LibC.O_RDONLY | LibC.O_DIRECTORY);
         int fd = (int)handle.DangerousGetHandle();
         Span<byte> buffer = new byte[ListBufferLength];
         while (true)
@@ -108,19 +111,19 @@ public static class RawFiles
     /// <summary>Opens a regular file to read it.</summary>
     /// <param name="path">The raw path.</param>
     /// <exception cref="IOException">It cannot be opened, or is a symbolic link.</exception>
-    public static SafeFileHandle OpenToRead(string path) => Open(path, Fcntl.O_RDONLY);
+    public static SafeFileHandle OpenToRead(string path) => Open(path, LibC.O_RDONLY);
 
     /// <summary>Makes a file, which only the owner may read, and opens it to write.</summary>
     /// <param name="path">The raw path.</param>
     /// <exception cref="IOException">It cannot be made, or there is something of the name.</exception>
     public static SafeFileHandle Create(string path) =>
-        Open(path, Fcntl.O_WRONLY | Fcntl.O_CREAT | Fcntl.O_EXCL);
+        Open(path, LibC.O_WRONLY | LibC.O_CREAT | LibC.O_EXCL);
 
     /// <summary>Makes a directory, which only the owner may enter.</summary>
     /// <param name="path">The raw path.</param>
     /// <exception cref="IOException">It cannot be made, or there is something of the name.</exception>
     public static void MakeDirectory(string path) => Check(
-        SysStat.mkdir(ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), 448 /* 0700 */),
+        LibC.mkdir(RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), (ushort)448 /* 0700 */),
         "make directory", path);
 
     /// <summary>Makes a device node, a pipe or a socket, which only the owner may use.</summary>
@@ -135,7 +138,7 @@ public static class RawFiles
             | (((ulong)device.Minor & 0xffffff00) << 12) | ((ulong)device.Minor & 0xff);
         Check(
             SysStat.mknod(
-                ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), (uint)type | 384 /* 0600 */, encoded),
+                RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), (uint)type | 384 /* 0600 */, encoded),
             "make", path);
     }
 
@@ -144,9 +147,9 @@ public static class RawFiles
     /// <param name="path">The link's raw path.</param>
     /// <exception cref="IOException">It cannot be made, or there is something of the name.</exception>
     public static void MakeSymlink(string target, string path) => Check(
-        Unistd.symlink(
-            ref RawPath.Encode(target, stackalloc byte[RawPath.MaxLength]),
-            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])),
+        LibC.symlink(
+            RawPath.Encode(target, stackalloc byte[RawPath.MaxLength]),
+            RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])),
         "make link", path);
 
     /// <summary>Where a symbolic link leads, raw.</summary>
@@ -154,11 +157,11 @@ public static class RawFiles
     /// <exception cref="IOException">It is no link.</exception>
     public static string ReadSymlink(string path)
     {
-        Span<byte> target = stackalloc byte[RawPath.MaxLength];
-        long length = Unistd.readlink(
-            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref target[0], (nuint)target.Length);
+        byte* target = stackalloc byte[RawPath.MaxLength];
+        long length = LibC.readlink(
+            RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), target, (size_t)RawPath.MaxLength);
         Check((int)Math.Min(length, 0), "read link", path);
-        return Encoding.Latin1.GetString(target[..(int)length]);
+        return Encoding.Latin1.GetString(target, (int)length);
     }
 
     /// <summary>Gives a file another name.</summary>
@@ -166,9 +169,9 @@ public static class RawFiles
     /// <param name="path">The new one.</param>
     /// <exception cref="IOException">It cannot be made, or there is something of the name.</exception>
     public static void Link(string existing, string path) => Check(
-        Unistd.link(
-            ref RawPath.Encode(existing, stackalloc byte[RawPath.MaxLength]),
-            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])),
+        LibC.link(
+            RawPath.Encode(existing, stackalloc byte[RawPath.MaxLength]),
+            RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])),
         "make link", path);
 
     /// <summary>Moves a file, and replaces what has the name.</summary>
@@ -177,15 +180,15 @@ public static class RawFiles
     /// <exception cref="IOException">It cannot be moved.</exception>
     public static void Rename(string from, string to) => Check(
         Stdio.rename(
-            ref RawPath.Encode(from, stackalloc byte[RawPath.MaxLength]),
-            ref RawPath.Encode(to, stackalloc byte[RawPath.MaxLength])),
+            RawPath.Encode(from, stackalloc byte[RawPath.MaxLength]),
+            RawPath.Encode(to, stackalloc byte[RawPath.MaxLength])),
         "move", from);
 
     /// <summary>Takes a name away.</summary>
     /// <param name="path">The raw path; no directory.</param>
     /// <exception cref="IOException">It cannot be taken away.</exception>
     public static void Remove(string path) =>
-        Check(Unistd.unlink(ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])), "remove", path);
+        Check(LibC.unlink(RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])), "remove", path);
 
     /// <summary>Removes what is at a path, directories with all that they hold; nothing where there is nothing.</summary>
     /// <param name="path">The raw path.</param>
@@ -208,7 +211,7 @@ public static class RawFiles
             RemoveTree($"{path}/{name}");
         }
 
-        Check(Unistd.rmdir(ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])), "remove", path);
+        Check(LibC.rmdir(RawPath.Encode(path, stackalloc byte[RawPath.MaxLength])), "remove", path);
     }
 
     /// <summary>Sets who owns a file.</summary>
@@ -217,14 +220,14 @@ public static class RawFiles
     /// <param name="group">The group's id.</param>
     /// <exception cref="IOException">It cannot be set.</exception>
     public static void SetOwner(string path, uint owner, uint group) => Check(
-        Unistd.lchown(ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), owner, group), "set the owner of", path);
+        LibC.lchown(RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), owner, group), "set the owner of", path);
 
     /// <summary>Sets a file's permissions. Not of a symbolic link, which has none: its target's would be set.</summary>
     /// <param name="path">The raw path.</param>
     /// <param name="permissions">The lower 12 bits of a mode.</param>
     /// <exception cref="IOException">They cannot be set.</exception>
     public static void SetPermissions(string path, int permissions) => Check(
-        SysStat.chmod(ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), (uint)permissions),
+        LibC.chmod(RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), checked((ushort)permissions)),
         "set the permissions of", path);
 
     /// <summary>Sets when a file was modified, and the time of access with it.</summary>
@@ -233,12 +236,12 @@ public static class RawFiles
     /// <exception cref="IOException">It cannot be set.</exception>
     public static void SetModified(string path, RawTime time)
     {
-        Span<Timespec> times = stackalloc Timespec[2];
-        times.Fill(new Timespec { tv_sec = time.Seconds, tv_nsec = time.Nanoseconds });
+        var both = new timespec { tv_sec = time.Seconds, tv_nsec = (long_t)(long)time.Nanoseconds };
+        timespec* times = stackalloc timespec[] { both, both };
         Check(
-            SysStat.utimensat(
-                SysStat.AT_FDCWD, ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), ref times[0],
-                SysStat.AT_SYMLINK_NOFOLLOW),
+            LibC.utimensat(
+                LibC.AT_FDCWD, RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), times,
+                LibC.AT_SYMLINK_NOFOLLOW),
             "set the time of", path);
     }
 
@@ -256,16 +259,16 @@ public static class RawFiles
 
     private static SafeFileHandle Open(string path, int flags)
     {
-        int fd = Fcntl.open(
-            ref RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), flags | Fcntl.O_NOFOLLOW | Fcntl.O_CLOEXEC,
-            384 /* 0600 */);
+        int fd = LibC.open(
+            RawPath.Encode(path, stackalloc byte[RawPath.MaxLength]), flags | LibC.O_NOFOLLOW | LibC.O_CLOEXEC,
+            (ushort)384 /* 0600 */);
         return fd >= 0
             ? new SafeFileHandle(fd, ownsHandle: true)
             : throw Failed("open", path, Marshal.GetLastPInvokeError());
     }
 
-    private static RawStat From(in Statx s) => new(
-        (RawFileType)(s.stx_mode & SysStat.S_IFMT), s.stx_mode & 0xfff, s.stx_uid, s.stx_gid, s.stx_nlink, s.stx_ino,
+    private static RawStat From(in statx s) => new(
+        (RawFileType)(s.stx_mode & (ushort)LibC.S_IFMT), s.stx_mode & 0xfff, s.stx_uid, s.stx_gid, s.stx_nlink, s.stx_ino,
         (long)s.stx_size, (long)s.stx_blocks * 512, new RawTime(s.stx_mtime.tv_sec, s.stx_mtime.tv_nsec),
         new RawTime(s.stx_ctime.tv_sec, s.stx_ctime.tv_nsec), (s.stx_rdev_major, s.stx_rdev_minor),
         (s.stx_dev_major, s.stx_dev_minor));

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 
@@ -20,18 +21,21 @@ public static class RawPath
 
     /// <summary>Encodes a path for C.</summary>
     /// <param name="raw">The raw path.</param>
-    /// <param name="buffer">Receives its octets and a zero; <see cref="MaxLength"/> octets.</param>
-    /// <returns>The first octet.</returns>
+    /// <param name="onStack">Receives its octets and a zero; <see cref="MaxLength"/> octets. Memory of the stack, which does
+    /// not move.</param>
+    /// <returns>The first octet; good for as long as the caller's frame.</returns>
     /// <exception cref="PathTooLongException">It does not fit.</exception>
-    internal static ref byte Encode(string raw, Span<byte> buffer)
+    internal static unsafe byte* Encode(string raw, Span<byte> onStack)
     {
-        if (raw.Length >= buffer.Length)
+        if (raw.Length >= onStack.Length)
         {
             throw new PathTooLongException($"{ToText(raw[..60])}... has {raw.Length} octets, which is too long for a path.");
         }
 
-        int length = Encoding.Latin1.GetBytes(raw, buffer);
-        buffer[length] = 0;
-        return ref buffer[0];
+        int length = Encoding.Latin1.GetBytes(raw, onStack);
+        onStack[length] = 0;
+
+        // unsafe: libc takes pointers. Safe: what is on the stack stays where it is, and the octets end with a zero.
+        return (byte*)Unsafe.AsPointer(ref onStack[0]);
     }
 }

@@ -39,11 +39,6 @@ internal static class LinuxVirtioNet
 [CHeader("linux/sockios.h")]
 internal static class LinuxSockios
 {
-    [CConstant] internal const uint SIOCGIFFLAGS = 0x8913;
-    [CConstant] internal const uint SIOCSIFFLAGS = 0x8914;
-    [CConstant] internal const uint SIOCGIFINDEX = 0x8933;
-    [CConstant] internal const uint SIOCSIFTXQLEN = 0x8943;
-
     /// <summary>Puts an interface, by its index, into the bridge that is named.</summary>
     [CConstant] internal const uint SIOCBRADDIF = 0x89a2;
 }

@@ -11,6 +11,10 @@ internal static partial class Lz4H
     /// <summary>The longest input of a block, in bytes.</summary>
     [CConstant] internal const int LZ4_MAX_INPUT_SIZE = 0x7E000000;
 
+    /// <summary>Returns the release: 10904 is 1.9.4.</summary>
+    [LibraryImport(Library)]
+    internal static partial int LZ4_versionNumber();
+
     /// <summary>Returns the longest output of compressing <paramref name="inputSize"/> bytes, or 0 for a size that is
     /// negative or above <see cref="LZ4_MAX_INPUT_SIZE"/>.</summary>
     [LibraryImport(Library)]

@@ -13,5 +13,5 @@ internal static partial class Stdio
 
     /// <summary>Moves a file. Returns 0, or -1 with errno set.</summary>
     [LibraryImport(LibcName.Value, SetLastError = true)]
-    internal static partial int rename(ref byte old, ref byte new_name);
+    internal static unsafe partial int rename(byte* old, byte* new_name);
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Memory;
@@ -7,8 +8,10 @@ namespace XenTwoLevelCkpt.NativeInterop.Memory;
 /// <remarks>
 /// Memory outside the garbage collector's heap: it does not move, may be larger than an array, and untouched
 /// pages cost nothing, so a sparse guest of 64 GiB fits into a model.
+/// unsafe: libc takes pointers, and a span over native memory has no safe constructor. Safe: the address and the length are
+/// those of the mapping, which stands until the handle is released.
 /// </remarks>
-public sealed class AnonymousMapping : SafeHandle
+public sealed unsafe class AnonymousMapping : SafeHandle
 {
     /// <summary>Maps <paramref name="length"/> bytes.</summary>
     /// <param name="length">Bytes, positive; rounded up to whole pages by the kernel.</param>
@@ -18,22 +21,24 @@ public sealed class AnonymousMapping : SafeHandle
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(length);
         Length = length;
-        nint address = SysMman.mmap(
-            nint.Zero, (nuint)length, SysMman.PROT_READ | SysMman.PROT_WRITE,
-            SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | SysMman.MAP_NORESERVE, -1, 0);
-        if (address == SysMman.MAP_FAILED)
+        void* address = LibC.mmap(
+            null, Bytes, LibC.PROT_READ | LibC.PROT_WRITE,
+            LibC.MAP_PRIVATE | LibC.MAP_ANONYMOUS | LibC.MAP_NORESERVE, -1, 0);
+        if (address == LibC.MAP_FAILED)
         {
             throw Failed("map", length);
         }
 
         // Guests' memory holds their secrets and does not belong into a core dump. A kernel that refuses the advice
         // leaves the mapping as good as without it.
-        _ = SysMman.madvise(address, (nuint)length, SysMman.MADV_DONTDUMP);
-        SetHandle(address);
+        _ = LibC.madvise(address, Bytes, LibC.MADV_DONTDUMP);
+        SetHandle((nint)address);
     }
 
     /// <summary>The length of the mapping in bytes.</summary>
     public long Length { get; }
+
+    private size_t Bytes => (size_t)(ulong)Length;
 
     /// <inheritdoc/>
     public override bool IsInvalid => handle == nint.Zero;
@@ -51,12 +56,8 @@ public sealed class AnonymousMapping : SafeHandle
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Length - length);
 
-        // unsafe: a span over native memory has no safe constructor. Safe: the range was checked against the
-        // mapping's length above, and the mapping was not closed.
-        unsafe
-        {
-            return new Span<byte>((byte*)handle + offset, length);
-        }
+        // The range was checked against the mapping's length above, and the mapping was not closed.
+        return new Span<byte>((byte*)handle + offset, length);
     }
 
     /// <summary>Faults all pages in and keeps them in memory, so that using them neither waits nor fails.</summary>
@@ -66,7 +67,7 @@ public sealed class AnonymousMapping : SafeHandle
     public void Lock()
     {
         ObjectDisposedException.ThrowIf(IsClosed, this);
-        if (SysMman.mlock(handle, (nuint)Length) != 0)
+        if (LibC.mlock((void*)handle, Bytes) != 0)
         {
             throw Failed("lock", Length);
         }
@@ -78,7 +79,7 @@ public sealed class AnonymousMapping : SafeHandle
     public void Discard()
     {
         ObjectDisposedException.ThrowIf(IsClosed, this);
-        if (SysMman.madvise(handle, (nuint)Length, SysMman.MADV_DONTNEED) != 0)
+        if (LibC.madvise((void*)handle, Bytes, LibC.MADV_DONTNEED) != 0)
         {
             throw Failed("discard", Length);
         }
@@ -88,5 +89,5 @@ public sealed class AnonymousMapping : SafeHandle
         new($"Could not {verb} {length} bytes of memory: {Errno.Describe(Marshal.GetLastPInvokeError())}.");
 
     /// <inheritdoc/>
-    protected override bool ReleaseHandle() => SysMman.munmap(handle, (nuint)Length) == 0;
+    protected override bool ReleaseHandle() => LibC.munmap((void*)handle, Bytes) == 0;
 }

@@ -2,6 +2,8 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
+using Tmds.Linux;
+using XenTwoLevelCkpt.NativeInterop.Files;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
@@ -43,28 +45,22 @@ public sealed class TapDevice : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(queueLength);
         byte[] request = Request(name);
-        int fd = Fcntl.open(ControlPath, Fcntl.O_RDWR | Fcntl.O_NONBLOCK | Fcntl.O_CLOEXEC);
-        if (fd < 0)
-        {
-            throw Failed($"open {ControlPath}");
-        }
-
-        var tap = new SafeFileHandle(fd, ownsHandle: true);
+        var tap = new SafeFileHandle(OpenControl(), ownsHandle: true);
         SafeFileHandle? wake = null;
         try
         {
             Set(request, NetIf.FlagsOffset, LinuxIfTun.IFF_TAP | LinuxIfTun.IFF_NO_PI | LinuxIfTun.IFF_VNET_HDR);
-            Check(SysIoctl.ioctl(fd, LinuxIfTun.TUNSETIFF, ref request[0]), $"make the tap {name}");
+            Check(Ioctl.Call(tap, LinuxIfTun.TUNSETIFF, request), $"make the tap {name}");
             byte[] header = new byte[sizeof(int)];
             BinaryPrimitives.WriteInt32LittleEndian(header, HeaderSize);
-            Check(SysIoctl.ioctl(fd, LinuxIfTun.TUNSETVNETHDRSZ, ref header[0]), $"set the header of the tap {name}");
+            Check(Ioctl.Call(tap, LinuxIfTun.TUNSETVNETHDRSZ, header), $"set the header of the tap {name}");
             Check(
-                SysIoctl.ioctl(
-                    fd, LinuxIfTun.TUNSETOFFLOAD,
+                Ioctl.Call(
+                    tap, LinuxIfTun.TUNSETOFFLOAD,
                     (nint)(LinuxIfTun.TUN_F_CSUM | LinuxIfTun.TUN_F_TSO4 | LinuxIfTun.TUN_F_TSO6)),
                 $"set the offloads of the tap {name}");
-            Ask(LinuxSockios.SIOCSIFTXQLEN, Request(name), NetIf.QueueLengthOffset, queueLength, $"set the queue of {name}");
-            int eventFd = SysEventfd.eventfd(0, SysEventfd.EFD_CLOEXEC | SysEventfd.EFD_NONBLOCK);
+            Ask((uint)LibC.SIOCSIFTXQLEN, Request(name), NetIf.QueueLengthOffset, queueLength, $"set the queue of {name}");
+            int eventFd = EventDescriptor.Make();
             Check(eventFd, "make an event descriptor");
             wake = new SafeFileHandle(eventFd, ownsHandle: true);
             return new TapDevice(name, tap, wake);
@@ -83,7 +79,7 @@ public sealed class TapDevice : IDisposable
     public void JoinBridge(string bridge)
     {
         byte[] request = Request(Name);
-        Ask(LinuxSockios.SIOCGIFINDEX, request, $"find the index of {Name}");
+        Ask((uint)LibC.SIOCGIFINDEX, request, $"find the index of {Name}");
         int index = BinaryPrimitives.ReadInt32LittleEndian(request.AsSpan(NetIf.IndexOffset));
         Ask(LinuxSockios.SIOCBRADDIF, Request(bridge), NetIf.IndexOffset, index, $"put {Name} into the bridge {bridge}");
     }
@@ -93,9 +89,9 @@ public sealed class TapDevice : IDisposable
     public void SetUp()
     {
         byte[] request = Request(Name);
-        Ask(LinuxSockios.SIOCGIFFLAGS, request, $"read the flags of {Name}");
+        Ask((uint)LibC.SIOCGIFFLAGS, request, $"read the flags of {Name}");
         request[NetIf.FlagsOffset] |= (byte)NetIf.IFF_UP;
-        Ask(LinuxSockios.SIOCSIFFLAGS, request, $"set {Name} up");
+        Ask((uint)LibC.SIOCSIFFLAGS, request, $"set {Name} up");
     }
 
     /// <summary>Waits until there is a frame to read.</summary>
@@ -117,15 +113,14 @@ public sealed class TapDevice : IDisposable
 
         if (fds[1].revents != 0)
         {
-            ulong count = 0;
-            _ = SysEventfd.eventfd_read(Descriptor(_wake), ref count);
+            EventDescriptor.Clear(Descriptor(_wake));
         }
 
         return fds[0].revents != 0;
     }
 
     /// <summary>Ends the present <see cref="WaitToRead"/>, or the next one.</summary>
-    public void Wake() => _ = SysEventfd.eventfd_write(Descriptor(_wake), 1);
+    public void Wake() => _ = EventDescriptor.Set(Descriptor(_wake));
 
     /// <summary>Takes a frame that the kernel sent to the interface; does not wait.</summary>
     /// <param name="frame">Receives header and frame. What is longer is cut, so it has to have room for the longest.</param>
@@ -135,7 +130,17 @@ public sealed class TapDevice : IDisposable
     {
         while (true)
         {
-            long length = Unistd.read(Descriptor(_tap), ref MemoryMarshal.GetReference(frame), (nuint)frame.Length);
+            long length;
+
+            // unsafe: the call takes a pointer. Safe: the frame is pinned for it, and as long as it says.
+            unsafe
+            {
+                fixed (byte* octets = frame)
+                {
+                    length = LibC.read(Descriptor(_tap), octets, frame.Length);
+                }
+            }
+
             if (length >= 0)
             {
                 return (int)length;
@@ -163,8 +168,17 @@ public sealed class TapDevice : IDisposable
     {
         while (true)
         {
-            // write(2) only reads the buffer.
-            long length = Unistd.write(Descriptor(_tap), ref MemoryMarshal.GetReference(frame), (nuint)frame.Length);
+            long length;
+
+            // unsafe, safe: as in Read.
+            unsafe
+            {
+                fixed (byte* octets = frame)
+                {
+                    length = LibC.write(Descriptor(_tap), octets, frame.Length);
+                }
+            }
+
             if (length == frame.Length)
             {
                 return true;
@@ -191,6 +205,21 @@ public sealed class TapDevice : IDisposable
     {
         _tap.Dispose();
         _wake.Dispose();
+    }
+
+    private static int OpenControl()
+    {
+        int fd;
+
+        // unsafe: the call takes a pointer. Safe: the path lies on the stack.
+        unsafe
+        {
+            fd = LibC.open(
+                RawPath.Encode(ControlPath, stackalloc byte[64]), LibC.O_RDWR | LibC.O_NONBLOCK | LibC.O_CLOEXEC);
+        }
+
+        Check(fd, $"open {ControlPath}");
+        return fd;
     }
 
     private static int Descriptor(SafeFileHandle handle) => (int)handle.DangerousGetHandle();
@@ -223,10 +252,10 @@ public sealed class TapDevice : IDisposable
     // Any socket will do to ask the kernel about interfaces.
     private static void Ask(uint code, byte[] request, string what)
     {
-        int socket = SysSocket.socket(SysSocket.AF_INET, SysSocket.SOCK_DGRAM | SysSocket.SOCK_CLOEXEC, 0);
+        int socket = LibC.socket(LibC.AF_INET, LibC.SOCK_DGRAM | LibC.SOCK_CLOEXEC, 0);
         Check(socket, "make a socket");
         using var owner = new SafeFileHandle(socket, ownsHandle: true);
-        Check(SysIoctl.ioctl(socket, code, ref request[0]), what);
+        Check(Ioctl.Call(owner, code, request), what);
     }
 
     private static void Check(int result, string what)

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Headers;
-using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Xen;
 
@@ -173,7 +173,7 @@ public sealed class ForeignMemory : SafeHandle
             throw new ArgumentException($"{pfns.Length} frames have {errors.Length} places for errors.", nameof(errors));
         }
 
-        int prot = access == ForeignAccess.ReadWrite ? SysMman.PROT_READ | SysMman.PROT_WRITE : SysMman.PROT_READ;
+        int prot = access == ForeignAccess.ReadWrite ? LibC.PROT_READ | LibC.PROT_WRITE : LibC.PROT_READ;
         nint address = Xenforeignmemory.xenforeignmemory_map2(
             this, domid, nint.Zero, prot, 0, (nuint)pfns.Length, ref MemoryMarshal.GetReference(pfns),
             ref MemoryMarshal.GetReference(errors));

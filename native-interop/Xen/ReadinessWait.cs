@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Xen;
@@ -26,7 +27,7 @@ internal static class ReadinessWait
             }
 
             // The token cannot interrupt poll(2), so it makes a second descriptor readable.
-            int wake = SysEventfd.eventfd(0, SysEventfd.EFD_CLOEXEC | SysEventfd.EFD_NONBLOCK);
+            int wake = EventDescriptor.Make();
             if (wake < 0)
             {
                 XenErrors.Throw(XenErrorSource.Device, "make an event descriptor");
@@ -35,7 +36,7 @@ internal static class ReadinessWait
             try
             {
                 using CancellationTokenRegistration registration =
-                    cancellationToken.UnsafeRegister(_ => SysEventfd.eventfd_write(wake, 1), null);
+                    cancellationToken.UnsafeRegister(_ => EventDescriptor.Set(wake), null);
                 bool ready = Poll(fd, wake, timeout);
                 cancellationToken.ThrowIfCancellationRequested();
                 return ready;
@@ -43,7 +44,7 @@ internal static class ReadinessWait
             finally
             {
                 // The registration was disposed above, which waits for a running callback: nobody writes any more.
-                _ = Unistd.close(wake);
+                _ = LibC.close(wake);
             }
         }
         finally

@@ -1,3 +1,4 @@
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
@@ -16,7 +17,7 @@ internal static class XenLog
     private static nint Make()
     {
         // Not for programs that are started: an 'xl restore' that goes on as a daemon would keep the caller's pipe open.
-        int descriptor = Fcntl.fcntl(Unistd.STDERR_FILENO, Fcntl.F_DUPFD_CLOEXEC, 0);
+        int descriptor = LibC.fcntl(LibC.STDERR_FILENO, LibC.F_DUPFD_CLOEXEC, 0);
         nint stream = descriptor < 0 ? nint.Zero : Stdio.fdopen(descriptor, "w");
         return stream == nint.Zero
             ? nint.Zero

@@ -6,6 +6,7 @@ using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Compression;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
@@ -196,6 +197,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             State = State,
             Version = Version,
             Hypervisor = Hypervisor.Info.Name == "model" ? "model" : $"{Hypervisor.Info.Name} {Hypervisor.Info.Version}",
+            Compression = Lz4.Implementation,
             Started = Google.Protobuf.WellKnownTypes.Timestamp.FromDateTimeOffset(Started),
             Protocol = messages is LoneNode ? "bcs" : _settings.Protocol,
             Domains = (uint)Hypervisor.ListDomains().Count(d => d.Id != 0

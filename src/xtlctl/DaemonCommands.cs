@@ -147,7 +147,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             node {node.Name}{(node.ClusterId.Length > 0 ? $" of cluster {node.ClusterId}" : ", on its own")}
             state {Name(node.State)}, index {node.Sn}, durable {node.DurableSn}, incarnation {node.Incarnation}, protocol {node.Protocol}
             {node.Domains} guests on {node.Hypervisor}
-            xtlckptd {node.Version}, since {node.Started.ToDateTimeOffset():u}
+            xtlckptd {node.Version}, since {node.Started.ToDateTimeOffset():u}{(node.Compression.Length > 0 ? $", compresses by {node.Compression}" : "")}
             """)).ConfigureAwait(false);
         if (node.Peers.Count > 0)
         {

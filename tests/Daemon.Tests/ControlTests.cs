@@ -24,6 +24,7 @@ public class ControlTests
             (fresh.Name, fresh.ClusterId, fresh.State, fresh.Version, fresh.Hypervisor, fresh.Protocol));
         Assert.Equal((0UL, 0UL, 0UL, 2u), (fresh.Sn, fresh.DurableSn, fresh.Incarnation, fresh.Domains));
         Assert.Empty(fresh.Peers);
+        Assert.Matches(@"^(liblz4|K4os) 1\.", fresh.Compression);
         _ = await node.CheckpointAsync();
         Node later = await node.Client.GetNodeAsync(new GetNodeRequest());
         Assert.Equal((1UL, 1UL), (later.Sn, later.DurableSn));

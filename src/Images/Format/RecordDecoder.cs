@@ -250,19 +250,9 @@ internal sealed class RecordDecoder
         }
 
         Span<byte> data = _data.AsSpan(0, (int)length);
-        try
-        {
-            if (Lz4Block.IsValid(stored, length) && Lz4.Decompress(stored, data) == length)
-            {
-                return data;
-            }
-        }
-        catch (InvalidDataException e)
-        {
-            throw new ImageCorruptException(_file, at, "a compressed block is damaged", e);
-        }
-
-        throw Corrupt(at, "a compressed block breaks the rules of LZ4, or holds something else than belongs there");
+        return Lz4.TryDecompress(stored, data)
+            ? data
+            : throw Corrupt(at, "a compressed block breaks the rules of LZ4, or holds something else than belongs there");
     }
 
     private void RequireDisk(long start)

@@ -11,10 +11,12 @@ namespace XenTwoLevelCkpt.NativeInterop.Tests.Proof;
 internal static partial class CProof
 {
     /// <summary>The includes alone.</summary>
-    internal static string Includes(BoundSurface surface)
+    internal static string Includes(BoundSurface surface) => Includes(surface.Headers);
+
+    internal static string Includes(IEnumerable<string> headers)
     {
         var c = new StringBuilder("#define _GNU_SOURCE\n#include <stddef.h>\n#include <stdbool.h>\n");
-        foreach (string header in surface.Headers)
+        foreach (string header in headers)
         {
             c.Append(CultureInfo.InvariantCulture, $"#include <{header}>\n");
         }
@@ -56,12 +58,7 @@ internal static partial class CProof
     /// <param name="prototypes">What the C compiler printed of the headers' prototypes (<c>-aux-info</c>).</param>
     internal static string Functions(BoundSurface surface, string prototypes)
     {
-        var declared = new Dictionary<string, Match>(StringComparer.Ordinal);
-        foreach (Match match in Prototype().Matches(prototypes))
-        {
-            declared[match.Groups["name"].Value] = match;
-        }
-
+        Dictionary<string, Match> declared = Declared(prototypes);
         var c = new StringBuilder(Includes(surface));
         foreach (MethodInfo method in surface.Functions)
         {
@@ -71,27 +68,43 @@ internal static partial class CProof
                 continue;
             }
 
-            AssertType(c, prototype.Groups["return"].Value.Trim(), method.ReturnType, $"{method.Name}: return value");
-            string[] declaredTypes = SplitParameters(prototype.Groups["parameters"].Value);
-            ParameterInfo[] parameters = method.GetParameters();
-            if (declaredTypes.Length != parameters.Length)
-            {
-                Assert(c, "0", $"{method.Name}: C has {declaredTypes.Length} parameters, not {parameters.Length}");
-                continue;
-            }
-
-            foreach ((string type, ParameterInfo parameter) in declaredTypes.Zip(parameters))
-            {
-                AssertType(c, type, parameter.ParameterType, $"{method.Name}: parameter {parameter.Name}");
-            }
+            AssertFunction(c, method, method.Name, prototype);
         }
 
         return c.ToString();
     }
 
-    // The three dots of a variadic function are left out: bindings pass its fixed parameters only.
-    private static string[] SplitParameters(string list) =>
-        [.. list.Split(',', StringSplitOptions.TrimEntries).Where(p => p is not ("void" or "..."))];
+    /// <summary>The prototypes by name.</summary>
+    internal static Dictionary<string, Match> Declared(string prototypes)
+    {
+        var declared = new Dictionary<string, Match>(StringComparer.Ordinal);
+        foreach (Match match in Prototype().Matches(prototypes))
+        {
+            declared[match.Groups["name"].Value] = match;
+        }
+
+        return declared;
+    }
+
+    /// <summary>Asserts on what a function takes and returns. Of a variadic one a binding may pass more than what is fixed.
+    /// </summary>
+    internal static void AssertFunction(StringBuilder c, MethodInfo method, string name, Match prototype)
+    {
+        AssertType(c, prototype.Groups["return"].Value.Trim(), method.ReturnType, $"{name}: return value");
+        string[] listed = prototype.Groups["parameters"].Value.Split(',', StringSplitOptions.TrimEntries);
+        string[] declared = [.. listed.Where(p => p is not ("void" or "..."))];
+        ParameterInfo[] parameters = method.GetParameters();
+        if (declared.Length != parameters.Length && !(listed.Contains("...") && declared.Length < parameters.Length))
+        {
+            Assert(c, "0", $"{name}: C has {declared.Length} parameters, not {parameters.Length}");
+            return;
+        }
+
+        foreach ((string type, ParameterInfo parameter) in declared.Zip(parameters))
+        {
+            AssertType(c, type, parameter.ParameterType, $"{name}: parameter {parameter.Name}");
+        }
+    }
 
     private static void AssertType(StringBuilder c, string type, Type managed, string what)
     {
@@ -116,8 +129,9 @@ internal static partial class CProof
     }
 
     // A nint stands for a pointer or a long, and a byte also for a bool or a char: these say nothing about signs.
-    private static void AssertSign(StringBuilder c, string type, Type managed, string what)
+    internal static void AssertSign(StringBuilder c, string type, Type managed, string what)
     {
+        managed = UsedLibC.Scalar(managed);
         bool? signed = managed switch
         {
             _ when managed == typeof(short) || managed == typeof(int) || managed == typeof(long) => true,
@@ -130,7 +144,7 @@ internal static partial class CProof
         }
     }
 
-    private static void Assert(StringBuilder c, string condition, string what) =>
+    internal static void Assert(StringBuilder c, string condition, string what) =>
         c.Append(CultureInfo.InvariantCulture, $"_Static_assert({condition}, \"{what}\");\n");
 
     // /* header.h:551:NC */ extern int xc_domain_pause (xc_interface *, uint32_t);

@@ -1,5 +1,6 @@
 using FsCheck;
 using FsCheck.Fluent;
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 using XenTwoLevelCkpt.NativeInterop.Xen;
@@ -36,8 +37,7 @@ public class ForeignCopyTests
             }
         }).Check(Properties.Quiet);
 
-    private static void MakeInaccessible(nint page) => Assert.Equal(page, SysMman.mmap(
-        page, ForeignMemory.PageSize, 0, SysMman.MAP_PRIVATE | SysMman.MAP_ANONYMOUS | MapFixed, -1, 0));
-
-    private const int MapFixed = 0x10;
+    // unsafe: libc takes pointers. Safe: the page is one of a mapping of this test.
+    private static unsafe void MakeInaccessible(nint page) => Assert.Equal(page, (nint)LibC.mmap(
+        (void*)page, ForeignMemory.PageSize, 0, LibC.MAP_PRIVATE | LibC.MAP_ANONYMOUS | LibC.MAP_FIXED, -1, 0));
 }

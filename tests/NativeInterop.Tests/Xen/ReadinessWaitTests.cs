@@ -1,3 +1,4 @@
+using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 using XenTwoLevelCkpt.NativeInterop.Memory;
 using XenTwoLevelCkpt.NativeInterop.Xen;
@@ -7,7 +8,7 @@ namespace XenTwoLevelCkpt.NativeInterop.Tests.Xen;
 
 public sealed class ReadinessWaitTests : IDisposable
 {
-    private readonly int _event = SysEventfd.eventfd(0, SysEventfd.EFD_CLOEXEC);
+    private readonly int _event = EventDescriptor.Make();
 
     // Any handle: the wait only keeps it open.
     private readonly AnonymousMapping _owner = new(4096);
@@ -15,13 +16,13 @@ public sealed class ReadinessWaitTests : IDisposable
     public void Dispose()
     {
         _owner.Dispose();
-        _ = Unistd.close(_event);
+        _ = LibC.close(_event);
     }
 
     [Fact]
     public void A_readable_descriptor_is_seen_without_waiting()
     {
-        Assert.Equal(0, SysEventfd.eventfd_write(_event, 1));
+        Assert.True(EventDescriptor.Set(_event));
         Assert.True(ReadinessWait.Wait(_owner, _event, TimeSpan.Zero, CancellationToken.None));
         Assert.True(ReadinessWait.Wait(
             _owner, _event, Timeout.InfiniteTimeSpan, TestContext.Current.CancellationToken));
@@ -41,7 +42,7 @@ public sealed class ReadinessWaitTests : IDisposable
         Task<bool> wait = Task.Run(
             () => ReadinessWait.Wait(_owner, _event, Timeout.InfiniteTimeSpan, CancellationToken.None),
             TestContext.Current.CancellationToken);
-        Assert.Equal(0, SysEventfd.eventfd_write(_event, 1));
+        Assert.True(EventDescriptor.Set(_event));
         Assert.True(await wait);
     }
 

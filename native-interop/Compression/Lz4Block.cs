@@ -1,8 +1,12 @@
-namespace XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.NativeInterop.Headers;
 
-/// <summary>Which LZ4 blocks are valid, whichever library decompresses them.</summary>
-/// <remarks>liblz4 takes an offset of 0, and leaves there what its destination held before.</remarks>
-internal static class Lz4Block
+namespace XenTwoLevelCkpt.NativeInterop.Compression;
+
+/// <summary>Which LZ4 blocks are valid (lz4_Block_format.md), whichever implementation decompresses them.</summary>
+/// <remarks>Implementations differ in the broken blocks that they refuse: liblz4 takes an offset of 0, and leaves there
+/// what its destination held before; K4os copies from elsewhere.</remarks>
+[NotInC("lz4.h does not name the rules of the format.")]
+public static class Lz4Block
 {
     private const int MinMatch = 4;
 
@@ -10,8 +14,11 @@ internal static class Lz4Block
     private const int LastLiterals = 5;
     private const int LastMatch = 12;
 
-    /// <summary>True where a block keeps the rules and holds <paramref name="length"/> bytes.</summary>
-    internal static bool IsValid(ReadOnlySpan<byte> block, long length)
+    /// <summary>Tells whether a block keeps all rules of the format. Nothing is decompressed.</summary>
+    /// <param name="block">Of any origin.</param>
+    /// <param name="length">The bytes that it has to hold.</param>
+    /// <returns>True where it keeps the rules and holds exactly <paramref name="length"/> bytes.</returns>
+    public static bool IsValid(ReadOnlySpan<byte> block, long length)
     {
         int from = 0;
         long to = 0;
