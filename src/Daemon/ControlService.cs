@@ -1,6 +1,7 @@
 using System.Text;
 using System.Threading.Channels;
 using Grpc.Core;
+using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
@@ -13,9 +14,12 @@ namespace XenTwoLevelCkpt.Daemon;
 
 /// <summary>xtlckpt.v1.NodeControl of a node.</summary>
 /// <param name="node">The node; may still be starting.</param>
+/// <param name="logger">Gets who asked for what changes something.</param>
 /// <param name="stopping">Cancelled when the server is to stop.</param>
-public sealed class ControlService(NodeDaemon node, CancellationToken stopping) : V1.NodeControl.NodeControlBase
+public sealed class ControlService(NodeDaemon node, ILogger logger, CancellationToken stopping) : V1.NodeControl.NodeControlBase
 {
+    private readonly DaemonLog _log = new(logger);
+
     private const int DefaultLimit = 100;
     private const int MaxLimit = 1000;
 
@@ -33,6 +37,7 @@ public sealed class ControlService(NodeDaemon node, CancellationToken stopping) 
         ArgumentNullException.ThrowIfNull(request);
         ArgumentNullException.ThrowIfNull(responseStream);
         ArgumentNullException.ThrowIfNull(context);
+        _log.Asked(nameof(Checkpoint), Caller.Of(context));
         return GuardAsync(async () =>
         {
             if (Encoding.UTF8.GetByteCount(request.Label) > ImageFormat.MaxLabelLength)
@@ -119,6 +124,8 @@ public sealed class ControlService(NodeDaemon node, CancellationToken stopping) 
     public override async Task<V1.CollectGarbageResponse> CollectGarbage(
         V1.CollectGarbageRequest request, ServerCallContext context)
     {
+        ArgumentNullException.ThrowIfNull(context);
+        _log.Asked(nameof(CollectGarbage), Caller.Of(context));
         V1.CollectGarbageResponse? response = null;
         await GuardAsync(async () => response = await node.CollectGarbageAsync(request).ConfigureAwait(false)).ConfigureAwait(false);
         return response!;
@@ -164,6 +171,7 @@ public sealed class ControlService(NodeDaemon node, CancellationToken stopping) 
         ArgumentNullException.ThrowIfNull(request);
         ArgumentNullException.ThrowIfNull(responseStream);
         ArgumentNullException.ThrowIfNull(context);
+        _log.Asked(nameof(Restore), Caller.Of(context));
         return GuardAsync(() => StreamAsync<double, V1.RestoreResult>(
             progress => node.RestoreAsync(request, progress, context.CancellationToken),
             fraction => responseStream.WriteAsync(new V1.RestoreUpdate { Fraction = fraction }),
@@ -174,6 +182,7 @@ public sealed class ControlService(NodeDaemon node, CancellationToken stopping) 
     public override async Task<V1.RecoverResponse> Recover(V1.RecoverRequest request, ServerCallContext context)
     {
         ArgumentNullException.ThrowIfNull(context);
+        _log.Asked(nameof(Recover), Caller.Of(context));
         V1.RecoverResponse? response = null;
         await GuardAsync(async () => response = await node.RecoverAsync(request, context.CancellationToken).ConfigureAwait(false))
             .ConfigureAwait(false);

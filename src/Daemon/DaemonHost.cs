@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using Grpc.HealthCheck;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -52,7 +51,7 @@ public sealed class DaemonHost : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(settings);
         ArgumentNullException.ThrowIfNull(logging);
-        PrepareSocket(settings.ControlSocket);
+        ControlSocket.Prepare(settings.ControlSocket);
         NodeDaemon? node = null;
         PageServer? page = null;
         var health = new HealthServiceImpl();
@@ -68,11 +67,10 @@ public sealed class DaemonHost : IAsyncDisposable
             .ConfigureServices(services => services
                 .AddRpc()
                 .AddStandardServices(health, V1.NodeControl.Descriptor)
-                .AddSingleton(host => new ControlService(node!, Lifetime(host).ApplicationStopping))
+                .AddSingleton(host => new ControlService(node!, Log(host), Lifetime(host).ApplicationStopping))
                 .AddSingleton(_ => new ChannelService(() => node!.Messages as NodeMessenger, node!.Stopped)))
             .Build();
-        node = new NodeDaemon(
-            settings, platform, built.Services.GetRequiredService<ILoggerFactory>().CreateLogger("xtlckptd"), makeMessages);
+        node = new NodeDaemon(settings, platform, Log(built.Services), makeMessages);
         configure?.Invoke(node);
         if (settings.PageListen is not null)
         {
@@ -85,7 +83,7 @@ public sealed class DaemonHost : IAsyncDisposable
             // Before anything else: guests stand still for it.
             node.Undo();
             await built.StartAsync().ConfigureAwait(false);
-            File.SetUnixFileMode(settings.ControlSocket, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            ControlSocket.Open(settings.ControlSocket, settings.SocketGroup);
             await node.StartAsync().ConfigureAwait(false);
             Tell(health, ServingStatus.Serving);
             return host;
@@ -127,6 +125,8 @@ public sealed class DaemonHost : IAsyncDisposable
 
     private static IHostApplicationLifetime Lifetime(IServiceProvider services) =>
         services.GetRequiredService<IHostApplicationLifetime>();
+
+    private static ILogger Log(IServiceProvider services) => services.GetRequiredService<ILoggerFactory>().CreateLogger("xtlckptd");
 
     private static void Tell(HealthServiceImpl health, ServingStatus status)
     {
@@ -178,44 +178,5 @@ public sealed class DaemonHost : IAsyncDisposable
             _ = app.MapWhen(
                 http => http.Connection.LocalPort == port, viewed => viewed.Run(http => page.HandleAsync(http, stopping)));
         }
-    }
-
-    // A socket that a daemon left behind that was killed is in the way of the next one.
-    private static void PrepareSocket(string path)
-    {
-        if (Path.GetDirectoryName(path) is { Length: > 0 } folder && !Directory.Exists(folder))
-        {
-            _ = Directory.CreateDirectory(
-                folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
-
-        if (!File.Exists(path))
-        {
-            return;
-        }
-
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
-        {
-            File.Delete(path);
-            return;
-        }
-
-        throw new SocketInUseException(path);
-    }
-}
-
-/// <summary>Another daemon serves on the control socket.</summary>
-public sealed class SocketInUseException : IOException
-{
-    /// <summary>Creates the exception.</summary>
-    /// <param name="path">The socket.</param>
-    public SocketInUseException(string path)
-        : base($"Another daemon serves on {path}. Stop that one ('fuser {path}' names it), or set another 'controlSocket'.")
-    {
     }
 }

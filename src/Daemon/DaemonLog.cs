@@ -23,6 +23,9 @@ internal sealed partial class DaemonLog(ILogger logger)
     [LoggerMessage(3005, LogLevel.Warning, "{File}, octet {Offset}: {Problem}")]
     internal partial void StoreProblem(string file, long offset, string problem);
 
+    [LoggerMessage(3006, LogLevel.Information, "{Method} asked for by {Caller}")]
+    internal partial void Asked(string method, string caller);
+
     [LoggerMessage(3010, LogLevel.Information, "Checkpoint {Index} ({Cause}) of {Domains} domains, pause {PauseMs:F1} ms, epoch {Epoch}")]
     internal partial void CheckpointTaken(ulong index, Channels.CheckpointCause cause, int domains, double pauseMs, ulong epoch);
 

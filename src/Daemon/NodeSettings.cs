@@ -83,6 +83,10 @@ public sealed record NodeSettings
     /// <summary>The socket for operators.</summary>
     public string ControlSocket { get; init; } = HostPaths.ControlSocket;
 
+    /// <summary>The group whose members may give orders on the control socket, by its name or number; null for the daemon's own
+    /// user alone.</summary>
+    public string? SocketGroup { get; init; }
+
     /// <summary>Where other nodes' daemons connect to; null for nowhere.</summary>
     public IPEndPoint? Listen { get; init; }
 
