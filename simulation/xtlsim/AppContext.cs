@@ -216,10 +216,10 @@ internal sealed class AppContext(
         return AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(error) })
             .Progress()
             .AutoClear(true)
-            .Columns(new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
             .Start(context =>
             {
-                ProgressTask task = context.AddTask("", maxValue: jobs.Length);
+                ProgressTask task = context.AddTask("jobs", maxValue: jobs.Length);
                 return study.RunJobs(jobs, threads, done => task.Value = done, cancellation);
             });
     }
