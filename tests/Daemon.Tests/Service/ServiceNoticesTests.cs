@@ -149,12 +149,9 @@ public sealed class ServiceNoticesTests : IDisposable
 
         // What it had done before it hung may show once.
         Feeds();
-        for (int i = 0; i < 4; i++)
-        {
-            Assert.Equal(0, Feeds());
-        }
-
+        int fed = Enumerable.Range(0, 4).Sum(_ => Feeds());
         go.Release(1000);
+        Assert.Equal(0, fed);
         await Assert.ThrowsAnyAsync<Exception>(() => failing);
         await FedAsync();
         broken.Disk = null;
@@ -195,11 +192,10 @@ public sealed class ServiceNoticesTests : IDisposable
         await there.WaitAsync();
         _now += ServiceNotices.ExtendInterval;
         _manager.Look();
-        Assert.Equal("EXTEND_TIMEOUT_USEC=120000000\nSTATUS=Undoes what was left behind", _socket.Sent[^1]);
         _now += ServiceNotices.ExtendInterval;
         _manager.Look();
-        Assert.Equal(2, _socket.Sent.Count);
         go.Release();
+        Assert.Equal(["EXTEND_TIMEOUT_USEC=120000000\nSTATUS=s", "EXTEND_TIMEOUT_USEC=120000000\nSTATUS=Undoes what was left behind"], _socket.Sent);
         await using TestNode node = await starting;
         _manager.Enter(ServicePhase.Serving);
         Assert.StartsWith("READY=1\nSTATUS=Ready: index 0", _socket.Sent[^1], StringComparison.Ordinal);
