@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Spectre.Console;
 using XenTwoLevelCkpt.Simulation;
 using XenTwoLevelCkpt.Simulation.Studies;
 
@@ -130,14 +131,14 @@ internal sealed class AppContext(
 
         if (result.GetValue(_shard) is not { } shard)
         {
-            return study.RunJobs([.. Enumerable.Range(0, study.Jobs)], threads, Progress(study.Jobs), cancellation);
+            return Run(study, [.. Enumerable.Range(0, study.Jobs)], threads);
         }
 
         (int part, int parts) = ParseShard(shard);
         string file = result.GetValue(_shardFile)
             ?? throw new SettingsException("--shard needs --shard-file FILE for its results");
         int[] jobs = [.. Enumerable.Range(0, study.Jobs).Where(job => job % parts == part - 1)];
-        double[][] results = study.RunJobs(jobs, threads, Progress(jobs.Length), cancellation);
+        double[][] results = Run(study, jobs, threads);
         ShardFile.Write(file, new ShardFile(WithoutShard(args), study.Jobs, jobs, results));
         return null;
     }
@@ -204,22 +205,22 @@ internal sealed class AppContext(
         return [.. kept];
     }
 
-    private Action<int>? Progress(int jobs)
+    // A bar on a terminal, nothing in a pipe.
+    private double[][] Run(Study study, int[] jobs, int threads)
     {
         if (Console.IsErrorRedirected || !ReferenceEquals(error, Console.Error))
         {
-            return null;
+            return study.RunJobs(jobs, threads, null, cancellation);
         }
 
-        int shown = -1;
-        return done =>
-        {
-            int percent = (int)(100L * done / jobs);
-            if (percent != shown)
+        return AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(error) })
+            .Progress()
+            .AutoClear(true)
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
+            .Start(context =>
             {
-                shown = percent;
-                error.Write(done == jobs ? "\r    \r" : $"\r{percent,3}%");
-            }
-        };
+                ProgressTask task = context.AddTask("jobs", maxValue: jobs.Length);
+                return study.RunJobs(jobs, threads, done => task.Value = done, cancellation);
+            });
     }
 }

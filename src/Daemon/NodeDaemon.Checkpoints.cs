@@ -1,7 +1,7 @@
-using System.Diagnostics;
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Daemon.Service;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
@@ -147,7 +147,7 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private static TimeSpan Now => Stopwatch.GetElapsedTime(0);
+    private static TimeSpan Now => WorkPulse.Now;
 
     private TimeSpan? NextBasic() => _settings.BasicInterval is { } mean
         ? Now + (mean * (1 + (_settings.BasicJitter * ((2 * Random.Shared.NextDouble()) - 1))))
@@ -157,6 +157,7 @@ public sealed partial class NodeDaemon
     {
         while (!_stop.IsCancellationRequested)
         {
+            _pulse.Beat();
             try
             {
                 ReportPeers();
@@ -371,7 +372,7 @@ public sealed partial class NodeDaemon
         BegunCheckpoint begun, CheckpointOrder? order, CancellationToken cancellationToken)
     {
         CheckpointReport report = await _checkpointer!.CheckpointAsync(
-            (ulong)begun.Label, order?.Label ?? "", new Relay(Events, order?.Progress),
+            (ulong)begun.Label, order?.Label ?? "", new Relay(this, order),
             new CheckpointSettings
             {
                 Domains = order is null ? null : Resolve(order),
@@ -458,25 +459,26 @@ public sealed partial class NodeDaemon
     }
 
     /// <summary>Progress for events and for the one who asked: each stage, and within it a few a second.</summary>
-    private sealed class Relay(EventLog events, IProgress<V1.CheckpointProgress>? asked) : IProgress<CheckpointProgress>
+    private sealed class Relay(NodeDaemon node, CheckpointOrder? order) : IProgress<CheckpointProgress>
     {
         private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(250);
 
         private CheckpointStage? _stage;
-        private long _told;
+        private TimeSpan _told;
 
         public void Report(CheckpointProgress value)
         {
+            node.Goes(value.Stage, order?.SuspendTimeout);
             if (value.Stage == CheckpointStage.Done
-                || (value.Stage == _stage && System.Diagnostics.Stopwatch.GetElapsedTime(_told) < Least))
+                || (value.Stage == _stage && WorkPulse.Now - _told < Least))
             {
                 return;
             }
 
             _stage = value.Stage;
-            _told = System.Diagnostics.Stopwatch.GetTimestamp();
-            events.Add(new V1.Event { CheckpointProgress = Daemon.Messages.From(value) });
-            asked?.Report(Daemon.Messages.From(value));
+            _told = WorkPulse.Now;
+            node.Events.Add(new V1.Event { CheckpointProgress = Daemon.Messages.From(value) });
+            order?.Progress?.Report(Daemon.Messages.From(value));
         }
     }
 }

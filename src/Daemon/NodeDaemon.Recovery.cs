@@ -414,6 +414,7 @@ public sealed partial class NodeDaemon
         foreach (CheckpointManifest manifest in _store!.Checkpoints.Reverse()
             .Where(m => m.Epoch > gone.After && m.Epoch <= gone.Through))
         {
+            _pulse.Beat();
             all &= _store.Remove(manifest.Epoch);
         }
 

@@ -102,7 +102,8 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     /// <exception cref="StateLockedException">Another process takes checkpoints of this host's domains.</exception>
     public void Undo()
     {
-        foreach (string line in _platform.Undo(_settings.State, _log.Undone))
+        Step("Undoes what was left behind");
+        foreach (string line in _platform.Undo(_settings.State, StillUndoing))
         {
             _log.Undone(line);
         }
@@ -119,14 +120,17 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     {
         _log.Starting(_settings.Node, $"{Hypervisor.Info.Name} {Hypervisor.Info.Version}");
         _guardian = _platform.StartGuardian(_settings.State);
-        _store = DirectoryStore.Open(_settings.Store);
+        Step("Reads the store");
+        _store = DirectoryStore.Open(_settings.Store, _pulse.Beat);
         foreach (var problem in _store.Problems)
         {
             _log.StoreProblem(problem.File, problem.Offset, problem.Problem);
         }
 
         _file = NodeStateFile.Open(_settings.State);
+        Step("Finishes a recovery");
         FinishRecovery();
+        Step("Opens the channels and the guests");
         _uplink = _settings.Nodes.Count > 1 ? _platform.OpenUplink(_settings) : null;
         await MakeMessagesAsync().ConfigureAwait(false);
         OpenCheckpointer();
@@ -143,6 +147,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
 
         _basicAt = NextBasic();
         _started = true;
+        _step = null;
         SetState(V1.NodeState.Ready);
         _loop = Task.Run(RunAsync);
         _log.Serving(
@@ -160,6 +165,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         _stopped = true;
         _log.Stopping();
         SetState(V1.NodeState.Stopping);
+        Step("Ends what is under way");
         await _stop.CancelAsync().ConfigureAwait(false);
         Wake();
         await _loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -168,8 +174,10 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         await _turn.WaitAsync().ConfigureAwait(false);
         _started = false;
         FailOrders(Problems.Stopping());
+        Step("Keeps the channels");
         await ParkAsync().ConfigureAwait(false);
         _uplink?.Dispose();
+        Step("Lets the guests go");
         await CloseCheckpointerAsync().ConfigureAwait(false);
         _guardian?.Dispose();
         _store?.Dispose();

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Console;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Settings;
 using XenTwoLevelCkpt.Daemon;
+using XenTwoLevelCkpt.Daemon.Service;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Xen;
 using XenTwoLevelCkpt.Images.Store;
@@ -27,7 +28,7 @@ var guard = new Command(Guardian.Command, "Started by this program for itself.")
 var guarded = new Option<string>("--state") { Required = true };
 guard.Options.Add(guarded);
 guard.SetAction(r => Guardian.Guard(
-    r.GetRequiredValue(guarded), XenHypervisor.Open, Console.In, m => Console.Error.WriteLine($"xtlckptd: {m}")));
+    r.GetRequiredValue(guarded), XenHypervisor.Open, Console.In, m => Console.Error.WriteLine(Journal.Line(LogLevel.Warning, $"xtlckptd: {m}"))));
 root.Subcommands.Add(guard);
 root.SetAction(RunAsync);
 ParseResult parsed = root.Parse(args);
@@ -77,7 +78,7 @@ async Task<int> RunAsync(ParseResult r)
     {
         foreach (string line in e is SettingsException wrong ? wrong.Problems : [e.Message])
         {
-            await Console.Error.WriteLineAsync($"xtlckptd: {line}").ConfigureAwait(false);
+            await Console.Error.WriteLineAsync(Journal.Line(LogLevel.Error, $"xtlckptd: {line}")).ConfigureAwait(false);
         }
 
         return e switch
@@ -95,15 +96,16 @@ static async Task ServeAsync(NodeSettings settings)
 {
     var end = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
     using PosixSignalRegistration terminate = On(PosixSignal.SIGTERM), interrupt = On(PosixSignal.SIGINT);
+    using ServiceManager manager = ServiceManager.Start("Opens the hypervisor");
     using INodePlatform platform = settings.Hypervisor == HypervisorKind.Model
         ? new ModelPlatform(settings.Node, settings.Model, [.. settings.Nodes.Select(n => n.Name)])
         : new XenPlatform(settings.State);
-    DaemonHost host = await DaemonHost.StartAsync(settings, platform, Log).ConfigureAwait(false);
+    DaemonHost host = await DaemonHost.StartAsync(settings, platform, Log, configure: manager.Watch).ConfigureAwait(false);
     await using (host.ConfigureAwait(false))
     {
-        ServiceManager.Ready($"Serving on {settings.ControlSocket}");
+        manager.Enter(ServicePhase.Serving);
         await end.Task.ConfigureAwait(false);
-        ServiceManager.Stopping();
+        manager.Enter(ServicePhase.Stopping, "Stops");
         await host.StopAsync().ConfigureAwait(false);
     }
 
@@ -118,7 +120,7 @@ static async Task ServeAsync(NodeSettings settings)
 static void Log(ILoggingBuilder logging)
 {
     _ = logging.SetMinimumLevel(LogLevel.Information).AddFilter("Microsoft", LogLevel.Warning);
-    _ = Environment.GetEnvironmentVariable("JOURNAL_STREAM") is null
+    _ = !Journal.ReadsOutput
         ? logging.AddSimpleConsole(o =>
         {
             o.SingleLine = true;

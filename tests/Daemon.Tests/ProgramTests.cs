@@ -4,6 +4,7 @@ using Grpc.Core;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.Rpc;
+using XenTwoLevelCkpt.Daemon.Tests.Service;
 using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
@@ -218,6 +219,90 @@ public sealed class ProgramTests : IDisposable
         await daemon.WaitForExitAsync();
     }
 
+    [Fact]
+    public async Task The_service_manager_is_told_how_the_daemon_is()
+    {
+        using var manager = new NotifySocket(Path.Combine(_folder, "notify.sock"));
+        using Process daemon = Start("off", ("NOTIFY_SOCKET", Path.Combine(_folder, "notify.sock")), ("WATCHDOG_USEC", "1000000"));
+        Assert.Equal("EXTEND_TIMEOUT_USEC=120000000\nSTATUS=Opens the hypervisor", manager.Wait("EXTEND_TIMEOUT_USEC="));
+        Assert.Equal("READY=1\nSTATUS=Ready: index 0, 0 checkpoints", manager.Wait("READY=1"));
+        using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
+        var client = new NodeControl.NodeControlClient(channel.Invoker);
+        using (AsyncServerStreamingCall<CheckpointUpdate> call = client.Checkpoint(new CheckpointRequest()))
+        {
+            _ = await TestNode.AllAsync(call);
+        }
+
+        _ = manager.Wait("STATUS=Ready: index 1, 1 checkpoints");
+        _ = manager.Wait("WATCHDOG=1");
+        _ = manager.Wait("WATCHDOG=1");
+
+        // The registers of the next checkpoint go into a pipe that nobody reads: the loop hangs.
+        string draft = Assert.Single(Directory.GetDirectories(Store, "*.tmp"));
+        string pipe = Path.Combine(draft, $"{(await client.ListDomainsAsync(new ListDomainsRequest())).Domains.First(d => d.Id != 0).Uuid}.reg");
+        MakePipe(pipe);
+        using AsyncServerStreamingCall<CheckpointUpdate> hanging = client.Checkpoint(new CheckpointRequest());
+        manager.WaitForSilence();
+        Assert.Contains(manager.Received, m => m.Contains("STATUS=Checkpointing", StringComparison.Ordinal));
+        File.Delete(pipe);
+        Kill(daemon, "TERM");
+        Assert.Equal("STOPPING=1\nEXTEND_TIMEOUT_USEC=120000000\nSTATUS=Stops", manager.Wait("STOPPING=1"));
+        Kill(daemon, "KILL");
+        await daemon.WaitForExitAsync();
+    }
+
+    [Fact]
+    public async Task A_slow_start_is_given_time_while_it_goes_on()
+    {
+        // Manifests that come when somebody writes them.
+        string[] manifests = [.. Enumerable.Range(1, 3).Select(i => Path.Combine(Store, $"{i:D20}", "manifest.json"))];
+        foreach (string manifest in manifests)
+        {
+            _ = Directory.CreateDirectory(Path.GetDirectoryName(manifest)!);
+            MakePipe(manifest);
+        }
+
+        using var manager = new NotifySocket(Path.Combine(_folder, "notify.sock"));
+        using Process daemon = Start("off", ("NOTIFY_SOCKET", Path.Combine(_folder, "notify.sock")));
+        _ = manager.Wait("STATUS=Reads the store");
+        foreach (string manifest in manifests)
+        {
+            // Nothing goes on, and nothing is told.
+            manager.WaitForSilence();
+            int before = manager.Received.Count;
+            File.OpenWrite(manifest).Dispose();
+            Assert.DoesNotContain(manager.Received.Skip(before), m => m.Contains("READY", StringComparison.Ordinal));
+            if (manifest != manifests[^1])
+            {
+                _ = manager.Wait("EXTEND_TIMEOUT_USEC=120000000");
+            }
+        }
+
+        _ = manager.Wait("READY=1");
+        Kill(daemon, "TERM");
+        _ = manager.Wait("STOPPING=1");
+        await daemon.WaitForExitAsync();
+        Assert.Equal(0, daemon.ExitCode);
+    }
+
+    [Fact]
+    public async Task A_service_manager_that_is_gone_ends_nothing()
+    {
+        using Process daemon = Start("off", ("NOTIFY_SOCKET", Path.Combine(_folder, "none.sock")), ("WATCHDOG_USEC", "200000"));
+        using RpcChannel channel = RpcChannel.ForUnixSocket(Socket);
+        _ = await ReadyAsync(new NodeControl.NodeControlClient(channel.Invoker));
+        Kill(daemon, "TERM");
+        await daemon.WaitForExitAsync();
+        Assert.Equal(0, daemon.ExitCode);
+    }
+
+    private static void MakePipe(string path)
+    {
+        using Process made = Process.Start("/usr/bin/mkfifo", [path]);
+        made.WaitForExit();
+        Assert.Equal(0, made.ExitCode);
+    }
+
     private static async Task<Node> DescribeAsync(NodeControl.NodeControlClient client)
     {
         while (true)
@@ -264,13 +349,19 @@ public sealed class ProgramTests : IDisposable
 
     private static string[] Command => [Path.Combine(AppContext.BaseDirectory, "xtlckptd.dll")];
 
-    private Process Start(string interval)
+    private Process Start(string interval, params (string Name, string Value)[] environment)
     {
-        Process process = Process.Start(new ProcessStartInfo("dotnet", [.. Command, "--config", Configure(interval)])
+        var start = new ProcessStartInfo("dotnet", [.. Command, "--config", Configure(interval)])
         {
             RedirectStandardOutput = true,
             UseShellExecute = false,
-        })!;
+        };
+        foreach ((string name, string value) in environment)
+        {
+            start.Environment[name] = value;
+        }
+
+        Process process = Process.Start(start)!;
 
         // A pipe that nobody reads would stop the daemon's log.
         process.BeginOutputReadLine();

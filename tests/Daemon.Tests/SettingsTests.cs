@@ -13,7 +13,7 @@ public class SettingsTests
               // Comments may be there.
               "node": "alpha", "clusterId": "0f3c1a52-7a0e-4a0b-9a57-51b6f6b1c001",
               "nodes": [{"name": "alpha", "address": "10.0.0.1:7400"}, {"name": "beta", "address": "[fd00::2]:7400"}],
-              "shared": "/nfs/ckpt", "state": "/s", "controlSocket": "/run/c.sock", "listen": "10.0.0.1:7400",
+              "shared": "/nfs/ckpt", "state": "/s", "controlSocket": "/run/c.sock", "socketGroup": "0", "listen": "10.0.0.1:7400",
               "pageListen": "127.0.0.1:7080",
               "basicInterval": "30s", "basicJitter": 0.5, "protocol": "lazy-bcs", "suspendTimeout": "1m",
               "allowedPause": "20ms", "cacheEntries": 0, "staging": "128M", "bandwidth": "10M", "keep": 4, "keepFor": "24h",
@@ -27,6 +27,7 @@ public class SettingsTests
         Assert.Equal((0, 128L << 20, 10L << 20, true), (s.CacheEntries, s.Staging, s.Bandwidth, s.MemoryOnly));
         Assert.Equal((4, TimeSpan.FromHours(24), 2), (s.Retention!.KeepCount, s.Retention.KeepFor, s.Retention.MaxIncrements));
         Assert.Equal(new ModelSettings { Guests = 3, Workload = ModelWorkload.Bank, MemoryPages = 8192, StepsPerSecond = 5, FailSuspends = 0.1, Tap = true }, s.Model);
+        Assert.Equal("0", s.SocketGroup);
         Assert.Equal((7400, "127.0.0.1:7080"), (s.Listen!.Port, $"{s.PageListen}"));
     }
 
@@ -39,6 +40,8 @@ public class SettingsTests
         Assert.Equal("/run/xtlckpt/control.sock", s.ControlSocket);
         Assert.Equal("bcs", s.Protocol);
         Assert.Null(Parse("""{"basicInterval": "off", "keep": "all"}""").Retention);
+        Assert.Null(Parse("""{"keep": "all", "maxIncrements": 2}""").Retention);
+        Assert.Null(Parse("""{"basicInterval": null, "shared": null, "listen": null, "bandwidth": null, "cacheEntries": null, "keepFor": null}""").Shared);
     }
 
     [Theory]
@@ -50,6 +53,7 @@ public class SettingsTests
     [InlineData("""{"node": "b", "nodes": [{"name": "a", "address": "h:1"}]}""", "'nodes' does not have this node")]
     [InlineData("""{"store": "relative"}""", "'store' is \"relative\"; allowed is an absolute path")]
     [InlineData("""{"shared": "/s", "store": "/t"}""", "'store' is \"/t\"; with 'shared'")]
+    [InlineData("""{"socketGroup": "no such group"}""", "'socketGroup' is \"no such group\", and there is no such group")]
     [InlineData("""{"listen": "10.0.0.1"}""", "'listen' is \"10.0.0.1\"; allowed is")]
     [InlineData("""{"pageListen": 80}""", "'pageListen' is 80; allowed is an IP address")]
     [InlineData("""{"listen": "10.0.0.1:7400", "pageListen": "127.0.0.1:7400"}""", "'pageListen' is \"127.0.0.1:7400\"; allowed is another port")]
@@ -71,7 +75,25 @@ public class SettingsTests
     [InlineData("""{"model": {"tap": 1}}""", "'model.tap' is 1; allowed is true or false")]
     [InlineData("""{"model": {"failSuspends": 2}}""", "'model.failSuspends' is 2; allowed is a number from 0 to 1")]
     [InlineData("""{"model": {"x": 65}}""", "'model.x' is no key")]
-    [InlineData("""{"nodez": []}""", "'nodez' is no key of the configuration")]
+    [InlineData("""{"nodez": []}""", "'nodez' is no key of the configuration; is 'node' meant? docs/operations.md has the table")]
+    [InlineData("""{"Keep": 5}""", "'Keep' is no key of the configuration; is 'keep' meant?")]
+    [InlineData("""{"somethingElse": 5}""", "'somethingElse' is no key of the configuration; docs/operations.md")]
+    [InlineData("""{"model": {"guest": 1}}""", "'model.guest' is no key of the configuration; is 'model.guests' meant?")]
+    [InlineData("""{"model:guests": 1}""", "'model:guests' is no key")]
+    [InlineData("""{"nodes": [{"name": "a", "address": "h:1", "port": 5}]}""", "'nodes[0].port' is no key")]
+    [InlineData("""{"nodes": [{"name": "-", "address": "h:1"}]}""", "'nodes[0].name' is \"-\"; allowed is 1 to 63 of")]
+    [InlineData("""{"nodes": [{"name": 7, "address": "h:1"}]}""", "'nodes[0].name' is 7; allowed is 1 to 63 of")]
+    [InlineData("""{"nodes": [7]}""", "'nodes[0]' is 7; allowed is an object")]
+    [InlineData("""{"nodes": {"name": "a", "address": "h:1"}}""", "'nodes' is {")]
+    [InlineData("""{"keep": 1, "keep": 2}""", "The file says something twice: A duplicate key 'keep' was found.")]
+    [InlineData("""{"keep": 1, "KEEP": 2}""", "The file says something twice: A duplicate key 'KEEP' was found.")]
+    [InlineData("""{"keep": "5"}""", "'keep' is \"5\"; allowed is a whole number")]
+    [InlineData("""{"basicJitter": "0.5"}""", "'basicJitter' is \"0.5\"; allowed is a number from 0 to 1")]
+    [InlineData("""{"memoryOnly": "true"}""", "'memoryOnly' is \"true\"; allowed is true or false")]
+    [InlineData("""{"node": null}""", "'node' is null; allowed is a string")]
+    [InlineData("""{"node": ["a"]}""", "'node' is [\"a\"]; allowed is a string")]
+    [InlineData("""{"staging": {"a": "64M"}}""", "'staging' is {\"a\": \"64M\"}; allowed is a size")]
+    [InlineData("""{"model": "bank"}""", "'model' is \"bank\"; allowed is an object with 'guests'")]
     [InlineData("[]", "The file is no JSON object")]
     [InlineData("{", "The file is no JSON")]
     public void A_wrong_value_is_named_with_what_is_allowed(string json, string problem)

@@ -57,6 +57,9 @@ internal sealed class TestNode : IAsyncDisposable
     /// <summary>What the daemon runs upon; null for the model.</summary>
     internal Func<TestNode, INodePlatform>? Platform { get; set; }
 
+    /// <summary>Called before the node starts; may be null.</summary>
+    internal Action<NodeDaemon>? Configure { get; set; }
+
     internal string Folder => _folder;
 
     internal IEnumerable<string> Log => _log;
@@ -85,7 +88,7 @@ internal sealed class TestNode : IAsyncDisposable
     });
 
     internal async Task StartDaemonAsync(Action<NodeDaemon>? configure = null) => _host = await DaemonHost.StartAsync(
-        Settings, Platform?.Invoke(this) ?? new ModelPlatform(Hypervisor), logging => logging.AddProvider(new Collector(_log)), Messages, configure);
+        Settings, Platform?.Invoke(this) ?? new ModelPlatform(Hypervisor), logging => logging.AddProvider(new Collector(_log)), Messages, configure ?? Configure);
 
     internal async Task StopDaemonAsync()
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using XenTwoLevelCkpt.Protocol.Checking;
 using XenTwoLevelCkpt.Simulator;
 using Xunit;
@@ -241,6 +242,34 @@ public sealed class CommandTests : IDisposable
             double[] values = Values(output, "overhead_seconds", "checkpoints");
             return values[0] / values[1];
         }
+    }
+
+    [Fact]
+    public async Task Progress_is_drawn_on_a_terminal_and_results_are_the_same_in_a_pipe()
+    {
+        string program = $"dotnet {Path.Combine(System.AppContext.BaseDirectory, "xtlsim.dll")} compare --seeds 2";
+        (int code, string piped, string error) = await ShellAsync(program);
+        Assert.Equal((0, ""), (code, error));
+        Assert.DoesNotContain('\e', piped);
+        (code, string drawn, _) = await ShellAsync($"TERM=xterm script -qec '{program}' /dev/null");
+        Assert.Equal(0, code);
+        Assert.Contains("\e[", drawn, StringComparison.Ordinal);
+        Assert.Contains(piped, drawn.Replace("\r", "", StringComparison.Ordinal), StringComparison.Ordinal);
+    }
+
+    private static async Task<(int Code, string Output, string Error)> ShellAsync(string command)
+    {
+        using Process process = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", command])
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        return (process.ExitCode, output, await error);
     }
 
     [Fact]

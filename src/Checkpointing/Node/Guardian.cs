@@ -13,6 +13,10 @@ public sealed class Guardian : IDisposable
     /// <summary>The program's argument that makes it a guardian: <c>PROGRAM guard --state DIR</c>.</summary>
     public const string Command = "guard";
 
+    // SIGUSR1 of signal(7), which ends a program that does nothing about it. The unit's WatchdogSignal= sends it to a daemon that
+    // hangs and to this process, which has to outlive that. SIGABRT would kill both, and SIGTERM waits for the one that hangs.
+    private const PosixSignal EndsGuarded = (PosixSignal)10;
+
     private readonly Process _process;
 
     private Guardian(Process process) => _process = process;
@@ -57,6 +61,7 @@ public sealed class Guardian : IDisposable
         // Ctrl-C reaches both processes; the guarded one decides what it means.
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, c => c.Cancel = true);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, c => c.Cancel = true);
+        using var watchdog = PosixSignalRegistration.Create(EndsGuarded, c => c.Cancel = true);
         using var hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, c => c.Cancel = true);
 
         // Open before it is needed: then a resume takes one hypercall.

@@ -83,6 +83,9 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         }
     }
 
+    /// <summary>Octets of the open epoch that have gone to the store; never waits.</summary>
+    public long Written => _draft?.Written ?? 0;
+
     /// <summary>Fault points of the tests, by their numbers.</summary>
     internal Action<NodeStep>? Fault { get; set; }
 

@@ -21,33 +21,44 @@ internal static class QuietWindow
             return false;
         }
 
-        if (GCSettings.LatencyMode != GCLatencyMode.NoGCRegion && GC.TryStartNoGCRegion(Bytes))
+        bool begun = false;
+        try
         {
-            return true;
+            begun = GCSettings.LatencyMode != GCLatencyMode.NoGCRegion && GC.TryStartNoGCRegion(Bytes);
+        }
+        catch (InvalidOperationException)
+        {
+            // The runtime still has a region that a collection ended, whatever LatencyMode tells. The window does without one, and
+            // the next one finds it ended.
+            Leave();
+        }
+        finally
+        {
+            if (!begun)
+            {
+                Volatile.Write(ref _taken, 0);
+            }
         }
 
-        Volatile.Write(ref _taken, 0);
-        return false;
+        return begun;
     }
 
     /// <summary>Ends the region.</summary>
     internal static void End()
     {
+        Leave();
+        Volatile.Write(ref _taken, 0);
+    }
+
+    private static void Leave()
+    {
         try
         {
-            // A collection that became necessary all the same has ended it already.
-            if (GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
-            {
-                GC.EndNoGCRegion();
-            }
+            GC.EndNoGCRegion();
         }
         catch (InvalidOperationException)
         {
-            // One that came between the question and the call.
-        }
-        finally
-        {
-            Volatile.Write(ref _taken, 0);
+            // A collection that became necessary all the same has ended it already.
         }
     }
 }

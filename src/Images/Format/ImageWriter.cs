@@ -69,6 +69,9 @@ public sealed partial class ImageWriter : IDisposable
     /// <summary>The image's header.</summary>
     public ImageHeader Header { get; }
 
+    /// <summary>Octets that have gone to the file so far.</summary>
+    internal long Length => _output.Length;
+
     /// <summary>Adds units, of which those that are all zeros are stored without data.</summary>
     /// <param name="runs">The units.</param>
     /// <param name="data">Their bytes, one unit after the other.</param>

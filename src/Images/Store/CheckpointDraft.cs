@@ -46,6 +46,7 @@ public sealed class CheckpointDraft : IDisposable
     private readonly ICheckpointTransaction _transaction;
     private readonly Lock _lock = new();
     private readonly List<(PartSpec Spec, string File, ImageWriter Writer)> _parts = [];
+    private long _written;
 
     /// <summary>Opens an epoch.</summary>
     /// <param name="store">Receives the checkpoint.</param>
@@ -68,6 +69,28 @@ public sealed class CheckpointDraft : IDisposable
 
     /// <summary>The epoch.</summary>
     public ulong Epoch { get; }
+
+    /// <summary>Octets of all parts that have gone to the store: a sign that writing goes on. Never waits: while a part is begun
+    /// and in a commit it is what it was before.</summary>
+    public long Written
+    {
+        get
+        {
+            if (_lock.TryEnter())
+            {
+                try
+                {
+                    _written = _parts.Sum(p => p.Writer.Length);
+                }
+                finally
+                {
+                    _lock.Exit();
+                }
+            }
+
+            return Volatile.Read(ref _written);
+        }
+    }
 
     /// <summary>Begins a part.</summary>
     /// <param name="part">What it is.</param>

@@ -32,13 +32,14 @@ public sealed partial class DirectoryStore
         return ManifestFile.Decode(bytes, path);
     }
 
-    private void Load(bool recover)
+    private void Load(bool recover, Action? progress = null)
     {
         var found = new List<CheckpointManifest>();
         var problems = new List<Finding>();
         ulong highest = 0;
         foreach (string folder in Directory.GetDirectories(Root).Order(StringComparer.Ordinal))
         {
+            progress?.Invoke();
             string name = Path.GetFileName(folder);
             bool leftover = name.EndsWith(TemporarySuffix, StringComparison.Ordinal)
                 || name.EndsWith(RemovalSuffix, StringComparison.Ordinal);

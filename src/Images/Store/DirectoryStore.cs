@@ -76,9 +76,10 @@ public sealed partial class DirectoryStore : ICheckpointStore
     /// <summary>Opens a store for writing, makes it where it does not exist, and removes what an interrupted change
     /// left.</summary>
     /// <param name="root">The store's directory.</param>
+    /// <param name="progress">Called before each folder; may be null.</param>
     /// <exception cref="StoreLockedException">Another process writes.</exception>
     /// <exception cref="IOException">The directory cannot be used.</exception>
-    public static DirectoryStore Open(string root)
+    public static DirectoryStore Open(string root, Action? progress = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
         root = Path.GetFullPath(root);
@@ -102,7 +103,7 @@ public sealed partial class DirectoryStore : ICheckpointStore
         try
         {
             var store = new DirectoryStore(root, lockFile);
-            store.Load(recover: true);
+            store.Load(recover: true, progress);
             return store;
         }
         catch
