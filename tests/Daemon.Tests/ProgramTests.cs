@@ -1,11 +1,11 @@
 using System.Diagnostics;
 using System.Text.Json;
+using XenTwoLevelCkpt.Daemon.Tests.Service;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.Client;
 using XenTwoLevelCkpt.Rpc.Nodes;
-using XenTwoLevelCkpt.Daemon.Tests.Service;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
 
