@@ -1,10 +1,10 @@
 using System.Diagnostics;
 using System.Text.Json;
 using Grpc.Core;
+using XenTwoLevelCkpt.Daemon.Tests.Service;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 using XenTwoLevelCkpt.Rpc;
-using XenTwoLevelCkpt.Daemon.Tests.Service;
 using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
