@@ -100,7 +100,6 @@ internal sealed class ServerInterceptor(IHostApplicationLifetime lifetime, ILogg
 
         public async Task WriteAsync(T message, CancellationToken cancellationToken)
         {
-            context.CancellationToken.ThrowIfCancellationRequested();
             try
             {
                 await inner.WriteAsync(message, cancellationToken).ConfigureAwait(false);

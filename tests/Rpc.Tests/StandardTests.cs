@@ -29,7 +29,7 @@ public class StandardTests
         Assert.Equal(ServingStatus.Serving, (await watch.ReadAsync())!.Status);
         Task<StatusException> end = TestHost.FailsAsync(() => watch.ReadAsync());
         await host.StopAsync().WaitAsync(TestHost.Patience);
-        Assert.Equal(StatusCode.Unavailable, (await end).Code);
+        Assert.Equal((StatusCode.Unavailable, "The server is stopping."), ((await end).Code, (await end).Message));
     }
 
     [Fact]
