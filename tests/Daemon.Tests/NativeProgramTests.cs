@@ -14,7 +14,7 @@ public sealed class NativeProgramTests : IDisposable
 
     private static readonly string[] Native = [Environment.GetEnvironmentVariable(Variable) ?? ""];
 
-    private static readonly string[] Managed = ["dotnet", Path.Combine(AppContext.BaseDirectory, "xtlctl.dll")];
+    private static readonly string[] Managed = ["dotnet", Path.Combine(AppContext.BaseDirectory, "xtlctl-program/xtlctl.dll")];
 
     private static readonly string[][] Reading =
     [

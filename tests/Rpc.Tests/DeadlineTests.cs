@@ -71,6 +71,9 @@ public class DeadlineTests
             StatusCode.DeadlineExceeded,
             (await TestHost.FailsAsync(() => echo.OnceAsync(new Note(), deadline: DateTime.UtcNow - TimeSpan.FromSeconds(1)))).Code);
         release.SetResult();
+
+        // The handlers end while there is still a server.
+        await host.StopAsync();
     }
 
     [Fact]
