@@ -19,7 +19,8 @@ internal sealed class ModelNode : IAsyncDisposable
     private readonly Dictionary<Guid, GuestState> _atSuspension = [];
     private readonly Dictionary<Guid, Dictionary<Guid, GuestState>> _recorded = [];
 
-    internal ModelNode(NodeOptions? options = null, bool disks = true, IChannelState? channels = null)
+    internal ModelNode(
+        NodeOptions? options = null, bool disks = true, IChannelState? channels = null, string? refuseDisksOf = null)
     {
         _channels = channels;
         Hypervisor = new ModelHypervisor();
@@ -31,7 +32,7 @@ internal sealed class ModelNode : IAsyncDisposable
             Node = "model",
             SuspendTimeout = options?.SuspendTimeout is { } t && t != TimeSpan.FromSeconds(10) ? t : TimeSpan.FromSeconds(30),
         };
-        DisksUsed = disks ? Disks : new NoDisks();
+        DisksUsed = refuseDisksOf is not null ? new RefusedDisks(refuseDisksOf) : disks ? Disks : new NoDisks();
         Node = NewNode();
     }
 
@@ -87,7 +88,9 @@ internal sealed class ModelNode : IAsyncDisposable
     internal async Task<CheckpointReport> CheckpointAsync(ulong index = 1)
     {
         CheckpointReport report = await Node.CheckpointAsync(index, $"k{index}", cancellationToken: TestContext.Current.CancellationToken);
-        _recorded[report.Id] = new Dictionary<Guid, GuestState>(_atSuspension);
+
+        // Others may have suspended guests, too.
+        _recorded[report.Id] = report.Domains.ToDictionary(d => d.Uuid, d => _atSuspension[d.Uuid]);
         return report;
     }
 
@@ -163,6 +166,13 @@ internal sealed class ModelNode : IAsyncDisposable
             throw strike.Failure();
         }
     }
+}
+
+/// <summary>Refuses the disks of one domain.</summary>
+internal sealed class RefusedDisks(string name) : IDiskProvider
+{
+    public IReadOnlyList<ICheckpointedDisk> Open(IDomain domain, DomainConfiguration configuration, bool memoryOnly) =>
+        configuration.Name == name ? throw new DiskNotCoveredException(name, "xvda") : [];
 }
 
 /// <summary>Memory, disk and registers of a model guest.</summary>

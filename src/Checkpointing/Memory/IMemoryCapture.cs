@@ -74,6 +74,10 @@ internal interface IMemoryCapture : IDisposable
     /// <summary>After a checkpoint that did not come about: nothing that was dirty is forgotten.</summary>
     void Rollback();
 
+    /// <summary>The open image is given up, and none takes its place for now: what it had is owed to the next one.</summary>
+    /// <returns>False where that is not known any more: then the next image has to be full.</returns>
+    bool TryStepAside();
+
     /// <summary>State that only comes with the memory; null where there is none.</summary>
     PvMemoryState? PvState { get; }
 }

@@ -30,7 +30,7 @@ internal sealed partial class MemoryCapture
         DirtyBitmap dirty = ReadLog(final: true);
 
         // From here on a mark means: residual.
-        _collected = true;
+        _collected = _copiesUnknown = true;
         _unconfirmed = true;
         long residual = _marks.SetToIntersection(dirty, _populated);
         foreach (long pfn in _cache)

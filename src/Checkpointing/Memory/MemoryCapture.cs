@@ -87,15 +87,25 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     {
         _domain.EndCapture();
         _writer = writer;
-        _collected = false;
-        _cache.Clear();
+        _collected = _copiesUnknown = false;
         _marks.Clear();
-        _retry.Clear();
+        if (full || _owed is null)
+        {
+            _cache.Clear();
+            _retry.Clear();
+        }
+
         _touched = _evicted = _inVain = _fed = _unpopulated = _samples = 0;
         _residual = 0;
         _hitsBefore = _cache.Hits;
+        if (!full && _owed is not null)
+        {
+            ComeBack();
+        }
+
         if (full)
         {
+            _owed = null;
             _populated.Clear();
             PopulatedPages = 0;
             _feeding = true;
@@ -132,17 +142,18 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         int fed = 0;
         while (_feeding && fed < maxPages)
         {
-            DirtyRuns runs = _populated.View.EnumerateRuns(_feed, Math.Min(maxPages - fed, CopyBatch.Capacity));
+            DirtyRuns runs = FeedSource.View.EnumerateRuns(_feed, Math.Min(maxPages - fed, CopyBatch.Capacity));
             if (!runs.MoveNext())
             {
                 _feed = PfnCount;
                 _feeding = false;
+                _owed = null;
                 break;
             }
 
             for (long pfn = runs.Current.First; pfn < runs.Current.End; pfn++)
             {
-                if (!_cache.Contains(pfn))
+                if (!_cache.Contains(pfn) && _populated.Contains(pfn))
                 {
                     Save(pfn);
                     _fed++;

@@ -83,6 +83,13 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
         _pages.DropStaged();
     }
 
+    // What the image has is known by its hashes, which are those of the last checkpoint no more.
+    public bool TryStepAside()
+    {
+        Rollback();
+        return false;
+    }
+
     public void Dispose() => Rollback();
 
     /// <summary>One run of <c>xc_domain_save</c>.</summary>

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Memory;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
@@ -34,13 +35,20 @@ internal sealed class DomainCapture : IDisposable
 
     internal Guid Uuid => Domain.Uuid;
 
-    internal string Name { get; }
+    /// <summary>The toolstack's name for it, which may change.</summary>
+    internal string Name { get; set; }
 
     internal IMemoryCapture Memory { get; private set; }
 
     internal DomainConfiguration Configuration { get; set; }
 
-    internal IReadOnlyList<ICheckpointedDisk> Disks { get; }
+    internal IReadOnlyList<ICheckpointedDisk> Disks { get; private set; }
+
+    /// <summary>How it suspended itself before.</summary>
+    internal SuspendHistory History { get; } = new();
+
+    /// <summary>True while it is left out of checkpoints: it has no image, and Xen's log keeps what it writes.</summary>
+    internal bool IsAside { get; private set; }
 
     /// <summary>True where disks that cannot be checkpointed may be missing from <see cref="Disks"/>.</summary>
     internal bool LeavesDisksOut { get; init; }
@@ -81,6 +89,7 @@ internal sealed class DomainCapture : IDisposable
             _writer = null;
         }
 
+        IsAside = false;
         bool full = FullBecause is not null || Last == Guid.Empty;
         _writer = draft.AddPart(new PartSpec
         {
@@ -101,6 +110,56 @@ internal sealed class DomainCapture : IDisposable
 
     /// <summary>The draft that the image belongs to is gone.</summary>
     internal void LoseEpoch() => _writer = null;
+
+    /// <summary>Leaves the domain out of the open epoch. What its image had of it is owed to the next one.</summary>
+    /// <param name="draft">The open epoch; null where there is none.</param>
+    internal void StepAside(CheckpointDraft? draft)
+    {
+        if (IsAside)
+        {
+            return;
+        }
+
+        IsAside = true;
+        bool known = !IsBroken && (_writer is null || Memory.TryStepAside());
+        if (draft is not null)
+        {
+            Leave(draft);
+        }
+
+        if (!known)
+        {
+            FullBecause ??= "it was left out of a checkpoint that had part of it already";
+        }
+
+        foreach (ICheckpointedDisk disk in Disks)
+        {
+            disk.Abandon();
+        }
+    }
+
+    /// <summary>Takes over the disks that the domain has by now.</summary>
+    /// <param name="disks">They become this object's.</param>
+    /// <param name="log">Told which came and which went.</param>
+    internal void TakeDisks(IReadOnlyList<ICheckpointedDisk> disks, Action<string> log)
+    {
+        foreach (ICheckpointedDisk disk in disks.Where(d => !Disks.Any(o => o.Name == d.Name)))
+        {
+            log($"Disk {disk.Name} of domain {Name} is part of its checkpoints from now on.");
+        }
+
+        foreach (ICheckpointedDisk disk in Disks.Where(o => !disks.Any(d => o.Name == d.Name)))
+        {
+            log($"Disk {disk.Name} of domain {Name} is gone, and not part of its checkpoints any more.");
+        }
+
+        foreach (ICheckpointedDisk disk in Disks)
+        {
+            disk.Dispose();
+        }
+
+        Disks = disks;
+    }
 
     /// <summary>Takes the domain's parts out of a draft.</summary>
     internal void Leave(CheckpointDraft draft)
@@ -126,7 +185,6 @@ internal sealed class DomainCapture : IDisposable
     {
         Phases = None;
         Registers = null;
-        Configuration = Domain.GetConfiguration();
         foreach (ICheckpointedDisk disk in Disks)
         {
             disk.Prepare(checkpoint);

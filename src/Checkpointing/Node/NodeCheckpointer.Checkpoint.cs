@@ -90,12 +90,10 @@ public sealed partial class NodeCheckpointer
                 $"A domain is still suspended and could not be resumed: {failure.Message}", failure);
         }
 
-        FindDomains();
-        if (_captures.Count == 0)
+        _roster.Find(_settings, _draft);
+        if (_roster.Present.Count == 0)
         {
-            return _settings.AllowEmpty
-                ? TakeEmpty(index, label, progress)
-                : throw new CheckpointFailedException("There is no domain to checkpoint.");
+            return TakeEmpty(index, label, progress);
         }
 
         Fault?.Invoke(NodeStep.DomainsFound);
@@ -108,7 +106,11 @@ public sealed partial class NodeCheckpointer
         {
             CopyInAdvance(progress, cancellationToken);
             Rehearse();
-            _captures.ForEach(c => c.Prepare(draft.Id));
+            Each(capture =>
+            {
+                _roster.Refresh(capture);
+                capture.Prepare(draft.Id);
+            });
             LookLast(cancellationToken);
             Fault?.Invoke(NodeStep.PagesCopied);
             (phases, pause, captured) = StopAndCollect(progress, cancellationToken);
@@ -120,11 +122,21 @@ public sealed partial class NodeCheckpointer
         }
 
         Fault?.Invoke(NodeStep.Resumed);
+        if (_roster.Present.Count == 0)
+        {
+            return TakeEmpty(index, label, progress);
+        }
+
         return Finish(draft, new CheckpointClosing(index, captured, label), phases, pause, progress);
     }
 
     private CheckpointReport TakeEmpty(ulong index, string label, IProgress<CheckpointProgress>? progress)
     {
+        if (!_settings.AllowEmpty)
+        {
+            throw _roster.NobodyLeft();
+        }
+
         OpenEpoch();
         _channels.Suspended();
         return Finish(
@@ -135,21 +147,21 @@ public sealed partial class NodeCheckpointer
     // The first checkpoint of a domain copies its whole memory here.
     private void CopyInAdvance(IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
-        if (_captures.Sum(c => c.Memory.FeedLeft) is > 0 and long all)
+        if (_roster.Present.Sum(c => c.Memory.FeedLeft) is > 0 and long all)
         {
             long left;
-            while ((left = _captures.Sum(c => c.Memory.FeedLeft)) > 0)
+            while ((left = _roster.Present.Sum(c => c.Memory.FeedLeft)) > 0)
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 progress?.Report(new CheckpointProgress(CheckpointStage.Copying, 1 - ((double)left / all)));
-                foreach (DomainCapture capture in _captures)
+                Each(capture =>
                 {
                     Copy(capture, m => _ = m.Feed(FeedPages));
                     if (_options.CacheEntries != 0)
                     {
                         Copy(capture, m => _ = m.Sample());
                     }
-                }
+                });
 
                 SetLimits();
             }
@@ -161,7 +173,7 @@ public sealed partial class NodeCheckpointer
     {
         foreach (Action<IMemoryCapture> step in new Action<IMemoryCapture>[] { m => m.Approach(cancellationToken), m => m.LookLast() })
         {
-            foreach (DomainCapture capture in _captures)
+            Each(capture =>
             {
                 cancellationToken.ThrowIfCancellationRequested();
 
@@ -170,6 +182,23 @@ public sealed partial class NodeCheckpointer
                 {
                     Copy(capture, step);
                 }
+            });
+        }
+    }
+
+    // What goes wrong with one domain is that domain's affair, where the operator lets it be left out. A store that cannot be
+    // written is everybody's.
+    private void Each(Action<DomainCapture> action, Func<DomainCapture, bool>? which = null)
+    {
+        foreach (DomainCapture capture in _roster.Present.Where(which ?? (_ => true)).ToArray())
+        {
+            try
+            {
+                action(capture);
+            }
+            catch (HypervisorException e) when (e is not (StagingFullException or MapChangedException))
+            {
+                _roster.LeaveOut(capture, e);
             }
         }
     }
@@ -190,7 +219,7 @@ public sealed partial class NodeCheckpointer
     // The guests run. What the logs had goes back to where the next attempt finds it.
     private void Rollback()
     {
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.Present)
         {
             foreach (ICheckpointedDisk disk in capture.Disks)
             {
@@ -234,11 +263,11 @@ public sealed partial class NodeCheckpointer
         try
         {
             int done = 0;
-            DomainCapture? first = _captures.MinBy(c => c.Uuid);
+            DomainCapture? first = _roster.Present.MinBy(c => c.Uuid);
             ReadOnlyMemory<byte> state = _channels.TakeNodeState();
-            foreach (DomainCapture capture in _captures)
+            foreach (DomainCapture capture in _roster.Present)
             {
-                progress?.Report(new CheckpointProgress(CheckpointStage.Writing, (double)done++ / _captures.Count));
+                progress?.Report(new CheckpointProgress(CheckpointStage.Writing, (double)done++ / _roster.Present.Count));
                 capture.Memory.WriteResidual(_staging);
                 Fault?.Invoke(NodeStep.ResidueWritten);
                 WriteParts(draft, capture, capture == first ? state : default);
@@ -246,9 +275,9 @@ public sealed partial class NodeCheckpointer
 
             report = new CheckpointReport(
                 draft.Id, draft.Epoch, closing.Index, closing.Label, closing.Captured, phases, pause,
-                [.. _captures.Select(c => c.Report())]);
+                [.. _roster.Present.Select(c => c.Report())], [.. _roster.LeftOut]);
             Fault?.Invoke(NodeStep.PartsWritten);
-            _ = draft.Commit(closing);
+            _ = draft.Commit(closing, _roster.LeftOut);
         }
         catch (Exception e)
         {
@@ -258,7 +287,7 @@ public sealed partial class NodeCheckpointer
 
         draft.Dispose();
         _draft = null;
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.Present)
         {
             capture.Last = draft.Id;
             capture.FullBecause = null;
@@ -285,7 +314,7 @@ public sealed partial class NodeCheckpointer
             return;
         }
 
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.Present)
         {
             if (capture.Memory.TypesChanged())
             {
@@ -332,7 +361,7 @@ public sealed partial class NodeCheckpointer
     {
         draft.Dispose();
         _draft = null;
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.Present)
         {
             Break(capture, cause);
             foreach (ICheckpointedDisk disk in capture.Disks)

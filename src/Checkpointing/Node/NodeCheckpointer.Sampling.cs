@@ -28,6 +28,20 @@ public sealed partial class NodeCheckpointer
             TaskScheduler.Default);
     }
 
+    /// <summary>One look, for tests that do not want to wait for one.</summary>
+    internal void SampleOnce()
+    {
+        _gate.Wait();
+        try
+        {
+            Sample();
+        }
+        finally
+        {
+            _ = _gate.Release();
+        }
+    }
+
     private async Task StopSamplingAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
@@ -68,7 +82,7 @@ public sealed partial class NodeCheckpointer
     {
         long start = Stopwatch.GetTimestamp();
         double fill = 0;
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.Present)
         {
             if (capture.IsOpen)
             {
@@ -104,7 +118,7 @@ public sealed partial class NodeCheckpointer
             return TimeSpan.Zero;
         }
 
-        long written = _captures.Sum(c => c.Memory.Statistics.Evicted + c.Memory.Statistics.Fed);
+        long written = _roster.Present.Sum(c => c.Memory.Statistics.Evicted + c.Memory.Statistics.Fed);
         long bytes = Math.Max(0, written - _written) * Memory.PageSize.Bytes;
         _written = written;
         return TimeSpan.FromSeconds(bytes / (double)Math.Max(1, bandwidth));

@@ -1,6 +1,6 @@
 using System.Diagnostics;
-using System.Runtime.ExceptionServices;
 using XenTwoLevelCkpt.Checkpointing.Memory;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.NativeInterop.Threads;
 
@@ -9,21 +9,16 @@ namespace XenTwoLevelCkpt.Checkpointing.Node;
 /// <content>The suspend window: from the requests to suspend until all domains run again.</content>
 public sealed partial class NodeCheckpointer
 {
-    /// <summary>Between two looks at a domain that is about to suspend itself. A guest takes some 10 ms at least.</summary>
-    private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(5);
-
-    private TimeSpan[] _memoryTimes = [];
-    private TimeSpan[] _registerTimes = [];
-    private TimeSpan[] _diskTimes = [];
-    private TimeSpan[] _channelTimes = [];
+    private WindowTimes _times = new(0);
     private bool _rehearsed;
 
     private (PhaseTimes Phases, TimeSpan Pause, DateTimeOffset Captured) StopAndCollect(
         IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         progress?.Report(new CheckpointProgress(CheckpointStage.Suspending, 0));
-        PrepareWindow();
-        _intent.SetSuspended(_captures.Select(c => c.Uuid));
+        _intent.SetSuspended(_roster.Present.Select(c => c.Uuid));
+        DomainCapture[] taking = PrepareWindow([.. _roster.Present]);
+        var suspension = new Suspension(_roster, _options, LookAgain);
         bool quiet = false;
         int? ordinary = null;
         long start = 0;
@@ -36,8 +31,12 @@ public sealed partial class NodeCheckpointer
             Fault?.Invoke(NodeStep.IntentWritten);
             quiet = QuietWindow.TryBegin();
             asked = DateTimeOffset.UtcNow;
-            start = Stopwatch.GetTimestamp();
-            SuspendAll(cancellationToken);
+            start = suspension.Run(cancellationToken);
+            if (suspension.Failed.Count > 0)
+            {
+                taking = PrepareWindow([.. _roster.Present.Where(c => c.Suspended)]);
+            }
+
             suspended = Stopwatch.GetElapsedTime(start);
             _channels.Suspended();
 
@@ -66,26 +65,23 @@ public sealed partial class NodeCheckpointer
         }
 
         _intent.SetSuspended(_maySuspend);
-        ThrowFirst(failures);
-
-        // Asked only now, when the guests run, whether a log was lost before its last reading.
-        _captures.ForEach(c => Copy(c, m => m.Confirm()));
-        for (int i = 0; i < _captures.Count; i++)
+        for (int i = 0; i < taking.Length; i++)
         {
-            _captures[i].SetPhases(_memoryTimes[i], _registerTimes[i], _diskTimes[i], _channelTimes[i]);
+            taking[i].SetPhases(_times.Memory[i], _times.Registers[i], _times.Disks[i], _times.Channels[i]);
         }
 
-        return (new PhaseTimes(
-            suspended, _registerTimes.Max(), _memoryTimes.Max(), _diskTimes.Max(), _channelTimes.Max(),
-            resumed - collected),
-            resumed, asked + suspended);
+        LeaveOutThoseNotSaved(suspension, taking, failures);
+
+        // Asked only now, when the guests run, whether a log was lost before its last reading.
+        Each(c => Copy(c, m => m.Confirm()));
+        return (_times.Phases(suspended, resumed - collected), resumed, asked + suspended);
     }
 
     // When a process takes its first checkpoint, what runs in the window has never run: it would be bound and compiled while
     // the guests stand still. So it runs once before, with the guests running. What it finds goes back to where it was.
     private void Rehearse()
     {
-        DomainCapture[] captures = [.. _captures.Where(c => c.Memory.Cache is not null)];
+        DomainCapture[] captures = [.. _roster.Present.Where(c => c.Memory.Cache is not null)];
         if (_rehearsed || captures.Length == 0 || _options.CacheEntries == 0)
         {
             return;
@@ -93,10 +89,7 @@ public sealed partial class NodeCheckpointer
 
         _rehearsed = true;
         _staging.Clear();
-        foreach (DomainCapture capture in captures)
-        {
-            Copy(capture, m => m.LookLast());
-        }
+        Each(capture => Copy(capture, m => m.LookLast()), captures.Contains);
 
         _crew.Prepare(item => _ = captures[item].CollectMemory(_staging, compareTypes: false), captures.Length, waits: false);
         IReadOnlyList<Exception?> failures = _crew.Run();
@@ -106,27 +99,40 @@ public sealed partial class NodeCheckpointer
             // Too many dirty pages are the window's own affair.
             if (failures[i] is { } failure and not StagingFullException)
             {
-                throw Known(captures[i], failure);
+                int at = i;
+                Each(c => throw Known(c, failure), c => c == captures[at]);
             }
         }
     }
 
-    // A domain's items of work are as many as there are domains apart; its memory is the first.
-    private void ThrowFirst(IReadOnlyList<Exception?> failures)
+    // A domain's items of work are as many as there are domains apart; its memory is the first. Where more pages are left than
+    // fit, the attempt is made again with all.
+    private void LeaveOutThoseNotSaved(
+        Suspension suspension, DomainCapture[] taking, IReadOnlyList<Exception?> failures)
     {
-        for (int i = 0; i < _captures.Count; i++)
+        for (int i = 0; i < taking.Length; i++)
         {
-            if (failures[i] is { } failure && _captures[i].Memory.IsIncomplete)
+            if (failures[i] is { } failure && taking[i].Memory.IsIncomplete)
             {
-                Break(_captures[i], failure);
+                Break(taking[i], failure);
             }
+        }
+
+        if (failures.FirstOrDefault(f => f is (not (null or HypervisorException)) or StagingFullException) is { } whole)
+        {
+            throw Known(taking[failures.ToList().IndexOf(whole) % taking.Length], whole);
+        }
+
+        foreach ((DomainCapture capture, HypervisorException cause) in suspension.Failed)
+        {
+            _roster.LeaveOut(capture, cause);
         }
 
         for (int i = 0; i < failures.Count; i++)
         {
-            if (failures[i] is { } failure)
+            if (failures[i] is HypervisorException failure && _roster.Present.Contains(taking[i % taking.Length]))
             {
-                throw Known(_captures[i % _captures.Count], failure);
+                _roster.LeaveOut(taking[i % taking.Length], failure);
             }
         }
     }
@@ -137,14 +143,11 @@ public sealed partial class NodeCheckpointer
         _ => new HypervisorException($"Domain {capture.Name} could not be captured: {failure.Message}", failure),
     };
 
-    private void PrepareWindow()
+    private DomainCapture[] PrepareWindow(DomainCapture[] taking)
     {
-        int count = _captures.Count;
+        int count = taking.Length;
         _staging.Clear();
-        _memoryTimes = new TimeSpan[count];
-        _registerTimes = new TimeSpan[count];
-        _diskTimes = new TimeSpan[count];
-        _channelTimes = new TimeSpan[count];
+        WindowTimes times = _times = new WindowTimes(count);
 
         // Memory first: it takes longest.
         _crew.Prepare(
@@ -153,72 +156,29 @@ public sealed partial class NodeCheckpointer
                 if (item < count)
                 {
                     Fault?.Invoke(NodeStep.CollectingMemory);
-                    _memoryTimes[item] = _captures[item].CollectMemory(
+                    times.Memory[item] = taking[item].CollectMemory(
                         _staging, _compareInWindow || _options.CacheEntries == 0);
                 }
                 else
                 {
                     Fault?.Invoke(NodeStep.CollectingState);
-                    (_registerTimes[item - count], _diskTimes[item - count], _channelTimes[item - count]) =
-                        _captures[item - count].CollectState(_channels);
+                    (times.Registers[item - count], times.Disks[item - count], times.Channels[item - count]) =
+                        taking[item - count].CollectState(_channels);
                 }
             },
             2 * count,
-            waits: _captures.Exists(c => c.Disks.Count > 0));
-    }
-
-    // All at once, with one deadline. Where one fails, the others are not waited for. This thread waits for them, and goes
-    // on with the window: handing that to another one would cost the guests the time of a switch.
-    private void SuspendAll(CancellationToken cancellationToken)
-    {
-        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task[] suspensions = [.. _captures.Select(c => SuspendAsync(c, giveUp))];
-        try
-        {
-            LookUntilSuspended(suspensions);
-            return;
-        }
-        catch (AggregateException)
-        {
-            // Which of them is the reason is found below.
-        }
-
-        // The reason, not the cancellations that follow from it.
-        Exception? reason = suspensions
-            .SelectMany(t => t.Exception?.InnerExceptions ?? Enumerable.Empty<Exception>())
-            .FirstOrDefault(e => e is not OperationCanceledException);
-        if (reason is not null)
-        {
-            ExceptionDispatchInfo.Throw(reason);
-        }
-
-        throw new OperationCanceledException(cancellationToken);
-    }
-
-    // A guest takes a while to suspend itself, and writes on meanwhile: all of that is in the window, and each page of it
-    // would have to be mapped there. The looks have a quarter of the time at most: a guest stands still for each.
-    private void LookUntilSuspended(Task[] suspensions)
-    {
-        TimeSpan pause = LookInterval;
-        while (!Task.WaitAll(suspensions, pause))
-        {
-            long start = Stopwatch.GetTimestamp();
-            for (int i = 0; i < suspensions.Length; i++)
-            {
-                if (!suspensions[i].IsCompleted && _options.CacheEntries != 0)
-                {
-                    LookAgain(_captures[i]);
-                }
-            }
-
-            TimeSpan taken = 3 * Stopwatch.GetElapsedTime(start);
-            pause = taken > LookInterval ? taken : LookInterval;
-        }
+            waits: Array.Exists(taking, c => c.Disks.Count > 0));
+        return taking;
     }
 
     // What goes wrong here goes wrong in the window, too, where there is an answer to it.
     private void LookAgain(DomainCapture capture)
     {
+        if (_options.CacheEntries == 0)
+        {
+            return;
+        }
+
         try
         {
             _ = capture.Memory.LookAgain(_staging.Pages);
@@ -229,23 +189,10 @@ public sealed partial class NodeCheckpointer
         }
     }
 
-    private async Task SuspendAsync(DomainCapture capture, CancellationTokenSource giveUp)
-    {
-        try
-        {
-            await capture.SuspendAsync(_settings.SuspendTimeout ?? _options.SuspendTimeout, giveUp.Token).ConfigureAwait(false);
-        }
-        catch
-        {
-            await giveUp.CancelAsync().ConfigureAwait(false);
-            throw;
-        }
-    }
-
     // A guest that acknowledged a request that was given up suspends later. It is the record's business until it has.
     private void NoteThoseThatMaySuspend()
     {
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.All)
         {
             _ = capture.Domain.MaySuspend ? _maySuspend.Add(capture.Uuid) : _maySuspend.Remove(capture.Uuid);
         }
@@ -255,7 +202,7 @@ public sealed partial class NodeCheckpointer
     private Exception? ResumeAll()
     {
         Exception? failure = null;
-        foreach (DomainCapture capture in _captures)
+        foreach (DomainCapture capture in _roster.All)
         {
             if (!capture.Suspended)
             {
@@ -280,5 +227,5 @@ public sealed partial class NodeCheckpointer
     }
 
     // Domains that a failed attempt could not resume.
-    private Exception? ResumeLeft() => _captures.Exists(c => c.Suspended) ? ResumeAll() : null;
+    private Exception? ResumeLeft() => _roster.All.Any(c => c.Suspended) ? ResumeAll() : null;
 }

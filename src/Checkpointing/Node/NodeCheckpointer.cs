@@ -2,6 +2,7 @@ using System.Numerics;
 using XenTwoLevelCkpt.Checkpointing.Cache;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Memory;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
@@ -22,7 +23,6 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
 
     private readonly IHypervisor _hypervisor;
     private readonly ICheckpointStore _store;
-    private readonly IDiskProvider _disks;
     private readonly IChannelState _channels;
     private readonly NodeOptions _options;
     private readonly IntentFile _intent;
@@ -32,7 +32,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     private readonly CopyBatch _batch;
     private readonly WindowCrew _crew;
     private readonly SemaphoreSlim _gate = new(1, 1);
-    private readonly List<DomainCapture> _captures = [];
+    private readonly DomainRoster _roster;
     private CheckpointDraft? _draft;
     private bool _disposed;
 
@@ -51,12 +51,12 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         _hypervisor = hypervisor;
         _store = store;
-        _disks = disks;
         _channels = channels ?? new NoChannels();
         _options = options;
         _intent = new IntentFile(options.StateDirectory);
         _staging = new StagingArea(options.StagingPages);
         _batch = new CopyBatch(_rate);
+        _roster = new DomainRoster(hypervisor, disks, options, _intent, StartMemory, m => Log?.Invoke(m));
 
         // Copying saturates memory bandwidth with a few threads; more only take CPU time from the guests' backends.
         _crew = new WindowCrew(Math.Clamp(Environment.ProcessorCount, 2, 8) - 1);
@@ -74,7 +74,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
             _gate.Wait();
             try
             {
-                return [.. _captures.Select(c => c.Name)];
+                return [.. _roster.Present.Select(c => c.Name)];
             }
             finally
             {
@@ -101,9 +101,8 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         await StopSamplingAsync().ConfigureAwait(false);
         await _gate.WaitAsync().ConfigureAwait(false);
         ResumeLeft();
-        bool left = _captures.Exists(c => c.Suspended);
-        _captures.ForEach(c => c.Dispose());
-        _captures.Clear();
+        bool left = _roster.All.Any(c => c.Suspended);
+        _roster.Clear();
         _draft?.Dispose();
         if (_maySuspend.Count > 0)
         {
@@ -124,100 +123,10 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         _gate.Dispose();
     }
 
-    // Finds domains that came and went. A domain is known by its UUID; one that was destroyed and restored has another id.
-    private void FindDomains()
-    {
-        IReadOnlyList<DomainInfo> present = _hypervisor.ListDomains();
-        foreach (DomainCapture capture in _captures.ToArray())
-        {
-            if (!present.Any(d => d.Uuid == capture.Uuid && d.Id == capture.Domain.Id && IsAlive(d)))
-            {
-                Log?.Invoke($"Domain {capture.Name} is gone.");
-                Drop(capture);
-            }
-            else if (!IsWanted(capture.Uuid) || (capture.LeavesDisksOut && !MemoryOnly))
-            {
-                // What was saved of it for the open epoch goes with it: its next image is full.
-                Drop(capture);
-            }
-        }
-
-        List<DomainInfo> found = [.. present.Where(d => d.Id != 0 && IsAlive(d) && IsWanted(d.Uuid)
-            && !_captures.Exists(c => c.Uuid == d.Uuid))];
-        if (found.Count > 0)
-        {
-            _intent.SetLogs(_captures.Select(c => c.Uuid).Concat(found.Select(d => d.Uuid)));
-            found.ForEach(TakeIfThere);
-        }
-    }
-
-    // One that is being built takes part the next time.
-    private void TakeIfThere(DomainInfo domain)
-    {
-        try
-        {
-            _captures.Add(Take(domain));
-        }
-        catch (DomainUnfinishedException e)
-        {
-            Log?.Invoke(e.Message);
-        }
-    }
-
-    private bool MemoryOnly => _settings.MemoryOnly ?? _options.MemoryOnly;
-
-    private bool IsWanted(Guid domain) => (_settings.Domains ?? _options.Domains)?.Contains(domain) ?? true;
-
-    private static bool IsAlive(DomainInfo domain) =>
-        !domain.State.HasFlag(DomainStates.Dying) && domain.ShutdownReason is null or ShutdownReason.Suspend;
-
-    private DomainCapture Take(DomainInfo info)
-    {
-        if (info.Kind == GuestKind.Hvm)
-        {
-            throw new CheckpointFailedException(
-                $"Domain {info.Name} is an HVM guest with a QEMU device model, whose state this software does not "
-                + "save. Leave it out with '--domain' for the others, or make it a PVH guest.");
-        }
-
-        IDomain domain = _hypervisor.OpenDomain(info.Uuid);
-        IReadOnlyList<ICheckpointedDisk> disks = [];
-        try
-        {
-            DomainConfiguration configuration = domain.GetConfiguration();
-            disks = _disks.Open(domain, configuration, MemoryOnly);
-            return new DomainCapture(domain, info.Name ?? $"{info.Uuid}", StartMemory(domain), configuration, disks)
-            {
-                LeavesDisksOut = MemoryOnly,
-            };
-        }
-        catch
-        {
-            foreach (ICheckpointedDisk disk in disks)
-            {
-                disk.Dispose();
-            }
-
-            domain.Dispose();
-            throw;
-        }
-    }
-
     // A cache for all that the staging area holds costs 16 bytes a page of 4 KiB.
     private IMemoryCapture StartMemory(IDomain domain) => domain.CanCopyPages
         ? new MemoryCapture(domain, new DirtyPageCache(_options.CacheEntries ?? _options.StagingPages), _batch)
         : new PvMemoryCapture(domain, _staging);
-
-    private void Drop(DomainCapture capture)
-    {
-        if (_draft is { } draft)
-        {
-            capture.Leave(draft);
-        }
-
-        capture.Dispose();
-        _ = _captures.Remove(capture);
-    }
 
     // Everybody takes part in the open epoch: it is opened where there is none, and domains that came or whose image
     // lacks pages begin theirs.
@@ -225,12 +134,16 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     {
         if (_draft is null)
         {
-            _captures.ForEach(c => c.LoseEpoch());
+            foreach (DomainCapture capture in _roster.All)
+            {
+                capture.LoseEpoch();
+            }
+
             _draft = new CheckpointDraft(_store, _options.Node);
         }
 
-        ImageWriterOptions options = WriterOptions(_captures.Count);
-        foreach (DomainCapture capture in _captures)
+        ImageWriterOptions options = WriterOptions(_roster.Present.Count);
+        Each(capture =>
         {
             if (capture.Memory.IsIncomplete)
             {
@@ -241,8 +154,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
             {
                 capture.BeginEpoch(_draft, options);
             }
-        }
-
+        });
         SetLimits();
     }
 
@@ -259,7 +171,7 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     // that are dirtied between the last sample and the suspension.
     private void SetLimits()
     {
-        if (_captures.Count == 0)
+        if (_roster.Present.Count == 0)
         {
             return;
         }
@@ -270,8 +182,8 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
             pages = Math.Min(pages, (long)(_options.AllowedPause.TotalSeconds * _rate.PagesPerSecond));
         }
 
-        int each = (int)Math.Max(MinLimit, pages * 3 / 4 / _captures.Count);
-        foreach (DomainCapture capture in _captures)
+        int each = (int)Math.Max(MinLimit, pages * 3 / 4 / _roster.Present.Count);
+        foreach (DomainCapture capture in _roster.Present)
         {
             if (capture.Memory.Cache is { } cache)
             {

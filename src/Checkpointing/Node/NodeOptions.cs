@@ -1,3 +1,5 @@
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
+
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
 /// <summary>What an operator sets of a node's checkpoints.</summary>
@@ -6,9 +8,20 @@ public sealed record NodeOptions
     /// <summary>The node's name, in manifests.</summary>
     public string Node { get; init; } = Environment.MachineName;
 
-    /// <summary>How long guests have to suspend themselves, all together. libxl gives 60 s; a guest that works needs a
-    /// fraction of a second, and the others stand still while one is waited for.</summary>
-    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>How long a guest has to suspend itself. libxl gives 60 s, and Linux allows its processes 20 s to stop
+    /// (<c>/sys/power/pm_freeze_timeout</c>); a guest that works needs a fraction of a second. The others do not stand
+    /// still as long: <see cref="WaitLimit"/>.</summary>
+    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long guests that are suspended wait for one that is not. Then they run again, and from then on the slow one
+    /// is asked first, while the others run.</summary>
+    public TimeSpan WaitLimit { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>What becomes of a checkpoint where a domain cannot be part of it.</summary>
+    public UnableRule WhenUnable { get; init; }
+
+    /// <summary>What differs for a domain: by its UUID or its name; null for nothing.</summary>
+    public Func<Guid, string?, DomainPolicy?>? Policies { get; init; }
 
     /// <summary>How long copying the residual pages may take, beside the guests' own suspending and resuming. The size
     /// of the caches follows from it and from the rate at which this node copies pages.</summary>
@@ -39,6 +52,9 @@ public sealed record NodeOptions
     /// <summary>Saves domains with writable disks that cannot be snapshotted, too, without those disks.</summary>
     public bool MemoryOnly { get; init; }
 
+    /// <summary>What differs for a domain, or null.</summary>
+    internal DomainPolicy? PolicyOf(Guid uuid, string? name) => Policies?.Invoke(uuid, name);
+
     /// <summary>Where the intent record is kept: on a local file system that outlives the process.</summary>
     public required string StateDirectory { get; init; }
 }
@@ -55,6 +71,9 @@ public sealed record CheckpointSettings
 
     /// <summary>As <see cref="NodeOptions.SuspendTimeout"/>; null for that.</summary>
     public TimeSpan? SuspendTimeout { get; init; }
+
+    /// <summary>Asks guests to suspend that did not follow the last requests, too, as an operator expects who is there.</summary>
+    public bool AskAll { get; init; }
 
     /// <summary>Saves a node without domains as a checkpoint without domains, instead of failing: its index counts all
     /// the same.</summary>

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using XenTwoLevelCkpt.Checkpointing.Memory;
+using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
@@ -33,9 +34,10 @@ public sealed record DomainReport(
 /// <param name="Phases">The phases of the node: each until the last domain had it behind itself.</param>
 /// <param name="Pause">From the first request to suspend until the last domain ran again.</param>
 /// <param name="Domains">The domains.</param>
+/// <param name="LeftOut">Domains that are not part of it, with the reason.</param>
 public sealed record CheckpointReport(
     Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, PhaseTimes Phases, TimeSpan Pause,
-    IReadOnlyList<DomainReport> Domains);
+    IReadOnlyList<DomainReport> Domains, IReadOnlyList<LeftOutDomain> LeftOut);
 
 /// <summary>Where a checkpoint is.</summary>
 public enum CheckpointStage

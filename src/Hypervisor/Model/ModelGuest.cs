@@ -59,8 +59,8 @@ public sealed partial class ModelGuest : IDisposable
     /// <summary>The domain's UUID.</summary>
     public Guid Uuid { get; }
 
-    /// <summary>The toolstack's name for the domain.</summary>
-    public string Name { get; }
+    /// <summary>The toolstack's name for the domain; <c>xl rename</c> changes it.</summary>
+    public string Name { get; set; }
 
     /// <summary>How the guest is virtualised.</summary>
     public GuestKind Kind => _map.Kind;
@@ -94,6 +94,18 @@ public sealed partial class ModelGuest : IDisposable
 
     /// <summary>Undoes <see cref="Pause"/>.</summary>
     public void Unpause() => SetPaused(false);
+
+    /// <summary>Shuts the domain down as its guest does that crashes, or wants to be rebooted: it stays until a toolstack ends
+    /// it.</summary>
+    /// <param name="reason">Why.</param>
+    public void ShutDown(ShutdownReason reason = ShutdownReason.Crash)
+    {
+        using (PauseDomain())
+        {
+            ThrowIfDestroyed();
+            _shutdown = reason;
+        }
+    }
 
     /// <summary>Destroys the domain: its memory is gone, and every later operation says so.</summary>
     public void Destroy()

@@ -174,9 +174,11 @@ public sealed class CheckpointDraft : IDisposable
 
     /// <summary>Completes all parts and makes the checkpoint durable.</summary>
     /// <param name="closing">Its index, time and label.</param>
+    /// <param name="leftOut">Domains that are not part of it; null for none. What a manifest cannot hold of their names and
+    /// messages is left out.</param>
     /// <returns>The manifest.</returns>
     /// <exception cref="IOException">The store could not be written; it is as it was before.</exception>
-    public CheckpointManifest Commit(CheckpointClosing closing)
+    public CheckpointManifest Commit(CheckpointClosing closing, IReadOnlyList<LeftOutDomain>? leftOut = null)
     {
         ArgumentNullException.ThrowIfNull(closing);
         lock (_lock)
@@ -203,6 +205,7 @@ public sealed class CheckpointDraft : IDisposable
                         .Select(g => new ManifestDomain(
                             g.Key, NameOf(g.First().Spec), [.. g.Select(p => p.Part)])),
                 ],
+                LeftOut = [.. (leftOut ?? []).Select(Storable)],
             };
             _transaction.Commit(manifest);
             return manifest;
@@ -222,6 +225,17 @@ public sealed class CheckpointDraft : IDisposable
 
     private static ImageWriterOptions DefaultsFor(ImageContent content) =>
         content is ImageContent.Registers or ImageContent.Channels ? ImageWriterOptions.Small : new();
+
+    // Messages quote other programs: they may have lines.
+    private static LeftOutDomain Storable(LeftOutDomain domain)
+    {
+        string message = string.Concat(domain.Message.Select(c => char.IsControl(c) ? ' ' : c));
+        return domain with
+        {
+            Name = Names.IsName(domain.Name) ? domain.Name : "",
+            Message = message.Length <= LeftOutDomain.MaxMessageLength ? message : message[..LeftOutDomain.MaxMessageLength],
+        };
+    }
 
     // A checkpoint does not fail for what somebody called a domain.
     private static string NameOf(PartSpec part) => Names.IsName(part.DomainName) ? part.DomainName : "";

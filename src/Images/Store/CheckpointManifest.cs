@@ -20,6 +20,9 @@ public sealed record CheckpointManifest
     /// <summary>The domains, in the order of their UUIDs.</summary>
     public required IReadOnlyList<ManifestDomain> Domains { get; init; }
 
+    /// <summary>Domains of the node that are not part of it, in the order in which they were left out.</summary>
+    public IReadOnlyList<LeftOutDomain> LeftOut { get; init; } = [];
+
     /// <summary>Finds a part, or null.</summary>
     /// <param name="domain">The domain's UUID.</param>
     /// <param name="content">What the part holds.</param>
@@ -42,6 +45,17 @@ public sealed record CheckpointManifest
 /// <param name="Name">The toolstack's name for the domain; may be empty.</param>
 /// <param name="Parts">Its images.</param>
 public sealed record ManifestDomain(Guid Uuid, string Name, IReadOnlyList<ManifestPart> Parts);
+
+/// <summary>A domain that was there and is not part of a checkpoint.</summary>
+/// <param name="Uuid">The domain's UUID.</param>
+/// <param name="Name">The toolstack's name for the domain; may be empty.</param>
+/// <param name="Reason">Why, as a code of 1 to 32 lower-case letters and hyphens.</param>
+/// <param name="Message">Why, as a sentence, with what to do; at most 1,024 characters.</param>
+public sealed record LeftOutDomain(Guid Uuid, string Name, string Reason, string Message)
+{
+    /// <summary>The longest message in characters: a sentence or two, of which a manifest has one for each domain.</summary>
+    internal const int MaxMessageLength = 1024;
+}
 
 /// <summary>One image of a checkpoint.</summary>
 /// <param name="Content">What it holds.</param>

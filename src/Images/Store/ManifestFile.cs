@@ -108,7 +108,28 @@ internal static class ManifestFile
         }
 
         json.WriteEndArray();
+        if (manifest.LeftOut.Count > 0)
+        {
+            WriteLeftOut(json, manifest.LeftOut);
+        }
+
         json.WriteEndObject();
+    }
+
+    private static void WriteLeftOut(Utf8JsonWriter json, IReadOnlyList<LeftOutDomain> domains)
+    {
+        json.WriteStartArray("leftOut");
+        foreach (LeftOutDomain domain in domains)
+        {
+            json.WriteStartObject();
+            json.WriteString("uuid", domain.Uuid);
+            json.WriteString("name", domain.Name);
+            json.WriteString("reason", domain.Reason);
+            json.WriteString("message", domain.Message);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
     }
 
     /// <summary>How a manifest calls a content.</summary>

@@ -36,6 +36,9 @@ internal static class ManifestReader
                 Text(root, "label")),
             Node = Text(root, "node"),
             Domains = [.. root.GetProperty("domains").EnumerateArray().Select(ReadDomain)],
+            LeftOut = root.TryGetProperty("leftOut", out JsonElement leftOut)
+                ? [.. leftOut.EnumerateArray().Select(ReadLeftOut)]
+                : [],
         };
         return Problem(manifest) is { } problem ? throw new FormatException(problem) : manifest;
     }
@@ -69,7 +72,11 @@ internal static class ManifestReader
             }
         }
 
-        return null;
+        LeftOutDomain? wrong = manifest.LeftOut.FirstOrDefault(d =>
+            d.Reason.Length is 0 or > 32 || !d.Reason.All(c => char.IsAsciiLetterLower(c) || c == '-')
+            || d.Message.Length > LeftOutDomain.MaxMessageLength || d.Message.Any(char.IsControl)
+            || (d.Name.Length > 0 && !Names.IsName(d.Name)));
+        return wrong is null ? null : $"the entry of domain {wrong.Uuid}, which was left out, is not possible";
     }
 
     private static string? Problem(Guid checkpoint, ManifestDomain domain)
@@ -110,6 +117,9 @@ internal static class ManifestReader
         Id(domain, "uuid"),
         Text(domain, "name"),
         [.. domain.GetProperty("parts").EnumerateArray().Select(ReadPart)]);
+
+    private static LeftOutDomain ReadLeftOut(JsonElement domain) =>
+        new(Id(domain, "uuid"), Text(domain, "name"), Text(domain, "reason"), Text(domain, "message"));
 
     private static ManifestPart ReadPart(JsonElement part)
     {
