@@ -24,8 +24,22 @@ internal static class ConfigParser
             disks.AddRange(array.EnumerateArray().Select(Disk));
         }
 
-        return new XlConfigInfo(name, uuid is null ? null : id, Type(Text(info, "type")), disks);
+        return new XlConfigInfo(
+            name, uuid is null ? null : id, Type(Text(info, "type")), disks,
+            Member(root, "nics", JsonValueKind.Array) is { } nics ? [.. nics.EnumerateArray().Select(Nic)] : [],
+            [.. root.EnumerateObject().Where(IsDevices).SelectMany(kind =>
+                Enumerable.Range(0, kind.Value.GetArrayLength()).Select(number => new XlDevice(kind.Name, number)))]);
     }
+
+    // All arrays of a libxl_domain_config hold devices (libxl_types.idl of Xen 4.17 to 4.20).
+    private static bool IsDevices(JsonProperty member) =>
+        member.Value.ValueKind == JsonValueKind.Array && member.Name is not ("disks" or "nics");
+
+    private static XlNic Nic(JsonElement nic) => nic.ValueKind != JsonValueKind.Object
+        ? throw Bad("has a network interface that is no object")
+        : new XlNic(
+            (int)Number(nic, "devid"), Text(nic, "mac"), Text(nic, "bridge"), (int)Number(nic, "backend_domid"),
+            Text(nic, "backend_domname"));
 
     private static XlGuestType Type(string? type) => type switch
     {

@@ -18,7 +18,24 @@ public enum XlGuestType
 /// <param name="Uuid"><c>c_info.uuid</c>; null where there is none, and libxl makes one.</param>
 /// <param name="Type"><c>c_info.type</c>.</param>
 /// <param name="Disks"><c>disks</c>.</param>
-public sealed record XlConfigInfo(string Name, Guid? Uuid, XlGuestType Type, IReadOnlyList<XlDisk> Disks);
+/// <param name="Nics"><c>nics</c>.</param>
+/// <param name="Devices">All devices beside disks and network interfaces.</param>
+public sealed record XlConfigInfo(
+    string Name, Guid? Uuid, XlGuestType Type, IReadOnlyList<XlDisk> Disks, IReadOnlyList<XlNic> Nics,
+    IReadOnlyList<XlDevice> Devices);
+
+/// <summary>A network interface of a configuration (<c>libxl_device_nic</c>).</summary>
+/// <param name="DeviceId"><c>devid</c>: the n of <c>vifDOMID.n</c>.</param>
+/// <param name="Mac"><c>mac</c>, as six octets in hexadecimal with colons; null where there is none.</param>
+/// <param name="Bridge"><c>bridge</c>; null where there is none.</param>
+/// <param name="BackendDomid"><c>backend_domid</c>: the domain that serves it; 0 for Dom0.</param>
+/// <param name="BackendDomname"><c>backend_domname</c>: the same by name; null for Dom0.</param>
+public sealed record XlNic(int DeviceId, string? Mac, string? Bridge, int BackendDomid, string? BackendDomname);
+
+/// <summary>Another device of a configuration.</summary>
+/// <param name="Kind">The member of <c>libxl_domain_config</c> that has it, such as <c>pcidevs</c> or <c>vtpms</c>.</param>
+/// <param name="Number">Its place in that member, from 0 on.</param>
+public sealed record XlDevice(string Kind, int Number);
 
 /// <summary>A disk of a configuration (<c>libxl_device_disk</c>).</summary>
 /// <param name="Vdev"><c>vdev</c>: the guest's name for it, such as xvda.</param>

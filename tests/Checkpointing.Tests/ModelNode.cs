@@ -20,7 +20,8 @@ internal sealed class ModelNode : IAsyncDisposable
     private readonly Dictionary<Guid, Dictionary<Guid, GuestState>> _recorded = [];
 
     internal ModelNode(
-        NodeOptions? options = null, bool disks = true, IChannelState? channels = null, string? refuseDisksOf = null)
+        NodeOptions? options = null, bool disks = true, IChannelState? channels = null, string? refuseDisksOf = null,
+        IDiskProvider? disksUsed = null)
     {
         _channels = channels;
         Hypervisor = new ModelHypervisor();
@@ -32,7 +33,7 @@ internal sealed class ModelNode : IAsyncDisposable
             Node = "model",
             SuspendTimeout = options?.SuspendTimeout is { } t && t != TimeSpan.FromSeconds(10) ? t : TimeSpan.FromSeconds(30),
         };
-        DisksUsed = refuseDisksOf is not null ? new RefusedDisks(refuseDisksOf) : disks ? Disks : new NoDisks();
+        DisksUsed = disksUsed is not null ? disksUsed : refuseDisksOf is not null ? new RefusedDisks(refuseDisksOf) : disks ? Disks : new NoDisks();
         Node = NewNode();
     }
 

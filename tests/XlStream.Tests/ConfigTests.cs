@@ -90,6 +90,39 @@ public class ConfigTests
         Assert.True(JsonNode.DeepEquals(before, after));
     }
 
+    [Fact]
+    public void Network_interfaces_and_other_devices_are_described()
+    {
+        const string Json = """
+            {"c_info":{"type":"pvh","name":"a"},"nics":[{"devid":1,"mac":"00:16:3e:01:02:03","bridge":"xenbr0"},
+            {"backend_domid":3,"backend_domname":"router"}],"pcidevs":[{"dev":1}],"vtpms":[],"usbdevs":[{},{}]}
+            """;
+        XlConfigInfo info = XlConfig.Describe(Json);
+        Assert.Equal(
+            [new XlNic(1, "00:16:3e:01:02:03", "xenbr0", 0, null), new XlNic(0, null, null, 3, "router")], info.Nics);
+        Assert.Equal([new XlDevice("pcidevs", 0), new XlDevice("usbdevs", 0), new XlDevice("usbdevs", 1)], info.Devices);
+    }
+
+    [Fact]
+    public void A_copy_has_addresses_of_its_own_and_nothing_else_changes()
+    {
+        const string Json = """
+            {"c_info":{"type":"pvh","name":"a"},"nics":[{"devid":0,"mac":"00:16:3e:01:02:03","x":{"mac":"k"}},{"mac":null},
+            {"m\u0061c":"00:16:3e:01:02:04"}],"vfbs":[{"mac":"00:16:3e:01:02:05"}]}
+            """;
+        string renewed = XlConfig.RenewMacs(Json, New);
+        IReadOnlyList<XlNic> nics = XlConfig.Describe(renewed).Nics;
+        Assert.Matches("^00:16:3e(:[0-9a-f]{2}){3}$", nics[0].Mac);
+        Assert.Matches("^00:16:3e(:[0-9a-f]{2}){3}$", nics[2].Mac);
+        Assert.Equal(4, new HashSet<string?>([nics[0].Mac, nics[2].Mac, "00:16:3e:01:02:03", "00:16:3e:01:02:04"]).Count);
+        Assert.Equal(
+            Json, renewed.Replace(nics[0].Mac!, "00:16:3e:01:02:03", StringComparison.Ordinal)
+                .Replace("\"mac\":\"" + nics[2].Mac, "\"mac\":\"00:16:3e:01:02:04", StringComparison.Ordinal)
+                .Replace(nics[2].Mac!, "00:16:3e:01:02:04", StringComparison.Ordinal));
+        Assert.Equal(renewed, XlConfig.RenewMacs(renewed, New));
+        Assert.NotEqual(renewed, XlConfig.RenewMacs(Json, Old));
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("a\nb")]

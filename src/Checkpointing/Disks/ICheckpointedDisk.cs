@@ -15,6 +15,15 @@ public interface IDiskProvider
     /// <exception cref="DiskNotCoveredException">A writable disk cannot be checkpointed, and must not be left out.
     /// </exception>
     IReadOnlyList<ICheckpointedDisk> Open(IDomain domain, DomainConfiguration configuration, bool memoryOnly);
+
+    /// <summary>The devices that a configuration has, as text: the same text for the same devices.</summary>
+    /// <param name="configuration">The configuration.</param>
+    /// <exception cref="HypervisorException">The configuration makes no sense.</exception>
+    string DevicesOf(DomainConfiguration configuration)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        return configuration.Toolstack;
+    }
 }
 
 /// <summary>A disk whose changes from checkpoint to checkpoint can be told.</summary>

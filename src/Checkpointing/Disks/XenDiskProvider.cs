@@ -28,6 +28,7 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
     public IReadOnlyList<ICheckpointedDisk> Open(IDomain domain, DomainConfiguration configuration, bool memoryOnly)
     {
         ArgumentNullException.ThrowIfNull(configuration);
+        OtherDevices.RequireCovered(configuration, memoryOnly);
         var disks = new List<ICheckpointedDisk>();
         foreach ((XlDisk disk, VolumeRecord volume) in Cover(configuration, registry.Read(), memoryOnly))
         {
@@ -47,6 +48,13 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
         }
 
         return disks;
+    }
+
+    /// <inheritdoc/>
+    public string DevicesOf(DomainConfiguration configuration)
+    {
+        _ = Describe(configuration);
+        return XlConfig.DevicesOf(configuration.Toolstack);
     }
 
     /// <summary>Finds the volumes behind a domain's writable disks.</summary>
@@ -107,12 +115,16 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
     }
 
     /// <summary>The disks that a guest can change.</summary>
-    internal static IEnumerable<XlDisk> WritableDisks(DomainConfiguration configuration)
+    internal static IEnumerable<XlDisk> WritableDisks(DomainConfiguration configuration) =>
+        Describe(configuration).Disks.Where(d => d is { IsWritable: true, IsCdrom: false, PdevPath: not null });
+
+    /// <summary>What a domain's configuration says.</summary>
+    /// <exception cref="HypervisorException">It makes no sense.</exception>
+    internal static XlConfigInfo Describe(DomainConfiguration configuration)
     {
         try
         {
-            return XlConfig.Describe(configuration.Toolstack).Disks
-                .Where(d => d is { IsWritable: true, IsCdrom: false, PdevPath: not null });
+            return XlConfig.Describe(configuration.Toolstack);
         }
         catch (ArgumentException e)
         {

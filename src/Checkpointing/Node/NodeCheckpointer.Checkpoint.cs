@@ -65,6 +65,10 @@ public sealed partial class NodeCheckpointer
                 _tightened++;
                 Log?.Invoke(e.Message);
             }
+            catch (DevicesChangedException e) when (attempt < Attempts)
+            {
+                Log?.Invoke(e.Message);
+            }
             catch (MapChangedException e) when (attempt < Attempts)
             {
                 _compareInWindow = true;
@@ -196,7 +200,7 @@ public sealed partial class NodeCheckpointer
             {
                 action(capture);
             }
-            catch (HypervisorException e) when (e is not (StagingFullException or MapChangedException))
+            catch (HypervisorException e) when (e is not (StagingFullException or MapChangedException or DevicesChangedException))
             {
                 _roster.LeaveOut(capture, e);
             }
@@ -252,6 +256,7 @@ public sealed partial class NodeCheckpointer
         try
         {
             RequireSameMaps();
+            RequireSameDevices();
         }
         catch
         {
@@ -323,6 +328,15 @@ public sealed partial class NodeCheckpointer
         }
     }
 
+    // A disk that came after the configuration was read would be in the guest's memory, and in no image.
+    private void RequireSameDevices() => Each(capture =>
+    {
+        if (!_roster.HasSameDevices(capture))
+        {
+            throw new DevicesChangedException(capture.Name);
+        }
+    });
+
     private void WriteParts(CheckpointDraft draft, DomainCapture capture, ReadOnlyMemory<byte> nodeState)
     {
         var part = new PartSpec
@@ -385,6 +399,10 @@ public sealed partial class NodeCheckpointer
         }
     }
 }
+
+/// <summary>A guest's configuration changed while it was captured.</summary>
+internal sealed class DevicesChangedException(string domain) : HypervisorException(
+    $"Devices of domain {domain} were plugged in or taken away while its checkpoint was taken.");
 
 /// <summary>A guest's physical map changed while it was captured.</summary>
 internal sealed class MapChangedException(string domain) : HypervisorException(

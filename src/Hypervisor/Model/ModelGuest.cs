@@ -65,6 +65,9 @@ public sealed partial class ModelGuest : IDisposable
     /// <summary>How the guest is virtualised.</summary>
     public GuestKind Kind => _map.Kind;
 
+    /// <summary>What a toolstack has plugged beside the guest's disk, in any words: part of its configuration.</summary>
+    public string Devices { get; set; } = "";
+
     /// <summary>The guest's disk.</summary>
     public ModelDisk Disk { get; }
 
@@ -172,7 +175,7 @@ public sealed partial class ModelGuest : IDisposable
         {
             ThrowIfDestroyed();
             long maxRam = _maxPages - (Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
-            string toolstack = new ModelToolstack(maxRam, _vcpus, Disk.BlockCount, _suspendLatency.Ticks).ToJson();
+            string toolstack = new ModelToolstack(maxRam, _vcpus, Disk.BlockCount, _suspendLatency.Ticks, Devices).ToJson();
             return new DomainConfiguration(Name, Kind, toolstack, default, default, ModelHypervisor.Version);
         }
     }

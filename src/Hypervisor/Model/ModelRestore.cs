@@ -62,7 +62,8 @@ internal sealed class ModelRestore : IDomainRestore
 }
 
 /// <summary>What the model has for a toolstack's configuration.</summary>
-internal sealed record ModelToolstack(long MaxRamPages, int Vcpus, long DiskBlocks, long SuspendLatencyTicks)
+internal sealed record ModelToolstack(
+    long MaxRamPages, int Vcpus, long DiskBlocks, long SuspendLatencyTicks, string Devices = "")
 {
     internal static ModelToolstack Parse(string json)
     {

@@ -29,6 +29,12 @@ public sealed class XlDomainStream : IPageSink
     {
         ArgumentNullException.ThrowIfNull(request);
         string json = XlConfig.Rename(request.Configuration.Toolstack, request.Name, request.Uuid);
+        if (XlConfig.Describe(request.Configuration.Toolstack).Uuid is { } original && request.Uuid is { } uuid && uuid != original)
+        {
+            // A copy, which may run beside its original.
+            json = XlConfig.RenewMacs(json, uuid);
+        }
+
         (int major, int minor) = Release(request.Configuration.HypervisorVersion);
         bool isPv = request.Configuration.Kind == GuestKind.Pv;
         var domain = new XlDomain(json, major, minor, isPv ? XlGuestKind.Pv : XlGuestKind.Hvm);

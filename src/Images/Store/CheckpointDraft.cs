@@ -8,7 +8,8 @@ public sealed record PartSpec
     /// <summary>The domain's UUID.</summary>
     public required Guid DomainUuid { get; init; }
 
-    /// <summary>The toolstack's name for the domain; may be empty. A name of more than 255 bytes, or with control
+    /// <summary>The toolstack's name for the domain; may be empty. Of a domain's parts the one that was begun last tells it, as
+    /// a domain may be renamed. A name of more than 255 bytes, or with control
     /// characters, is left out of the manifest.</summary>
     public string DomainName { get; init; } = "";
 
@@ -203,7 +204,7 @@ public sealed class CheckpointDraft : IDisposable
                     .. parts.GroupBy(p => p.Spec.DomainUuid)
                         .OrderBy(g => g.Key)
                         .Select(g => new ManifestDomain(
-                            g.Key, NameOf(g.First().Spec), [.. g.Select(p => p.Part)])),
+                            g.Key, NameOf(g.Last().Spec), [.. g.Select(p => p.Part)])),
                 ],
                 LeftOut = [.. (leftOut ?? []).Select(Storable)],
             };

@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Checkpointing.Disks;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
 using Xunit;
 
@@ -90,6 +91,54 @@ public sealed class XenDiskProviderTests
         HypervisorException e = Assert.Throws<HypervisorException>(
             () => XenDiskProvider.Cover(broken, State, memoryOnly: true));
         Assert.Contains("domain guest", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("pcidevs", "PCI device", true)]
+    [InlineData("vtpms", "virtual TPM", false)]
+    [InlineData("usbctrls", "USB controller", false)]
+    [InlineData("usbdevs", "USB device", false)]
+    [InlineData("pvcallsifs", "PV calls", false)]
+    [InlineData("vsnds", "sound card", false)]
+    [InlineData("vdispls", "virtual display", false)]
+    [InlineData("virtios", "virtio device", false)]
+    [InlineData("teleporters", "'teleporters', which this software does not know", false)]
+    public void A_device_whose_state_would_be_missing_is_refused_by_its_name(string kind, string named, bool always)
+    {
+        DomainConfiguration plain = With();
+        DomainConfiguration configuration = plain with
+        {
+            Toolstack = plain.Toolstack.Replace("\"disks\"", $"\"{kind}\":[{{}}],\"disks\"", StringComparison.Ordinal),
+        };
+        DeviceNotCoveredException e = Assert.Throws<DeviceNotCoveredException>(
+            () => OtherDevices.RequireCovered(configuration, memoryOnly: false));
+        Assert.Contains(named, e.Message, StringComparison.Ordinal);
+        Assert.Contains("Domain guest", e.Message, StringComparison.Ordinal);
+        Assert.Contains("xtlctl domain set guest --exclude", e.Message, StringComparison.Ordinal);
+        if (always)
+        {
+            _ = Assert.Throws<DeviceNotCoveredException>(() => OtherDevices.RequireCovered(configuration, memoryOnly: true));
+        }
+        else
+        {
+            OtherDevices.RequireCovered(configuration, memoryOnly: true);
+        }
+    }
+
+    [Theory]
+    [InlineData("vfbs")]
+    [InlineData("vkbs")]
+    [InlineData("channels")]
+    [InlineData("p9s")]
+    public void A_device_without_a_state_of_its_own_is_no_obstacle(string kind)
+    {
+        DomainConfiguration plain = With();
+        OtherDevices.RequireCovered(
+            plain with
+            {
+                Toolstack = plain.Toolstack.Replace("\"disks\"", $"\"{kind}\":[{{}}],\"disks\"", StringComparison.Ordinal),
+            },
+            memoryOnly: false);
     }
 
     private static string Share(string tag, string path, string more = "") =>

@@ -83,13 +83,17 @@ internal sealed class DomainRoster(
     internal void Refresh(DomainCapture capture)
     {
         DomainConfiguration configuration = capture.Domain.GetConfiguration();
-        if (capture.Configuration.Toolstack != configuration.Toolstack)
+        if (!SameDevices(capture.Configuration, configuration))
         {
             capture.TakeDisks(disks.Open(capture.Domain, configuration, capture.LeavesDisksOut), log);
         }
 
         capture.Configuration = configuration;
     }
+
+    /// <summary>True where a domain has the devices that it had at <see cref="Refresh"/>. Reads its configuration.</summary>
+    internal bool HasSameDevices(DomainCapture capture) =>
+        SameDevices(capture.Configuration, capture.Domain.GetConfiguration());
 
     /// <summary>A domain cannot be part of the checkpoint that is being taken.</summary>
     /// <param name="capture">The domain.</param>
@@ -147,6 +151,9 @@ internal sealed class DomainRoster(
     internal UnableRule RuleOf(Guid uuid, string name) => _settings.Domains is not null
         ? UnableRule.Fail
         : PolicyOf(uuid, name)?.WhenUnable ?? options.WhenUnable;
+
+    private bool SameDevices(DomainConfiguration before, DomainConfiguration now) =>
+        before.Toolstack == now.Toolstack || disks.DevicesOf(before) == disks.DevicesOf(now);
 
     private DomainPolicy? PolicyOf(Guid uuid, string? name) => options.PolicyOf(uuid, name);
 
