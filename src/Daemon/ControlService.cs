@@ -28,7 +28,16 @@ public sealed class ControlService(NodeDaemon node, ILogger logger, Cancellation
 
     /// <inheritdoc/>
     public override Task<V1.ListDomainsResponse> ListDomains(V1.ListDomainsRequest request, ServerCallContext context) =>
-        AnswerAsync(() => new V1.ListDomainsResponse { Domains = { node.Hypervisor.ListDomains().Select(Messages.From) } });
+        AnswerAsync(() => new V1.ListDomainsResponse { Domains = { new DomainList(node).List() } });
+
+    /// <inheritdoc/>
+    public override Task<V1.Domain> SetDomain(V1.SetDomainRequest request, ServerCallContext context)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        ArgumentNullException.ThrowIfNull(context);
+        _log.Asked(nameof(SetDomain), Caller.Of(context));
+        return AnswerAsync(() => new DomainList(node).Set(request));
+    }
 
     /// <inheritdoc/>
     public override Task Checkpoint(

@@ -29,6 +29,9 @@ internal sealed partial class DaemonLog(ILogger logger)
     [LoggerMessage(3010, LogLevel.Information, "Checkpoint {Index} ({Cause}) of {Domains} domains, pause {PauseMs:F1} ms, epoch {Epoch}")]
     internal partial void CheckpointTaken(ulong index, Channels.CheckpointCause cause, int domains, double pauseMs, ulong epoch);
 
+    [LoggerMessage(3019, LogLevel.Warning, "Checkpoint {Index} is without domain {Domain} ({Reason}): {Text}")]
+    internal partial void LeftOut(ulong index, string domain, string reason, string text);
+
     [LoggerMessage(3011, LogLevel.Error, "Checkpoint {Index} ({Cause}) did not come about, all domains run on: {Reason}")]
     internal partial void CheckpointFailed(long index, Channels.CheckpointCause cause, string reason);
 

@@ -76,7 +76,11 @@ internal static class Messages
         Domains = { r.Domains.Select(From) },
         Cause = From(cause),
         ForcedBy = forcedBy is null ? null : new V1.ForcingMessage { Node = forcedBy.From, Sn = (ulong)forcedBy.Index },
+        LeftOut = { r.LeftOut.Select(From) },
     };
+
+    internal static V1.LeftOutDomain From(LeftOutDomain d) =>
+        new() { Uuid = $"{d.Uuid}", Name = d.Name, Reason = d.Reason, Message = d.Message };
 
     internal static V1.DomainReport From(DomainReport d)
     {
@@ -112,6 +116,7 @@ internal static class Messages
         Bytes = (ulong)m.Domains.Sum(d => d.Parts.Sum(p => p.Length)),
         Domains = { m.Domains.Select(From) },
         Durable = m.Closing.Index <= (ulong)durableIndex,
+        LeftOut = { m.LeftOut.Select(From) },
     };
 
     internal static V1.Peer From(PeerStatus p)

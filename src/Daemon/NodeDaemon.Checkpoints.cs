@@ -3,6 +3,7 @@ using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Daemon.Service;
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
@@ -378,12 +379,19 @@ public sealed partial class NodeDaemon
                 Domains = order is null ? null : Resolve(order),
                 MemoryOnly = order?.MemoryOnly == true ? true : null,
                 SuspendTimeout = order?.SuspendTimeout,
+                AskAll = order is not null,
+
                 // The index has to rise for others, also where there is nothing to save.
                 AllowEmpty = begun.Cause is CheckpointCause.Forced or CheckpointCause.Recovery,
             },
             cancellationToken).ConfigureAwait(false);
         _log.CheckpointTaken(
             report.Index, begun.Cause, report.Domains.Count, report.Pause.TotalMilliseconds, report.Epoch);
+        foreach (LeftOutDomain domain in report.LeftOut.Where(d => d.Reason != "excluded"))
+        {
+            _log.LeftOut(report.Index, domain.Name, domain.Reason, domain.Message);
+        }
+
         return Daemon.Messages.From(report, begun.Cause, begun.ForcedBy);
     }
 

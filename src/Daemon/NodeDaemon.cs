@@ -2,6 +2,7 @@ using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
@@ -36,6 +37,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     private IDisposable? _guardian;
     private DirectoryStore? _store;
     private NodeStateFile? _file;
+    private DomainPolicies? _policies;
     private IUplink? _uplink;
     private INodeMessages? _messages;
     private NodeCheckpointer? _checkpointer;
@@ -91,6 +93,14 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     /// <summary>The messages between this node and others; null before the node has started.</summary>
     public INodeMessages? Messages => _messages;
 
+    /// <summary>What differs for domains.</summary>
+    /// <exception cref="StatusException">UNAVAILABLE: the node has not started.</exception>
+    internal DomainPolicies Policies => _started ? _policies! : throw NotThere();
+
+    /// <summary>How the last attempt of a checkpoint found the domains, by UUID.</summary>
+    internal IReadOnlyDictionary<Guid, DomainCoverage> Coverage =>
+        _checkpointer?.Coverage ?? new Dictionary<Guid, DomainCoverage>();
+
     /// <summary>Cancelled when the node stops.</summary>
     internal CancellationToken Stopped => _stop.Token;
 
@@ -128,6 +138,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         }
 
         _file = NodeStateFile.Open(_settings.State);
+        _policies = new DomainPolicies(_settings.State, _settings.Domains);
         Step("Finishes a recovery");
         FinishRecovery();
         Step("Opens the channels and the guests");
@@ -380,7 +391,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         _tidyingStop = new CancellationTokenSource();
         _tidying = new Tidying(_store!, _settings.Retention, _log.Note, _tidyingStop.Token, IsNeeded);
         _checkpointer = new NodeCheckpointer(
-            Hypervisor, _store!, _platform.Disks(_store!), _settings.ForCheckpoints(), new ChannelState(this))
+            Hypervisor, _store!, _platform.Disks(_store!), _settings.ForCheckpoints(_policies!.Of), new ChannelState(this))
         {
             Log = _log.Note,
         };

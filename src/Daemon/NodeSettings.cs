@@ -1,5 +1,6 @@
 using System.Net;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Settings;
 using XenTwoLevelCkpt.Daemon.Page;
 using XenTwoLevelCkpt.Images.Chains;
@@ -54,6 +55,11 @@ public sealed record ModelSettings
     /// send to each other on their own node alone.</summary>
     public bool Tap { get; init; }
 }
+
+/// <summary>What differs for one domain.</summary>
+/// <param name="Name">Its name or UUID.</param>
+/// <param name="Policy">What differs.</param>
+public sealed record DomainEntry(string Name, DomainPolicy Policy);
 
 /// <summary>What an operator sets of a daemon; docs/operations.md has the table.</summary>
 public sealed record NodeSettings
@@ -121,8 +127,18 @@ public sealed record NodeSettings
     /// <summary>The checkpoint protocol between nodes, by its name in the protocol library.</summary>
     public string Protocol { get; init; } = "bcs";
 
-    /// <summary>How long guests have to suspend themselves.</summary>
-    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>How long a guest has to suspend itself.</summary>
+    public TimeSpan SuspendTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>How long suspended guests wait for one that is not.</summary>
+    public TimeSpan WaitLimit { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>What becomes of a checkpoint that a domain cannot be part of; null for the rule of
+    /// <see cref="RuleWhenUnable"/>.</summary>
+    public UnableRule? WhenUnable { get; init; }
+
+    /// <summary>What differs for domains, each by its name or UUID.</summary>
+    public IReadOnlyList<DomainEntry> Domains { get; init; } = [];
 
     /// <summary>How long copying may stop the guests.</summary>
     public TimeSpan AllowedPause { get; init; } = TimeSpan.FromMilliseconds(50);
@@ -148,12 +164,20 @@ public sealed record NodeSettings
     /// <summary>The model's guests.</summary>
     public ModelSettings Model { get; init; } = new();
 
+    /// <summary>A node on its own leaves out what it cannot save, by name. A node of a cluster does not by itself: a guest that is
+    /// not in its checkpoints and exchanges frames with other nodes would make every recovery line inconsistent.</summary>
+    internal UnableRule RuleWhenUnable => WhenUnable ?? (Nodes.Count > 1 ? UnableRule.Fail : UnableRule.Skip);
+
     /// <summary>The directory of the channel log of the node with a store.</summary>
     internal static string ChannelLogOf(string store) => store + ".channels";
 
     /// <summary>The settings of the node's checkpoints.</summary>
-    internal NodeOptions ForCheckpoints() => new()
+    /// <param name="policies">What differs for a domain.</param>
+    internal NodeOptions ForCheckpoints(Func<Guid, string?, DomainPolicy?> policies) => new()
     {
+        Policies = policies,
+        WhenUnable = RuleWhenUnable,
+        WaitLimit = WaitLimit,
         Node = Node,
         StateDirectory = State,
         SuspendTimeout = SuspendTimeout,

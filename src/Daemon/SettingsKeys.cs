@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Images.Chains;
 using static XenTwoLevelCkpt.Daemon.SettingsKey;
 
@@ -12,6 +13,9 @@ internal static class SettingsKeys
     internal const string NameRule = "1 to 63 of a-z A-Z 0-9 . _ -, not beginning with a dot or a hyphen";
 
     private const int MaxNodes = 256;
+
+    // Some hundred guests run on a host; more entries are a mistake.
+    private const int MaxDomains = 4096;
 
     // Protocols whose messages carry one index, as those between daemons do. Not bcs-aftersend: a recovery finds lines by the
     // labels of checkpoints, and those of that protocol also need the index that a node reached after its checkpoint.
@@ -39,6 +43,17 @@ internal static class SettingsKeys
         ],
         "It has 'name' and 'address'.");
 
+    private static readonly SettingsTable<DomainEntry> Domain = new(
+        [
+            Text<DomainEntry>("name", "the name or UUID of a domain", t => t.Length > 0, (d, v) => d with { Name = v }),
+            Flag<DomainEntry>("include", (d, v) => d with { Policy = d.Policy with { Include = v } }),
+            Flag<DomainEntry>("memoryOnly", (d, v) => d with { Policy = d.Policy with { MemoryOnly = v } }),
+            Duration<DomainEntry>("suspendTimeout", Seconds(0.001), TimeSpan.FromHours(1), (d, v) =>
+                d with { Policy = d.Policy with { SuspendTimeout = v } }),
+            OneOf<DomainEntry>("whenUnable", ["fail", "skip"], (d, v) => d with { Policy = d.Policy with { WhenUnable = Rule(v) } }),
+        ],
+        "It has 'name', 'include', 'memoryOnly', 'suspendTimeout' and 'whenUnable'.");
+
     /// <summary>All keys.</summary>
     internal static SettingsTable<NodeSettings> Node { get; } = new(
         [
@@ -63,6 +78,9 @@ internal static class SettingsKeys
             Share<NodeSettings>("basicJitter", (s, v) => s with { BasicJitter = v }),
             OneOf<NodeSettings>("protocol", Protocols, (s, v) => s with { Protocol = v }),
             Duration<NodeSettings>("suspendTimeout", Seconds(0.001), TimeSpan.FromHours(1), (s, v) => s with { SuspendTimeout = v }),
+            Duration<NodeSettings>("waitLimit", Seconds(0.001), Seconds(60), (s, v) => s with { WaitLimit = v }),
+            OneOf<NodeSettings>("whenUnable", ["fail", "skip"], (s, v) => s with { WhenUnable = Rule(v) }),
+            new("domains", "an array of at most 4096 objects {\"name\": NAME, ...}", Domains),
             Duration<NodeSettings>("allowedPause", Seconds(0.001), Seconds(60), (s, v) => s with { AllowedPause = v }),
             Whole<NodeSettings>("cacheEntries", 0, 1 << 28, (s, v) => s with { CacheEntries = v }).OrNull(s => s with { CacheEntries = null }),
             Size<NodeSettings>("staging", 1 << 20, 1L << 40, (s, v) => s with { Staging = v }),
@@ -104,6 +122,8 @@ internal static class SettingsKeys
     private static int PortOf(string text) => ushort.TryParse(
         text.AsSpan(text.LastIndexOf(':') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) ? port : 0;
 
+    private static UnableRule Rule(string word) => word == "fail" ? UnableRule.Fail : UnableRule.Skip;
+
     private static NodeSettings Kept(NodeSettings s, Func<RetentionPolicy, RetentionPolicy> with) =>
         s with { Retention = with(s.Retention ?? new()) };
 
@@ -112,6 +132,36 @@ internal static class SettingsKeys
             name, "an IP address, a colon and a port from 1 to 65535, such as \"10.0.0.1:7400\" or \"[fd00::1]:7400\"",
             t => IPEndPoint.TryParse(t, out IPEndPoint? found) && found.Port != 0, (s, v) => put(s, IPEndPoint.Parse(v)))
         .OrNull(s => put(s, null));
+
+    private static NodeSettings? Domains(NodeSettings s, SettingsValue v)
+    {
+        if (v.Json.ValueKind != JsonValueKind.Array || v.Json.GetArrayLength() > MaxDomains)
+        {
+            return null;
+        }
+
+        var domains = new List<DomainEntry>();
+        for (int i = 0; i < v.Json.GetArrayLength(); i++)
+        {
+            JsonElement element = v.Json[i];
+            if (element.ValueKind != JsonValueKind.Object || !element.TryGetProperty("name", out _))
+            {
+                v.Problems.Add($"'domains[{i}]' is {element.GetRawText()}; allowed is an object {{\"name\": NAME, ...}}.");
+                continue;
+            }
+
+            DomainEntry entry = Domain.Read(
+                v.Section.GetSection($"{i}"), element, new DomainEntry("", new DomainPolicy()), v.Problems);
+            if (domains.Exists(d => d.Name == entry.Name))
+            {
+                v.Problems.Add($"'domains[{i}]' is the second one for {entry.Name}; allowed is one a domain.");
+            }
+
+            domains.Add(entry);
+        }
+
+        return s with { Domains = domains };
+    }
 
     private static NodeSettings? Nodes(NodeSettings s, SettingsValue v)
     {

@@ -40,7 +40,7 @@ internal sealed class App(Func<IHypervisor> openHypervisor, TextWriter output, T
 
         var root = new RootCommand("Checkpoints of virtual machines on Xen.")
         {
-            state, domains, DirtyCommand(json), NodeCommand(link, json), EventsCommand(link, json),
+            state, domains, DomainCommand.Make(link, json, output, error), DirtyCommand(json), NodeCommand(link, json), EventsCommand(link, json),
         };
         new CheckpointCommands(openHypervisor, link, state, json, output, error)
         {

@@ -28,6 +28,13 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
         return ExitCodes.Ok;
     }, cancellationToken);
 
+    internal Task<int> SetDomainAsync(V1.SetDomainRequest request, bool json, CancellationToken cancellationToken) => RunAsync(async options =>
+    {
+        V1.Domain domain = await daemon.Node.SetDomainAsync(request, options).ResponseAsync.ConfigureAwait(false);
+        DomainsCommand.Print(output, [DomainJson.From(domain)], json);
+        return ExitCodes.Ok;
+    }, cancellationToken);
+
     internal Task<int> CheckpointAsync(TakeOptions take, TimeSpan? suspendTimeout, CancellationToken cancellationToken) =>
         RunAsync(async options =>
         {
@@ -53,8 +60,9 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
 
                 return last ?? throw new StatusException(StatusCode.Unknown, "The daemon told no report.");
             }).ConfigureAwait(false);
-            TakeCommand.Print(output, ReportJson.From(report), take.Json);
-            return ExitCodes.Ok;
+            var told = ReportJson.From(report);
+            TakeCommand.Print(output, told, take.Json);
+            return told.IsPartial ? ExitCodes.Partial : ExitCodes.Ok;
         }, cancellationToken);
 
     internal Task<int> ListAsync(bool json, CancellationToken cancellationToken) => RunAsync(async options =>

@@ -29,13 +29,18 @@ internal static class DomainsCommand
             return;
         }
 
-        var table = new TextTable("ID", "NAME", "KIND", "MIB", "VCPUS", "STATE", "CPU s", "UUID");
+        var table = new TextTable("ID", "NAME", "KIND", "MIB", "VCPUS", "STATE", "CPU s", "CHECKPOINTS", "UUID");
         foreach (DomainJson d in domains)
         {
             table.Add(
-                $"{d.Id}", d.Name ?? "-", d.Kind, $"{d.MemoryMiB}", $"{d.Vcpus}", d.State, $"{d.CpuSeconds:F1}", $"{d.Uuid}");
+                $"{d.Id}", d.Name ?? "-", d.Kind, $"{d.MemoryMiB}", $"{d.Vcpus}", d.State, $"{d.CpuSeconds:F1}",
+                d.Coverage?.Words ?? "-", $"{d.Uuid}");
         }
 
         table.Write(output);
+        foreach (DomainJson d in domains.Where(d => d.Coverage?.Message is not null))
+        {
+            output.WriteLine(d.Coverage!.Message);
+        }
     }
 }

@@ -12,6 +12,9 @@ internal static class ExitCodes
     /// <summary>The command failed for a reason that has no code of its own.</summary>
     internal const int Failure = 1;
 
+    /// <summary>The checkpoint is in the store, and a domain that nobody excluded is not in it.</summary>
+    internal const int Partial = 3;
+
     /// <summary>EX_USAGE: the command line is wrong.</summary>
     internal const int Usage = 64;
 

@@ -10,7 +10,7 @@ public class ControlProgramTests
 {
     private static readonly string[][] Reading =
     [
-        ["domains"], ["domains", "--json"], ["checkpoints"], ["checkpoints", "--json"], ["show", "latest"],
+        ["checkpoints"], ["checkpoints", "--json"], ["show", "latest"],
         ["show", "first", "--json"], ["show", "none"], ["verify"], ["verify", "first", "--json"], ["verify", "none"],
     ];
 

@@ -1,6 +1,7 @@
 using Google.Protobuf.WellKnownTypes;
 using Grpc.Core;
 using Grpc.Health.V1;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
@@ -93,7 +94,7 @@ public class ControlTests
     [Fact]
     public async Task Checkpoints_that_cannot_be_have_their_reasons()
     {
-        await using TestNode node = await TestNode.StartAsync();
+        await using TestNode node = await TestNode.StartAsync(adjust: s => s with { WhenUnable = UnableRule.Fail });
         await TestNode.FailsAsync(StatusCode.NotFound, "DOMAIN", () => node.CheckpointAsync(new CheckpointRequest { Domains = { "a", "none" } }));
         await TestNode.FailsAsync(StatusCode.NotFound, "DOMAIN", () => node.CheckpointAsync(new CheckpointRequest { Domains = { "Domain-0" } }));
         await TestNode.FailsAsync(StatusCode.InvalidArgument, "LABEL", () => node.CheckpointAsync(new CheckpointRequest { Label = new string('ö', 33) }));

@@ -47,7 +47,7 @@ public class EventTests
         {
             node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
             await TestNode.FailsAsync(Grpc.Core.StatusCode.Aborted, "SUSPEND_TIMEOUT", () => node.CheckpointAsync(
-                new CheckpointRequest { SuspendTimeout = Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(TimeSpan.FromMilliseconds(50)) }));
+                new CheckpointRequest { Domains = { "a" }, SuspendTimeout = Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(TimeSpan.FromMilliseconds(50)) }));
         }
         while (!failing.IsCompleted);
         Assert.Equal("SUSPEND_TIMEOUT", (await failing).CheckpointFailed.Reason);

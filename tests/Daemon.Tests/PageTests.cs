@@ -327,7 +327,7 @@ public sealed class PageTests : IDisposable
         await using TestNode node = await StartAsync(before: n => n.AddGuest(Name));
         node.Hypervisor.Guests.Single(g => g.Name == Name).Arm(ModelFault.SuspendNotAcknowledged);
         await TestNode.FailsAsync(StatusCode.Aborted, "SUSPEND_TIMEOUT", () => node.CheckpointAsync(
-            new CheckpointRequest { SuspendTimeout = Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(TimeSpan.FromMilliseconds(50)) }));
+            new CheckpointRequest { Domains = { Name }, SuspendTimeout = Google.Protobuf.WellKnownTypes.Duration.FromTimeSpan(TimeSpan.FromMilliseconds(50)) }));
         using PageViewer viewer = await PageViewer.OpenAsync(_client);
         PageEvent failed = await viewer.ReadAsync("mark", m => m.Mark == "failed");
         Assert.Contains(Name, failed.Text("text"), StringComparison.Ordinal);

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Store;
@@ -212,7 +213,11 @@ public class RecoveryTests
     [Fact]
     public async Task A_survivors_checkpoint_is_tried_until_it_succeeds()
     {
-        await using TestNode node = await TestNode.StartAsync(adjust: s => s with { SuspendTimeout = TimeSpan.FromMilliseconds(50) });
+        await using TestNode node = await TestNode.StartAsync(adjust: s => s with
+        {
+            SuspendTimeout = TimeSpan.FromMilliseconds(50),
+            WhenUnable = UnableRule.Fail,
+        });
         _ = await ThreeAsync(node);
         node.Hypervisor.Guests[0].Arm(ModelFault.SuspendNotAcknowledged);
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 1 });

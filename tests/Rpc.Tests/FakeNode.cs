@@ -20,6 +20,7 @@ internal sealed class FakeNode : NodeControl.NodeControlBase
     {
         "GetNode" => [Node],
         "ListDomains" => [Domains],
+        "SetDomain" => [Domains.Domains[1]],
         "Checkpoint" => CheckpointUpdates,
         "ListCheckpoints" => [new ListCheckpointsResponse { Checkpoints = { Manifest }, More = true }],
         "ShowCheckpoint" => [new ShowCheckpointResponse { Checkpoint = Manifest, Domains = { Report.Domains } }],
@@ -73,6 +74,8 @@ internal sealed class FakeNode : NodeControl.NodeControlBase
                 ShutdownReason = "suspend",
                 MemoryPages = 65536,
                 MaxMemoryPages = 65792,
+                Coverage = new Coverage { State = CoverageState.LeftOut, Reason = "suspended", Message = "größe is suspended." },
+                Policy = new DomainPolicy { Include = true, WhenUnable = WhenUnable.Skip },
                 Vcpus = 1,
                 CpuTime = Duration.FromTimeSpan(TimeSpan.FromTicks(1)),
             },
@@ -203,6 +206,9 @@ internal sealed class FakeNode : NodeControl.NodeControlBase
 
     public override Task<ListDomainsResponse> ListDomains(ListDomainsRequest request, ServerCallContext context) =>
         Task.FromResult(Domains);
+
+    public override Task<Domain> SetDomain(SetDomainRequest request, ServerCallContext context) =>
+        Task.FromResult(Domains.Domains[1]);
 
     public override Task Checkpoint(
         CheckpointRequest request, IServerStreamWriter<CheckpointUpdate> responseStream, ServerCallContext context) =>

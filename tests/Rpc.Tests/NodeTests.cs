@@ -20,6 +20,7 @@ public class NodeTests
         {
             ["GetNode"] = [await client.GetNodeAsync(new GetNodeRequest())],
             ["ListDomains"] = [await client.ListDomainsAsync(new ListDomainsRequest())],
+            ["SetDomain"] = [await client.SetDomainAsync(new SetDomainRequest { Domain = "größe" })],
             ["Checkpoint"] = await AllAsync(client.Checkpoint(new CheckpointRequest())),
             ["ListCheckpoints"] = [await client.ListCheckpointsAsync(new ListCheckpointsRequest())],
             ["ShowCheckpoint"] = [await client.ShowCheckpointAsync(new ShowCheckpointRequest { Checkpoint = "latest" })],

@@ -36,9 +36,7 @@ internal static class ManifestReader
                 Text(root, "label")),
             Node = Text(root, "node"),
             Domains = [.. root.GetProperty("domains").EnumerateArray().Select(ReadDomain)],
-            LeftOut = root.TryGetProperty("leftOut", out JsonElement leftOut)
-                ? [.. leftOut.EnumerateArray().Select(ReadLeftOut)]
-                : [],
+            LeftOut = ReadLeftOut(root),
         };
         return Problem(manifest) is { } problem ? throw new FormatException(problem) : manifest;
     }
@@ -72,12 +70,15 @@ internal static class ManifestReader
             }
         }
 
-        LeftOutDomain? wrong = manifest.LeftOut.FirstOrDefault(d =>
-            d.Reason.Length is 0 or > 32 || !d.Reason.All(c => char.IsAsciiLetterLower(c) || c == '-')
-            || d.Message.Length > LeftOutDomain.MaxMessageLength || d.Message.Any(char.IsControl)
-            || (d.Name.Length > 0 && !Names.IsName(d.Name)));
-        return wrong is null ? null : $"the entry of domain {wrong.Uuid}, which was left out, is not possible";
+        return manifest.LeftOut.FirstOrDefault(d => !IsPossible(d)) is { } wrong
+            ? $"the entry of domain {wrong.Uuid}, which was left out, is not possible"
+            : null;
     }
+
+    private static bool IsPossible(LeftOutDomain domain) =>
+        domain.Reason.Length is > 0 and <= 32 && domain.Reason.All(c => char.IsAsciiLetterLower(c) || c == '-')
+        && domain.Message.Length <= LeftOutDomain.MaxMessageLength && !domain.Message.Any(char.IsControl)
+        && (domain.Name.Length == 0 || Names.IsName(domain.Name));
 
     private static string? Problem(Guid checkpoint, ManifestDomain domain)
     {
@@ -118,8 +119,25 @@ internal static class ManifestReader
         Text(domain, "name"),
         [.. domain.GetProperty("parts").EnumerateArray().Select(ReadPart)]);
 
-    private static LeftOutDomain ReadLeftOut(JsonElement domain) =>
-        new(Id(domain, "uuid"), Text(domain, "name"), Text(domain, "reason"), Text(domain, "message"));
+    // It informs; no state depends on it. Where it makes no sense, the checkpoint is as good as without it.
+    private static IReadOnlyList<LeftOutDomain> ReadLeftOut(JsonElement root)
+    {
+        if (!root.TryGetProperty("leftOut", out JsonElement list) || list.ValueKind != JsonValueKind.Array)
+        {
+            return [];
+        }
+
+        try
+        {
+            LeftOutDomain[] domains = [.. list.EnumerateArray().Select(d =>
+                new LeftOutDomain(Id(d, "uuid"), Text(d, "name"), Text(d, "reason"), Text(d, "message")))];
+            return Array.TrueForAll(domains, IsPossible) ? domains : [];
+        }
+        catch (Exception e) when (e is KeyNotFoundException or FormatException or InvalidOperationException)
+        {
+            return [];
+        }
+    }
 
     private static ManifestPart ReadPart(JsonElement part)
     {

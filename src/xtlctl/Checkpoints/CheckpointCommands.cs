@@ -35,6 +35,11 @@ internal sealed class CheckpointCommands
         Description = "Leave out disks that cannot be checkpointed.",
     };
 
+    private readonly Option<bool> _requireAll = new("--require-all")
+    {
+        Description = "Fail where a domain cannot be saved, instead of leaving it out by name.",
+    };
+
     private readonly Option<int?> _cache = new("--cache-entries")
     {
         Description = "Entries of a domain's dirty-page cache; 0 copies all dirty pages while domains are suspended.",
@@ -43,7 +48,7 @@ internal sealed class CheckpointCommands
 
     private readonly Option<TimeSpan> _pause = Duration("--allowed-pause", "How long copying may stop the domains.", 0.05);
     private readonly Option<TimeSpan> _timeout =
-        Duration("--suspend-timeout", "How long domains have to suspend themselves.", 10);
+        Duration("--suspend-timeout", "How long a domain has to suspend itself.", 30);
 
     private readonly Option<long?> _bandwidth = new("--bandwidth")
     {
@@ -162,7 +167,7 @@ internal sealed class CheckpointCommands
     {
         foreach (Option option in new Option[]
         {
-            _label, _domains, _memoryOnly, _cache, _pause, _timeout, _bandwidth, _staging, _json,
+            _label, _domains, _memoryOnly, _requireAll, _cache, _pause, _timeout, _bandwidth, _staging, _json,
         })
         {
             command.Options.Add(option);
@@ -172,7 +177,7 @@ internal sealed class CheckpointCommands
     // What is the daemon's to decide cannot be different for one checkpoint.
     private async Task<int> TakeByDaemonAsync(DaemonClient daemon, ParseResult r, CancellationToken cancellation)
     {
-        foreach (Option option in new Option[] { _cache, _pause, _bandwidth, _staging })
+        foreach (Option option in new Option[] { _requireAll, _cache, _pause, _bandwidth, _staging })
         {
             if (r.GetResult(option) is { Implicit: false })
             {
@@ -197,6 +202,7 @@ internal sealed class CheckpointCommands
         Label = r.GetValue(_label) ?? "",
         Domains = r.GetValue(_domains) ?? [],
         MemoryOnly = r.GetValue(_memoryOnly),
+        RequireAll = r.GetValue(_requireAll),
         Json = r.GetValue(_json),
         CacheEntries = r.GetValue(_cache),
         AllowedPause = r.GetValue(_pause),

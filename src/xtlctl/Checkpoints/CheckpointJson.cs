@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
@@ -11,15 +12,15 @@ namespace XenTwoLevelCkpt.Control.Checkpoints;
 /// <summary>A checkpoint as <c>xtlctl checkpoints --json</c> prints it.</summary>
 internal sealed record CheckpointJson(
     Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, string Node, long Bytes,
-    IReadOnlyList<CheckpointDomainJson> Domains)
+    IReadOnlyList<CheckpointDomainJson> Domains, IReadOnlyList<LeftOutDomain> LeftOut)
 {
     internal static CheckpointJson From(CheckpointManifest m) => new(
         m.Id, m.Epoch, m.Closing.Index, m.Closing.Label, m.Closing.Captured, m.Node,
-        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), [.. m.Domains.Select(CheckpointDomainJson.From)]);
+        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), [.. m.Domains.Select(CheckpointDomainJson.From)], m.LeftOut);
 
     internal static CheckpointJson From(V1.Checkpoint c) => new(
         Guid.Parse(c.Id), c.Epoch, c.Index, c.Label, c.Captured.ToDateTimeOffset(), c.Node, (long)c.Bytes,
-        [.. c.Domains.Select(CheckpointDomainJson.From)]);
+        [.. c.Domains.Select(CheckpointDomainJson.From)], [.. c.LeftOut.Select(ReportJson.LeftOutFrom)]);
 }
 
 /// <summary>A domain of a checkpoint.</summary>
@@ -55,15 +56,23 @@ internal sealed record PartJson(string Content, string Name, string Kind, Guid? 
 /// <summary>How a checkpoint went, as <c>xtlctl checkpoint --json</c> prints it. Times are in milliseconds.</summary>
 internal sealed record ReportJson(
     Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, double PauseMs, PhasesJson Phases,
-    IReadOnlyList<DomainReportJson> Domains)
+    IReadOnlyList<DomainReportJson> Domains, IReadOnlyList<LeftOutDomain> LeftOut)
 {
+    /// <summary>True where domains are missing that nobody excluded.</summary>
+    internal bool IsPartial => LeftOut.Any(d => d.Reason != Excluded);
+
+    private static string Excluded => Checkpointing.Node.Selection.LeftOut.CodeOf(LeftOutReason.Excluded);
+
     internal static ReportJson From(CheckpointReport r) => new(
         r.Id, r.Epoch, r.Index, r.Label, r.Captured, PhasesJson.Ms(r.Pause), PhasesJson.From(r.Phases),
-        [.. r.Domains.Select(DomainReportJson.From)]);
+        [.. r.Domains.Select(DomainReportJson.From)], r.LeftOut);
 
     internal static ReportJson From(V1.CheckpointReport r) => new(
         Guid.Parse(r.Id), r.Epoch, r.Index, r.Label, r.Captured.ToDateTimeOffset(), PhasesJson.Ms(r.Pause.ToTimeSpan()),
-        PhasesJson.From(r.Phases), [.. r.Domains.Select(DomainReportJson.From)]);
+        PhasesJson.From(r.Phases), [.. r.Domains.Select(DomainReportJson.From)], [.. r.LeftOut.Select(LeftOutFrom)]);
+
+    /// <summary>One that a daemon names.</summary>
+    internal static LeftOutDomain LeftOutFrom(V1.LeftOutDomain d) => new(Guid.Parse(d.Uuid), d.Name, d.Reason, d.Message);
 }
 
 /// <summary>Phases in milliseconds; the names are the paper's.</summary>

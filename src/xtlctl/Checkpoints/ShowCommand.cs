@@ -25,12 +25,13 @@ internal sealed class ShowCommand(TextWriter output)
             return;
         }
 
-        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "MIB", "ID", "LABEL");
+        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "LEFT OUT", "MIB", "ID", "LABEL");
         foreach (CheckpointJson c in checkpoints)
         {
             table.Add(
                 $"{c.Epoch}", $"{c.Index}", c.Captured.ToString("u", CultureInfo.InvariantCulture),
-                string.Join(',', c.Domains.Select(d => d.Name)), Mebibytes(c.Bytes), $"{c.Id}", c.Label);
+                string.Join(',', c.Domains.Select(d => d.Name)),
+                c.LeftOut.Count == 0 ? "-" : string.Join(',', c.LeftOut.Select(d => d.Name)), Mebibytes(c.Bytes), $"{c.Id}", c.Label);
         }
 
         table.Write(output);
@@ -64,6 +65,7 @@ internal sealed class ShowCommand(TextWriter output)
         output.WriteLine($"epoch {shown.Epoch}, index {shown.Index}, label '{shown.Label}', node {shown.Node}");
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"captured {shown.Captured:u}"));
         PrintPhases(output, reports);
+        PrintLeftOut(output, shown.LeftOut);
         var parts = new TextTable("DOMAIN", "PART", "DISK", "KIND", "BYTES", "FILE");
         foreach (CheckpointDomainJson domain in shown.Domains)
         {
@@ -106,6 +108,15 @@ internal sealed class ShowCommand(TextWriter output)
         }
 
         return findings.Count == 0 ? ExitCodes.Ok : ExitCodes.Damaged;
+    }
+
+    /// <summary>Names the domains that are not part of a checkpoint.</summary>
+    internal static void PrintLeftOut(TextWriter output, IReadOnlyList<LeftOutDomain> domains)
+    {
+        foreach (LeftOutDomain domain in domains)
+        {
+            output.WriteLine($"not in it: {(domain.Name.Length > 0 ? domain.Name : $"{domain.Uuid}")} ({domain.Reason}): {domain.Message}");
+        }
     }
 
     /// <summary>Prints phases and pages of each domain.</summary>

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Store;
@@ -18,6 +19,9 @@ internal sealed record TakeOptions
     internal IReadOnlyList<string> Domains { get; init; } = [];
 
     internal bool MemoryOnly { get; init; }
+
+    /// <summary>Fails where a domain would be left out.</summary>
+    internal bool RequireAll { get; init; }
 
     internal bool Json { get; init; }
 
@@ -85,6 +89,7 @@ internal sealed class TakeCommand(
             ? null
             : [.. options.Domains.Select(d => hypervisor.FindDomain(d).Uuid)],
         MemoryOnly = options.MemoryOnly,
+        WhenUnable = options.Domains.Count == 0 && !options.RequireAll ? UnableRule.Skip : UnableRule.Fail,
         CacheEntries = options.CacheEntries,
         AllowedPause = options.AllowedPause,
         SuspendTimeout = options.SuspendTimeout,
@@ -97,7 +102,7 @@ internal sealed class TakeCommand(
         CancellationToken cancellationToken)
     {
         ulong index = store.Checkpoints.Count == 0 ? 0 : store.Checkpoints.Max(m => m.Closing.Index);
-        bool failed = false;
+        bool failed = false, partial = false;
         if (options.Count != 1)
         {
             node.Start();
@@ -122,7 +127,9 @@ internal sealed class TakeCommand(
                     p => node.CheckpointAsync(index + 1, options.Label, p, cancellationToken: cancellationToken)).ConfigureAwait(false);
                 index++;
                 failed = false;
-                Print(output, ReportJson.From(report), options.Json);
+                var told = ReportJson.From(report);
+                partial = told.IsPartial;
+                Print(output, told, options.Json);
             }
             catch (CheckpointFailedException e) when (options.Count != 1)
             {
@@ -134,7 +141,7 @@ internal sealed class TakeCommand(
             tidying.Begin();
         }
 
-        return failed ? ExitCodes.Failure : ExitCodes.Ok;
+        return failed ? ExitCodes.Failure : partial ? ExitCodes.Partial : ExitCodes.Ok;
     }
 
     /// <summary>Prints how a checkpoint went.</summary>
@@ -150,5 +157,6 @@ internal sealed class TakeCommand(
             CultureInfo.InvariantCulture,
             $"checkpoint {report.Id} epoch {report.Epoch} index {report.Index}, pause {report.PauseMs:F1} ms"));
         ShowCommand.PrintPhases(output, report.Domains);
+        ShowCommand.PrintLeftOut(output, report.LeftOut);
     }
 }

@@ -36,6 +36,7 @@ async function callEverything(target, authority) {
 
   assert.strictEqual((await ask('GetNode', {})).name, 'alpha');
   const guest = (await ask('ListDomains', {})).domains.find((d) => d.id > 0).name;
+  assert.strictEqual((await ask('SetDomain', { domain: guest, policy: { include: true } })).policy.include, true);
   assert.ok((await read('Checkpoint', { label: 'größe', memory_only: true })).at(-1).report);
   assert.ok((await ask('ListCheckpoints', {})).checkpoints.length > 0);
   assert.strictEqual((await ask('ShowCheckpoint', { checkpoint: 'latest' })).checkpoint.label, 'größe');

@@ -152,6 +152,7 @@ def daemon(peer):
     peer.call(control, "GetNode")
     domains = peer.call(control, "ListDomains")["responses"][0]["domains"]
     guest = next(d["name"] for d in domains if d.get("id"))
+    peer.call(control, "SetDomain", {"domain": guest, "policy": {"whenUnable": "WHEN_UNABLE_FAIL"}})
     peer.call(control, "Checkpoint", {"label": "größe", "memoryOnly": True, "suspendTimeout": "10s"})
     peer.call(control, "ListCheckpoints", {"limit": 5})
     peer.call(control, "ShowCheckpoint", {"checkpoint": "größe"})

@@ -37,6 +37,10 @@ internal sealed class DomainRoster(
     /// <summary>Those that do not, by name.</summary>
     internal IReadOnlyList<LeftOutDomain> LeftOut => _leftOut;
 
+    /// <summary>How the domains stand, by UUID: a table that does not change any more. Any thread may read it.</summary>
+    internal IReadOnlyDictionary<Guid, DomainCoverage> Coverage { get; private set; } =
+        new Dictionary<Guid, DomainCoverage>();
+
     private static TimeSpan Now => Stopwatch.GetElapsedTime(0);
 
     /// <summary>Finds out who takes part in a checkpoint.</summary>
@@ -74,7 +78,14 @@ internal sealed class DomainRoster(
             }
         }
 
-        TakeIn(fresh);
+        try
+        {
+            TakeIn(fresh);
+        }
+        finally
+        {
+            Publish();
+        }
     }
 
     /// <summary>Compares a domain's devices with what they were, and takes over what changed. Reads its configuration.</summary>
@@ -126,6 +137,7 @@ internal sealed class DomainRoster(
         _ = _present.Remove(capture);
         capture.StepAside(_draft);
         _leftOut.Add(new LeftOutDomain(capture.Uuid, capture.Name, Selection.LeftOut.CodeOf(reason), message));
+        Publish();
     }
 
     /// <summary>Nobody is there to be saved.</summary>
@@ -154,6 +166,22 @@ internal sealed class DomainRoster(
 
     private bool SameDevices(DomainConfiguration before, DomainConfiguration now) =>
         before.Toolstack == now.Toolstack || disks.DevicesOf(before) == disks.DevicesOf(now);
+
+    private void Publish()
+    {
+        var table = new Dictionary<Guid, DomainCoverage>();
+        foreach (LeftOutDomain domain in _leftOut)
+        {
+            table[domain.Uuid] = new DomainCoverage(domain, [], MemoryOnly: false);
+        }
+
+        foreach (DomainCapture capture in _present)
+        {
+            table[capture.Uuid] = new DomainCoverage(null, [.. capture.Disks.Select(d => d.Name)], capture.LeavesDisksOut);
+        }
+
+        Coverage = table;
+    }
 
     private DomainPolicy? PolicyOf(Guid uuid, string? name) => options.PolicyOf(uuid, name);
 
