@@ -1,3 +1,5 @@
+using XenTwoLevelCkpt.NativeInterop.Processes;
+
 namespace XenTwoLevelCkpt.Hypervisor;
 
 /// <summary>What a checkpointing daemon asks of a hypervisor.</summary>
@@ -16,6 +18,19 @@ public interface IHypervisor : IDisposable
     /// <exception cref="DomainNotFoundException">No guest has this UUID. All zero, the control domain's, is no
     /// guest's: a daemon must not suspend the domain it runs in.</exception>
     IDomain OpenDomain(Guid uuid);
+
+    /// <summary>The toolstack's processes that wait for domains to end, and would take a suspension for an end: they have to be
+    /// stopped while domains are suspended, or they exit, and nobody restarts a guest that reboots later.</summary>
+    /// <returns>Those that can be stopped; empty where the toolstack has none.</returns>
+    IReadOnlyList<ProcessIdentity> FindMonitors();
+
+    /// <summary>Stops such processes.</summary>
+    /// <param name="monitors">From <see cref="FindMonitors"/>; those that are gone are passed over.</param>
+    void StopMonitors(IReadOnlyList<ProcessIdentity> monitors);
+
+    /// <summary>Lets such processes go on. Does nothing to one that was not stopped, or is gone.</summary>
+    /// <param name="monitors">Those that were stopped.</param>
+    void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors);
 
     /// <summary>Begins to restore a domain.</summary>
     /// <param name="request">What it is made of.</param>

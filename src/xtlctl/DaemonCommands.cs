@@ -237,7 +237,7 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             {
                 throw new StatusException(
                     StatusCode.Unavailable,
-                    $"No daemon answers on {daemon.Socket} ({e.Message.TrimEnd('.')}). Start it ('systemctl start xtlckptd'), or do without "
+                    $"No daemon answers on {daemon.Socket} ({(File.Exists(daemon.Socket) ? e.Message.TrimEnd('.') : "there is no such socket")}). Start it ('systemctl start xtlckptd'), or do without "
                     + "it by '--direct'.", inner: e);
             }
         }

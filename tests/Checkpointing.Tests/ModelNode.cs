@@ -91,6 +91,7 @@ internal sealed class ModelNode : IAsyncDisposable
         CheckpointReport report = await Node.CheckpointAsync(index, $"k{index}", cancellationToken: TestContext.Current.CancellationToken);
 
         // Others may have suspended guests, too.
+        Assert.All(Hypervisor.Guests.Where(g => report.Domains.Any(d => d.Uuid == g.Uuid)), g => Assert.True(g.HasMonitor && !g.IsMonitorStopped));
         _recorded[report.Id] = report.Domains.ToDictionary(d => d.Uuid, d => _atSuspension[d.Uuid]);
         return report;
     }
@@ -126,6 +127,9 @@ internal sealed class ModelNode : IAsyncDisposable
         {
             Assert.Null(domain.ShutdownReason);
         }
+
+        // Nor one whose reboot nobody would see.
+        Assert.All(Hypervisor.Guests, g => Assert.False(g.IsMonitorStopped));
     }
 
     public async ValueTask DisposeAsync()

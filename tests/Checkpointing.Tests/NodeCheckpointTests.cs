@@ -176,10 +176,12 @@ public class NodeCheckpointTests
         // As a process that was killed inside the window leaves it.
         using IDomain domain = node.Hypervisor.OpenDomain(guest.Uuid);
         _ = domain.StartDirtyLog();
+        node.Hypervisor.StopMonitors(node.Hypervisor.FindMonitors());
         await domain.SuspendAsync(TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken);
         File.WriteAllText(Path.Combine(node.Options.StateDirectory, "intent.json"), left);
         Assert.Equal(2, IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor).Count);
         node.AssertNoneSuspended();
+        Assert.True(guest.HasMonitor);
         domain.StartDirtyLog().Dispose();
         Assert.Empty(IntentFile.Recover(node.Options.StateDirectory, node.Hypervisor));
     }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.NativeInterop.Files;
+using XenTwoLevelCkpt.NativeInterop.Processes;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
@@ -24,7 +25,7 @@ public sealed class IntentFile : IDisposable
     private readonly string _directory;
     private readonly FileStream _lock;
     private readonly Lock _gate = new();
-    private Intent _intent = new([], []);
+    private Intent _intent = new([], [], []);
 
     /// <summary>Opens the record for writing, and forgets what it said.</summary>
     /// <param name="directory">The folder; made where it is missing.</param>
@@ -51,9 +52,11 @@ public sealed class IntentFile : IDisposable
     /// <param name="domains">UUIDs.</param>
     internal void SetLogs(IEnumerable<Guid> domains) => Set(_intent with { Logs = [.. domains] });
 
-    /// <summary>Says which domains may be suspended from now on.</summary>
+    /// <summary>Says which domains may be suspended, and which of the toolstack's processes may be stopped, from now on.</summary>
     /// <param name="domains">UUIDs.</param>
-    internal void SetSuspended(IEnumerable<Guid> domains) => Set(_intent with { Suspended = [.. domains] });
+    /// <param name="monitors">The processes; null for none.</param>
+    internal void SetSuspended(IEnumerable<Guid> domains, IReadOnlyList<ProcessIdentity>? monitors = null) =>
+        Set(_intent with { Suspended = [.. domains], Monitors = [.. (monitors ?? []).Select(m => new Monitor(m.Id, m.StartTime))] });
 
     /// <summary>Undoes what a process that ended left behind: resumes domains that it suspended, and switches dirty logs
     /// off that it owned.</summary>
@@ -87,11 +90,11 @@ public sealed class IntentFile : IDisposable
         Intent intent;
         try
         {
-            intent = JsonSerializer.Deserialize(File.ReadAllBytes(path), NodeJson.Default.Intent) ?? new Intent([], []);
+            intent = JsonSerializer.Deserialize(File.ReadAllBytes(path), NodeJson.Default.Intent) ?? new Intent([], [], []);
         }
         catch (JsonException)
         {
-            intent = new Intent([], []);
+            intent = new Intent([], [], []);
         }
 
         var done = new List<string>(first?.Invoke() ?? []);
@@ -111,6 +114,9 @@ public sealed class IntentFile : IDisposable
         }
 
         pending.Wait(waiting, patience ?? PendingSuspensions.Patience);
+
+        // Not before: while a guest is suspended they would take that for its end.
+        hypervisor.ContinueMonitors([.. (intent.Monitors ?? []).Select(m => new ProcessIdentity(m.Id, m.StartTime))]);
         File.Delete(path);
         return done;
     }
@@ -193,4 +199,11 @@ public sealed class StateLockedException : IOException
 /// <summary>What the record says.</summary>
 /// <param name="Logs">Domains whose dirty log may be on.</param>
 /// <param name="Suspended">Domains that may be suspended.</param>
-internal sealed record Intent(IReadOnlyList<Guid> Logs, IReadOnlyList<Guid> Suspended);
+/// <param name="Monitors">Processes of the toolstack that may be stopped; null in a record of before they were.</param>
+internal sealed record Intent(
+    IReadOnlyList<Guid> Logs, IReadOnlyList<Guid> Suspended, IReadOnlyList<Monitor>? Monitors = null);
+
+/// <summary>A process of the toolstack.</summary>
+/// <param name="Id">Its number.</param>
+/// <param name="StartTime">When it started, in clock ticks since the boot.</param>
+internal sealed record Monitor(int Id, ulong StartTime);

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.NativeInterop.Processes;
 using XenTwoLevelCkpt.NativeInterop.Threads;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
@@ -12,11 +13,15 @@ public sealed partial class NodeCheckpointer
     private WindowTimes _times = new(0);
     private bool _rehearsed;
 
+    // Those of the toolstack's processes that stay stopped, with domains that could not be resumed.
+    private IReadOnlyList<ProcessIdentity> _stopped = [];
+
     private (PhaseTimes Phases, TimeSpan Pause, DateTimeOffset Captured) StopAndCollect(
         IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         progress?.Report(new CheckpointProgress(CheckpointStage.Suspending, 0));
-        _intent.SetSuspended(_roster.Present.Select(c => c.Uuid));
+        IReadOnlyList<ProcessIdentity> monitors = _hypervisor.FindMonitors();
+        _intent.SetSuspended(_roster.Present.Select(c => c.Uuid), monitors);
         DomainCapture[] taking = PrepareWindow([.. _roster.Present]);
         var suspension = new Suspension(_roster, _options, LookAgain);
         bool quiet = false;
@@ -30,6 +35,7 @@ public sealed partial class NodeCheckpointer
         {
             Fault?.Invoke(NodeStep.IntentWritten);
             quiet = QuietWindow.TryBegin();
+            _hypervisor.StopMonitors(monitors);
             asked = DateTimeOffset.UtcNow;
             start = suspension.Run(cancellationToken);
             if (suspension.Failed.Count > 0)
@@ -50,6 +56,11 @@ public sealed partial class NodeCheckpointer
         finally
         {
             resumeFailure = ResumeAll();
+            if (resumeFailure is null)
+            {
+                _hypervisor.ContinueMonitors(monitors);
+            }
+
             NoteThoseThatMaySuspend();
             resumed = Stopwatch.GetElapsedTime(start);
             UrgentThread.End(ordinary);
@@ -61,6 +72,7 @@ public sealed partial class NodeCheckpointer
 
         if (resumeFailure is not null)
         {
+            _stopped = monitors;
             throw new HypervisorException($"A domain could not be resumed: {resumeFailure.Message}", resumeFailure);
         }
 
@@ -227,5 +239,15 @@ public sealed partial class NodeCheckpointer
     }
 
     // Domains that a failed attempt could not resume.
-    private Exception? ResumeLeft() => _roster.All.Any(c => c.Suspended) ? ResumeAll() : null;
+    private Exception? ResumeLeft()
+    {
+        Exception? failure = _roster.All.Any(c => c.Suspended) ? ResumeAll() : null;
+        if (failure is null)
+        {
+            _hypervisor.ContinueMonitors(_stopped);
+            _stopped = [];
+        }
+
+        return failure;
+    }
 }

@@ -8,9 +8,13 @@ namespace XenTwoLevelCkpt.Checkpointing.Restore;
 public sealed class PausedDomains : IDisposable
 {
     private readonly IDiskRestorer? _disks;
+    private readonly List<string> _failures = [];
     private bool _settled;
 
     internal PausedDomains(IDiskRestorer? disks) => _disks = disks;
+
+    /// <summary>What could not be undone when this object was disposed of, as sentences.</summary>
+    public IReadOnlyList<string> Failures => _failures;
 
     /// <summary>The domains. They belong to this object until <see cref="Run"/>.</summary>
     public IReadOnlyList<IDomain> Domains => Restored;
@@ -42,7 +46,28 @@ public sealed class PausedDomains : IDisposable
         }
 
         _settled = true;
-        foreach (IDomain domain in Restored)
+        for (int i = Put.Count - 1; i >= 0; i--)
+        {
+            try
+            {
+                if (i < Restored.Count)
+                {
+                    Remove(Restored[i]);
+                }
+
+                _disks?.Undo(Put[i]);
+            }
+            catch (HypervisorException e)
+            {
+                // The others are removed all the same. Disks of a domain that is still there stay as they are.
+                _failures.Add(e.Message);
+            }
+        }
+    }
+
+    private static void Remove(IDomain domain)
+    {
+        using (domain)
         {
             try
             {
@@ -52,10 +77,6 @@ public sealed class PausedDomains : IDisposable
             {
                 // Gone by itself.
             }
-
-            domain.Dispose();
         }
-
-        Put.ForEach(d => _disks?.Undo(d));
     }
 }

@@ -73,9 +73,15 @@ public sealed class Restorer(ICheckpointStore store)
 
             return paused;
         }
-        catch
+        catch (Exception e)
         {
             paused.Dispose();
+            if (paused.Failures.Count > 0)
+            {
+                throw new HypervisorException(
+                    $"{e.Message} And not all could be undone: {string.Join(' ', paused.Failures)}", e);
+            }
+
             throw;
         }
     }

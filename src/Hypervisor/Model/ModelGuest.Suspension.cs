@@ -17,6 +17,15 @@ public sealed partial class ModelGuest
     /// <summary>How often the guest has suspended itself.</summary>
     public int Suspensions { get; private set; }
 
+    private bool _monitorStopped;
+
+    /// <summary>True as long as the toolstack's process lives that restarts the guest when it reboots: as that of <c>xl</c>, it
+    /// ends when it sees the guest suspended.</summary>
+    public bool HasMonitor { get; private set; } = true;
+
+    /// <summary>True while that process is stopped.</summary>
+    public bool IsMonitorStopped => _monitorStopped;
+
     /// <summary>Suspends the guest as another program does, such as <c>xl save</c>.</summary>
     /// <exception cref="InvalidOperationException">It is shut down already.</exception>
     public void SuspendFromOutside()
@@ -224,8 +233,20 @@ public sealed partial class ModelGuest
         }
     }
 
+    internal void SetMonitorStopped(bool stopped)
+    {
+        using (PauseDomain())
+        {
+            _monitorStopped = stopped;
+
+            // It looks at what it was told meanwhile.
+            HasMonitor &= stopped || _shutdown is null;
+        }
+    }
+
     private void SuspendItself()
     {
+        HasMonitor &= _monitorStopped;
         _shutdown = ShutdownReason.Suspend;
         Suspensions++;
     }

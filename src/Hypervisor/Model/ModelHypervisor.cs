@@ -1,3 +1,5 @@
+using XenTwoLevelCkpt.NativeInterop.Processes;
+
 namespace XenTwoLevelCkpt.Hypervisor.Model;
 
 /// <summary>A hypervisor inside the process: domains with real memory and Xen's log-dirty semantics, for tests,
@@ -139,6 +141,17 @@ public sealed class ModelHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
+    /// <remarks>Numbers that no process has: a model guest's monitor is part of the model.</remarks>
+    public IReadOnlyList<ProcessIdentity> FindMonitors() =>
+        [.. Guests.Where(g => g.HasMonitor).Select(g => new ProcessIdentity(-g.Id, 0))];
+
+    /// <inheritdoc/>
+    public void StopMonitors(IReadOnlyList<ProcessIdentity> monitors) => SetStopped(monitors, stopped: true);
+
+    /// <inheritdoc/>
+    public void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors) => SetStopped(monitors, stopped: false);
+
+    /// <inheritdoc/>
     public IDomainRestore BeginRestore(RestoreRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
@@ -161,6 +174,15 @@ public sealed class ModelHypervisor : IHypervisor
         }
 
         _disposed = true;
+    }
+
+    private void SetStopped(IReadOnlyList<ProcessIdentity> monitors, bool stopped)
+    {
+        ArgumentNullException.ThrowIfNull(monitors);
+        foreach (ModelGuest guest in Guests.Where(g => monitors.Any(m => m.Id == -g.Id)))
+        {
+            guest.SetMonitorStopped(stopped);
+        }
     }
 
     private void Forget(ModelGuest guest)

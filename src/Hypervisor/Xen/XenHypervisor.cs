@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.NativeInterop.Processes;
 using XenTwoLevelCkpt.NativeInterop.Xen;
 
 namespace XenTwoLevelCkpt.Hypervisor.Xen;
@@ -76,6 +77,29 @@ public sealed class XenHypervisor : IHypervisor
         }
 
         throw new DomainNotFoundException($"{uuid}");
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ProcessIdentity> FindMonitors() => XlMonitors.Find();
+
+    /// <inheritdoc/>
+    public void StopMonitors(IReadOnlyList<ProcessIdentity> monitors)
+    {
+        ArgumentNullException.ThrowIfNull(monitors);
+        foreach (ProcessIdentity monitor in monitors)
+        {
+            _ = monitor.Stop();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors)
+    {
+        ArgumentNullException.ThrowIfNull(monitors);
+        foreach (ProcessIdentity monitor in monitors)
+        {
+            _ = monitor.Continue();
+        }
     }
 
     /// <inheritdoc/>

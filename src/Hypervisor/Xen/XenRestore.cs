@@ -11,25 +11,36 @@ internal sealed class XenRestore : IDomainRestore
 {
     private readonly XenHypervisor _hypervisor;
     private readonly RestoreRequest _request;
+    /// <summary>How long xl may take nothing, or need for the domain's devices when it has all: several hotplug scripts,
+    /// one after the other, of <see cref="XlCommand.Limit"/> each at most.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+
     private readonly string[] _arguments = ["restore", "-p", "/proc/self/fd/0"];
+    private readonly Timer _watch;
     private readonly Process _process;
     private readonly Task<string> _errors;
     private readonly Task<string> _output;
     private readonly XlDomainStream _stream;
+    private volatile bool _stalled;
     private bool _complete;
 
     internal XenRestore(XenHypervisor hypervisor, RestoreRequest request)
     {
         _hypervisor = hypervisor;
         _request = request;
-        if (hypervisor.ListDomains().FirstOrDefault(d => d.Uuid == request.Uuid || d.Name == request.Name) is { } there)
+
+        // One that is being destroyed keeps its entry until the last of its pages is given back; it has no name any more.
+        if (hypervisor.ListDomains().FirstOrDefault(d => !d.State.HasFlag(DomainStates.Dying)
+                && (d.Uuid == request.Uuid || d.Name == request.Name)) is { } there)
         {
             throw new HypervisorException(
                 $"Domain {there.Name ?? $"{there.Uuid}"} is there. 'xl destroy {there.Id}' removes it; with another "
                 + "name ('--as NAME') the checkpoint is restored beside it.");
         }
 
-        _process = XlCommand.Start(_arguments);
+        (string program, string[] arguments) = OwnScope.Around("xl", _arguments);
+        _process = XlCommand.Start(program, arguments);
+        _watch = new Timer(_ => EndIfStalled(), null, Patience, Timeout.InfiniteTimeSpan);
         _errors = _process.StandardError.ReadToEndAsync();
         _output = _process.StandardOutput.ReadToEndAsync();
         try
@@ -48,6 +59,7 @@ internal sealed class XenRestore : IDomainRestore
         try
         {
             _stream.AddPages(runs, data);
+            Moved();
         }
         catch (IOException e)
         {
@@ -61,6 +73,7 @@ internal sealed class XenRestore : IDomainRestore
         try
         {
             _stream.AddZeroPages(run);
+            Moved();
         }
         catch (IOException e)
         {
@@ -75,6 +88,7 @@ internal sealed class XenRestore : IDomainRestore
         {
             _stream.Complete();
             _process.StandardInput.Close();
+            Moved();
         }
         catch (IOException e)
         {
@@ -109,14 +123,31 @@ internal sealed class XenRestore : IDomainRestore
             _process.WaitForExit();
         }
 
+        _watch.Dispose();
         _process.Dispose();
+    }
+
+    private void Moved() => _ = _watch.Change(Patience, Timeout.InfiniteTimeSpan);
+
+    // Whoever writes to it, or waits for its end, goes on then.
+    private void EndIfStalled()
+    {
+        try
+        {
+            _stalled = true;
+            _process.Kill(entireProcessTree: true);
+        }
+        catch (InvalidOperationException)
+        {
+            // It has just ended, or this object has.
+        }
     }
 
     // The reason is what xl says, not that it reads no more.
     private HypervisorException Ended(IOException? cause)
     {
         _process.WaitForExit();
-        HypervisorException failure = XlCommand.Failed(
+        HypervisorException failure = _stalled ? XlCommand.TookTooLong(_arguments, Patience) : XlCommand.Failed(
             _arguments, _process.ExitCode, $"{_errors.GetAwaiter().GetResult()}{_output.GetAwaiter().GetResult()}");
         return new HypervisorException($"Domain {_request.Name} could not be restored: {failure.Message}", cause);
     }

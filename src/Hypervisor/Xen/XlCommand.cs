@@ -8,31 +8,57 @@ internal static class XlCommand
 {
     private const string Program = "xl";
 
+    /// <summary>How long a command has. libxl itself waits 10 s for a device and 40 s for a hotplug script
+    /// (<c>LIBXL_INIT_TIMEOUT</c>, <c>LIBXL_HOTPLUG_TIMEOUT</c>), some of them one after the other.</summary>
+    internal static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
+
+    /// <summary>Lines of a command's errors that tell enough: libxl reports what failed, and then once more each step that
+    /// failed for it.</summary>
+    private const int Lines = 4;
+
+    private static readonly string[] Alarms = ["error", "fail", "unable", "cannot", "could not", "invalid", "refused", "denied"];
+
     /// <summary>Runs a command to its end.</summary>
     /// <param name="arguments">The arguments.</param>
     /// <returns>What it printed on its standard output.</returns>
-    /// <exception cref="HypervisorException">It is not there, or ended with an error.</exception>
-    internal static string Run(params string[] arguments)
+    /// <exception cref="HypervisorException">It is not there, ended with an error, or did not end in time and was ended.
+    /// </exception>
+    internal static string Run(params string[] arguments) => Run(Program, Limit, arguments);
+
+    /// <summary>Runs a program to its end.</summary>
+    /// <param name="program">The program.</param>
+    /// <param name="limit">How long it has.</param>
+    /// <param name="arguments">The arguments.</param>
+    internal static string Run(string program, TimeSpan limit, params string[] arguments)
     {
-        using Process process = Start(arguments);
+        using Process process = Start(program, arguments);
         process.StandardInput.Close();
-        Task<string> errors = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        if (process.ExitCode != 0)
+        using var time = new CancellationTokenSource(limit);
+        Task<string> errors = process.StandardError.ReadToEndAsync(time.Token);
+        Task<string> output = process.StandardOutput.ReadToEndAsync(time.Token);
+        try
         {
-            throw Failed(arguments, process.ExitCode, errors.GetAwaiter().GetResult());
+            // A process that it left behind may hold its output open: all three have to end.
+            Task.WhenAll(errors, output, process.WaitForExitAsync(time.Token)).GetAwaiter().GetResult();
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill(entireProcessTree: true);
+            throw TookTooLong(arguments, limit);
         }
 
-        return output;
+        return process.ExitCode == 0
+            ? output.GetAwaiter().GetResult()
+            : throw Failed(arguments, process.ExitCode, errors.GetAwaiter().GetResult());
     }
 
     /// <summary>Starts a command with its three standard streams connected to this process.</summary>
+    /// <param name="program">The program.</param>
     /// <param name="arguments">The arguments.</param>
     /// <exception cref="HypervisorException">It is not there.</exception>
-    internal static Process Start(params string[] arguments)
+    internal static Process Start(string program, IReadOnlyList<string> arguments)
     {
-        var start = new ProcessStartInfo(Program, arguments)
+        var start = new ProcessStartInfo(program, arguments)
         {
             UseShellExecute = false,
             RedirectStandardInput = true,
@@ -52,12 +78,26 @@ internal static class XlCommand
 
     /// <summary>What a command that failed tells.</summary>
     internal static HypervisorException Failed(IReadOnlyList<string> arguments, int exitCode, string errors) =>
-        new($"'xl {string.Join(' ', arguments)}' ended with exit code {exitCode}: {Last(errors)}");
+        new($"'xl {string.Join(' ', arguments)}' ended with exit code {exitCode}: {Telling(errors)}");
 
-    // xl prints the cause first and what followed from it last; the first lines tell most.
-    private static string Last(string errors)
+    /// <summary>What is said of a command that does not end.</summary>
+    internal static HypervisorException TookTooLong(IReadOnlyList<string> arguments, TimeSpan limit) => new(
+        $"'xl {string.Join(' ', arguments)}' did not end within {limit.TotalSeconds:0} s, and was ended. Does xenstored answer "
+        + "('xenstore-ls /local/domain/0')?");
+
+    /// <summary>The lines that name the cause, and the last ones. What xl does right it tells first, among it all that it reads of
+    /// a domain to be restored.</summary>
+    internal static string Telling(string errors)
     {
         string[] lines = errors.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        return lines.Length == 0 ? "it said nothing." : string.Join(" | ", lines.Take(6));
+        if (lines.Length == 0)
+        {
+            return "it said nothing.";
+        }
+
+        IEnumerable<int> alarms = Enumerable.Range(0, lines.Length)
+            .Where(i => Alarms.Any(a => lines[i].Contains(a, StringComparison.OrdinalIgnoreCase))).Take(Lines);
+        IEnumerable<int> last = Enumerable.Range(0, lines.Length).TakeLast(Lines);
+        return string.Join(" | ", alarms.Union(last).Order().Select(i => lines[i]));
     }
 }
