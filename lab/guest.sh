@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 guest_usage() {
     cat <<'EOF'
 usage: ./dev lab guest NODE create NAME [--type pvh|pv] [--memory MIB] [--vcpus N] [--disk MIB] [--vif | --bridge NAME]
-                                   [--app stepper|bank] [PARAMETER=VALUE...]
+                                   [--on-reboot ACTION] [--app stepper|bank] [PARAMETER=VALUE...]
        ./dev lab guest NODE destroy NAME
        ./dev lab guest NODE log NAME [--follow]
        ./dev lab guest NODE list
@@ -17,6 +17,7 @@ create   makes a guest and returns when it is up
          --disk    a disk of so many MiB, /dev/xvda in the guest
          --vif     a network card on the node's bridge; the guest's address is printed
          --bridge  the same on another bridge; xtlbr0 is one that other nodes reach through their daemons only
+         --on-reboot  what becomes of it when it reboots: destroy (the default) or restart
          --app     the program that the guest runs: stepper (the default) or bank
          Parameters go to the program: stepper.pages=2048, bank.peers=1@10.77.1.3; lab/guest/*.c lists them.
 destroy  ends the guest and removes its disk
@@ -27,7 +28,7 @@ EOF
 remote() { node_ssh "$NODE" "root@$(node_ip "$NODE")" "$(shell_words "$@")"; }
 
 create() {
-    local type=pvh memory=96 vcpus=1 disk=0 vif='' app=stepper extra=()
+    local type=pvh memory=96 vcpus=1 disk=0 vif='' app=stepper reboot=destroy extra=()
     while (($# > 0)); do
         case $1 in
             --type) type=${2:?}; shift 2 ;;
@@ -37,6 +38,7 @@ create() {
             --vif) vif=xenbr0; shift ;;
             --bridge) vif=${2:?}; shift 2 ;;
             --app) app=${2:?}; shift 2 ;;
+            --on-reboot) reboot=${2:?}; shift 2 ;;
             --) shift ;;
             -*) usage_error "lab guest create: $1 is not known" ;;
             *=*) extra+=("$1"); shift ;;
@@ -46,11 +48,12 @@ create() {
     [[ $type == pvh || $type == pv ]] || usage_error "--type is pvh or pv, not '$type'"
     [[ $memory =~ ^[0-9]+$ ]] && ((memory >= 96)) || usage_error "--memory is a number of MiB from 96 on, which the kernel needs, not '$memory'"
     [[ $disk =~ ^[0-9]+$ && $vcpus =~ ^[1-9][0-9]*$ ]] || usage_error "--disk and --vcpus are numbers"
+    [[ $reboot == destroy || $reboot == restart ]] || usage_error "--on-reboot is destroy or restart, not '$reboot'"
     [[ $app == stepper || $app == bank ]] || usage_error "--app is stepper or bank, not '$app'"
     # What follows runs in the Dom0; its words are arguments, so nothing in them is interpreted.
     remote bash --norc -euo pipefail -c '
-        name=$1 type=$2 memory=$3 vcpus=$4 disk=$5 vif=$6 app=$7 node=$8
-        shift 8
+        name=$1 type=$2 memory=$3 vcpus=$4 disk=$5 vif=$6 app=$7 node=$8 reboot=$9
+        shift 9
         dir=/var/lib/xtl-lab
         if [[ -e $dir/$name.cfg ]] && xl domid "$name" >/dev/null 2>&1; then
             echo "node $node has a guest $name already" >&2
@@ -82,7 +85,7 @@ vif = [$nics]
 extra = "console=hvc0 loglevel=2 panic=5 xtl.app=$app ${address:+xtl.ip=$address }$*"
 tsc_mode = "native"
 on_crash = "preserve"
-on_reboot = "destroy"
+on_reboot = "$reboot"
 EOF
         give_up() { echo "$1" >&2; xl destroy "$name" 2>/dev/null; rm -f "$dir/$name".{cfg,img}; exit 1; }
         log=/var/log/xen/console/guest-$name.log
@@ -101,7 +104,7 @@ EOF
             echo "$name ended at boot (attempt $attempt of 3): $(xl dmesg | grep -a "Triple fault" | tail -n 1)" >&2
         done
         give_up "$name did not come up in three attempts"
-    ' create "$NAME" "$type" "$memory" "$vcpus" "$disk" "$vif" "$app" "$NODE" "${extra[@]}"
+    ' create "$NAME" "$type" "$memory" "$vcpus" "$disk" "$vif" "$app" "$NODE" "$reboot" "${extra[@]}"
 }
 
 destroy() {

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using XenTwoLevelCkpt.NativeInterop.Libc;
 using Tmds.Linux;
 
 namespace XenTwoLevelCkpt.NativeInterop.Processes;

@@ -48,6 +48,13 @@ public interface INodePlatform : IDisposable
     /// <exception cref="IOException">It cannot be opened.</exception>
     IUplink OpenUplink(NodeSettings settings);
 
+    /// <summary>True where a domain can exchange frames with guests of other nodes: outside of its node's checkpoints it would
+    /// leave no recovery line consistent.</summary>
+    /// <param name="domain">The domain's configuration.</param>
+    /// <param name="settings">The bridge's name.</param>
+    /// <exception cref="HypervisorException">The configuration makes no sense.</exception>
+    bool ReachesPeers(DomainConfiguration domain, NodeSettings settings);
+
     /// <summary>Domains that were restored run now.</summary>
     /// <param name="domains">The domains.</param>
     void Running(IReadOnlyList<IDomain> domains);
@@ -85,6 +92,13 @@ public sealed class XenPlatform(string state) : INodePlatform
     {
         ArgumentNullException.ThrowIfNull(settings);
         return TapUplink.Open(settings.Tap, settings.Bridge);
+    }
+
+    /// <inheritdoc/>
+    public bool ReachesPeers(DomainConfiguration domain, NodeSettings settings)
+    {
+        ArgumentNullException.ThrowIfNull(settings);
+        return XenDiskProvider.BridgesOf(domain).Any(b => b.Length == 0 || b == settings.Bridge);
     }
 
     /// <inheritdoc/>
@@ -174,6 +188,9 @@ public sealed class ModelPlatform : INodePlatform
         ArgumentNullException.ThrowIfNull(settings);
         return _tap ? TapUplink.Open(settings.Tap, settings.Bridge) : _uplink;
     }
+
+    /// <inheritdoc/>
+    public bool ReachesPeers(DomainConfiguration domain, NodeSettings settings) => !_tap;
 
     /// <inheritdoc/>
     public void Running(IReadOnlyList<IDomain> domains)

@@ -391,7 +391,8 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         _tidyingStop = new CancellationTokenSource();
         _tidying = new Tidying(_store!, _settings.Retention, _log.Note, _tidyingStop.Token, IsNeeded);
         _checkpointer = new NodeCheckpointer(
-            Hypervisor, _store!, _platform.Disks(_store!), _settings.ForCheckpoints(_policies!.Of), new ChannelState(this))
+            Hypervisor, _store!, _platform.Disks(_store!),
+            _settings.ForCheckpoints(_policies!.Of, d => _platform.ReachesPeers(d, _settings)), new ChannelState(this))
         {
             Log = _log.Note,
         };

@@ -1,6 +1,7 @@
 using System.Net;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
+using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Checkpointing.Settings;
 using XenTwoLevelCkpt.Daemon.Page;
 using XenTwoLevelCkpt.Images.Chains;
@@ -133,9 +134,9 @@ public sealed record NodeSettings
     /// <summary>How long suspended guests wait for one that is not.</summary>
     public TimeSpan WaitLimit { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>What becomes of a checkpoint that a domain cannot be part of; null for the rule of
-    /// <see cref="RuleWhenUnable"/>.</summary>
-    public UnableRule? WhenUnable { get; init; }
+    /// <summary>What becomes of a checkpoint that a domain cannot be part of. A domain that exchanges frames with other nodes
+    /// fails it in any case: outside of its node's checkpoints it would leave no recovery line consistent.</summary>
+    public UnableRule WhenUnable { get; init; } = UnableRule.Skip;
 
     /// <summary>What differs for domains, each by its name or UUID.</summary>
     public IReadOnlyList<DomainEntry> Domains { get; init; } = [];
@@ -164,19 +165,18 @@ public sealed record NodeSettings
     /// <summary>The model's guests.</summary>
     public ModelSettings Model { get; init; } = new();
 
-    /// <summary>A node on its own leaves out what it cannot save, by name. A node of a cluster does not by itself: a guest that is
-    /// not in its checkpoints and exchanges frames with other nodes would make every recovery line inconsistent.</summary>
-    internal UnableRule RuleWhenUnable => WhenUnable ?? (Nodes.Count > 1 ? UnableRule.Fail : UnableRule.Skip);
-
     /// <summary>The directory of the channel log of the node with a store.</summary>
     internal static string ChannelLogOf(string store) => store + ".channels";
 
     /// <summary>The settings of the node's checkpoints.</summary>
     /// <param name="policies">What differs for a domain.</param>
-    internal NodeOptions ForCheckpoints(Func<Guid, string?, DomainPolicy?> policies) => new()
+    /// <param name="reachesPeers">Whether a domain exchanges frames with other nodes.</param>
+    internal NodeOptions ForCheckpoints(
+        Func<Guid, string?, DomainPolicy?> policies, Func<DomainConfiguration, bool> reachesPeers) => new()
     {
         Policies = policies,
-        WhenUnable = RuleWhenUnable,
+        WhenUnable = WhenUnable,
+        ReachesPeers = Nodes.Count > 1 ? reachesPeers : null,
         WaitLimit = WaitLimit,
         Node = Node,
         StateDirectory = State,

@@ -166,6 +166,36 @@ public sealed class LeftOutTests
     }
 
     [Fact]
+    public async Task One_that_exchanges_frames_with_other_nodes_is_never_left_out()
+    {
+        DomainPolicy? Policies(Guid uuid, string? name) =>
+            name == "excluded" ? new DomainPolicy { Include = false } : new DomainPolicy { WhenUnable = UnableRule.Skip };
+        string[] reaching = [];
+        await using var node = new ModelNode(
+            Skip with { Policies = Policies, ReachesPeers = c => reaching.Contains(c.Name, StringComparer.Ordinal) });
+        _ = node.AddGuest("well");
+        ModelGuest hung = node.AddGuest("hung");
+        node.AddGuest("paused").Pause();
+        _ = node.AddGuest("excluded");
+        hung.Arm(ModelFault.SuspendNotAcknowledged, persistent: true);
+        CheckpointReport report = await node.CheckpointAsync();
+        Assert.Equal(["excluded", "hung", "paused"], report.LeftOut.Select(d => d.Name).Order());
+
+        foreach (string name in new[] { "excluded", "hung", "paused" })
+        {
+            reaching = [name];
+
+            // Also while others of its kind would not be asked.
+            CheckpointFailedException e = await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync(2));
+            Assert.Contains(name, e.Message, StringComparison.Ordinal);
+            node.AssertNoneSuspended();
+        }
+
+        reaching = [];
+        _ = await node.CheckpointAsync(2);
+    }
+
+    [Fact]
     public async Task Nobody_left_is_told_with_every_name()
     {
         await using var node = new ModelNode(Skip);

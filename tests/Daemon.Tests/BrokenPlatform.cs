@@ -3,6 +3,7 @@ using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.NativeInterop.Processes;
 
 namespace XenTwoLevelCkpt.Daemon.Tests;
 
@@ -35,6 +36,14 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
         Restore?.Invoke();
         return _model!.Hypervisor.BeginRestore(request);
     }
+
+    public IReadOnlyList<ProcessIdentity> FindMonitors() => _model!.Hypervisor.FindMonitors();
+
+    public void StopMonitors(IReadOnlyList<ProcessIdentity> monitors) => _model!.Hypervisor.StopMonitors(monitors);
+
+    public void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors) => _model!.Hypervisor.ContinueMonitors(monitors);
+
+    public bool ReachesPeers(DomainConfiguration domain, NodeSettings settings) => _model!.ReachesPeers(domain, settings);
 
     public IUplink OpenUplink(NodeSettings settings) => _model!.OpenUplink(settings);
 

@@ -108,15 +108,6 @@ public sealed class DomainTests
         Assert.Equal(64, (await XtlctlAsync(node, "domain", "set", "a", "--when-unable", "panic")).Code);
     }
 
-    [Fact]
-    public void A_node_of_a_cluster_fails_where_a_guest_would_be_left_out()
-    {
-        var lone = new NodeSettings();
-        var cluster = new NodeSettings { Nodes = [new ClusterNode("a", "a", 1), new ClusterNode("b", "b", 1)] };
-        Assert.Equal(Checkpointing.Node.Selection.UnableRule.Skip, lone.RuleWhenUnable);
-        Assert.Equal(Checkpointing.Node.Selection.UnableRule.Fail, cluster.RuleWhenUnable);
-    }
-
     private static ModelGuest Guest(TestNode node, string name) => node.Hypervisor.Guests.Single(g => g.Name == name);
 
     private static async Task<Domain> FindAsync(TestNode node, string name) =>

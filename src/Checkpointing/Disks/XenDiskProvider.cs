@@ -57,6 +57,17 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
         return XlConfig.DevicesOf(configuration.Toolstack);
     }
 
+    /// <summary>The bridges that a domain has interfaces on.</summary>
+    /// <param name="configuration">The domain's configuration.</param>
+    /// <exception cref="HypervisorException">It makes no sense.</exception>
+    public static IReadOnlyList<string> BridgesOf(DomainConfiguration configuration)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+
+        // Without a name the hotplug script takes the host's first bridge (vif-bridge), whichever that is.
+        return [.. Describe(configuration).Nics.Select(n => n.Bridge ?? "")];
+    }
+
     /// <summary>Finds the volumes behind a domain's writable disks.</summary>
     /// <param name="configuration">The domain's configuration.</param>
     /// <param name="state">The host's disks.</param>

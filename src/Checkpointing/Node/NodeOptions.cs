@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
+using XenTwoLevelCkpt.Hypervisor;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
@@ -19,6 +20,10 @@ public sealed record NodeOptions
 
     /// <summary>What becomes of a checkpoint where a domain cannot be part of it.</summary>
     public UnableRule WhenUnable { get; init; }
+
+    /// <summary>Whether a domain exchanges frames with other nodes: then it must be part of every checkpoint, whatever the rule. Null
+    /// for a node without peers.</summary>
+    public Func<DomainConfiguration, bool>? ReachesPeers { get; init; }
 
     /// <summary>What differs for a domain: by its UUID or its name; null for nothing.</summary>
     public Func<Guid, string?, DomainPolicy?>? Policies { get; init; }

@@ -120,7 +120,7 @@ internal static class ManifestReader
         [.. domain.GetProperty("parts").EnumerateArray().Select(ReadPart)]);
 
     // It informs; no state depends on it. Where it makes no sense, the checkpoint is as good as without it.
-    private static IReadOnlyList<LeftOutDomain> ReadLeftOut(JsonElement root)
+    private static LeftOutDomain[] ReadLeftOut(JsonElement root)
     {
         if (!root.TryGetProperty("leftOut", out JsonElement list) || list.ValueKind != JsonValueKind.Array)
         {

@@ -123,7 +123,7 @@ internal sealed class DomainRoster(
             (reason, message) = (LeftOutReason.Gone, $"Domain {capture.Name} ended while the checkpoint was taken.");
         }
 
-        if (RuleOf(capture.Uuid, capture.Name) == UnableRule.Fail && reason != LeftOutReason.Gone)
+        if (RuleOf(capture) == UnableRule.Fail && reason != LeftOutReason.Gone)
         {
             ExceptionDispatchInfo.Throw(cause);
         }
@@ -160,9 +160,34 @@ internal sealed class DomainRoster(
         ?? PolicyOf(capture.Uuid, capture.Name)?.SuspendTimeout ?? options.SuspendTimeout;
 
     /// <summary>What becomes of a checkpoint that a domain cannot be part of.</summary>
-    internal UnableRule RuleOf(Guid uuid, string name) => _settings.Domains is not null
-        ? UnableRule.Fail
-        : PolicyOf(uuid, name)?.WhenUnable ?? options.WhenUnable;
+    internal UnableRule RuleOf(DomainCapture capture) => RuleOf(capture.Uuid, capture.Name, capture.Configuration);
+
+    private UnableRule RuleOf(Guid uuid, string? name, DomainConfiguration? configuration) =>
+        _settings.Domains is not null || (configuration is not null && ReachesPeers(configuration))
+            ? UnableRule.Fail
+            : PolicyOf(uuid, name)?.WhenUnable ?? options.WhenUnable;
+
+    private bool ReachesPeers(DomainConfiguration configuration) => options.ReachesPeers?.Invoke(configuration) == true;
+
+    // Of a domain that is not followed it is read where it counts: it takes a program of the toolstack. One that is being built
+    // sends nothing yet, and one that is gone nothing more.
+    private DomainConfiguration? ConfigurationOf(DomainInfo domain, DomainCapture? capture)
+    {
+        if (capture is not null || options.ReachesPeers is null)
+        {
+            return capture?.Configuration;
+        }
+
+        try
+        {
+            using IDomain opened = hypervisor.OpenDomain(domain.Uuid);
+            return opened.GetConfiguration();
+        }
+        catch (Exception e) when (e is DomainUnfinishedException or DomainNotFoundException)
+        {
+            return null;
+        }
+    }
 
     private bool SameDevices(DomainConfiguration before, DomainConfiguration now) =>
         before.Toolstack == now.Toolstack || disks.DevicesOf(before) == disks.DevicesOf(now);
@@ -240,7 +265,7 @@ internal sealed class DomainRoster(
             return state;
         }
 
-        return capture is not null && !_settings.AskAll && RuleOf(domain.Uuid, name) == UnableRule.Skip
+        return capture is not null && !_settings.AskAll && RuleOf(capture) == UnableRule.Skip
             && capture.History.Pause(Now) is var pause && pause > TimeSpan.Zero
             ? (LeftOutReason.NoAnswer,
                 $"Domain {name} did not suspend itself when it was asked, and is asked again in {Math.Ceiling(pause.TotalSeconds):0} s.")
@@ -249,11 +274,21 @@ internal sealed class DomainRoster(
 
     private void Refuse(DomainInfo domain, DomainCapture? capture, LeftOutReason reason, string message)
     {
-        if (reason != LeftOutReason.Excluded && RuleOf(domain.Uuid, domain.Name ?? "") == UnableRule.Fail
-            && !IsNobodysLoss(reason))
+        if (!IsNobodysLoss(reason))
         {
-            throw new CheckpointFailedException(
-                $"{message} 'xtlctl domain set {domain.Name} --when-unable skip' leaves it out of checkpoints instead.");
+            DomainConfiguration? configuration = ConfigurationOf(domain, capture);
+            if (configuration is not null && ReachesPeers(configuration))
+            {
+                throw new CheckpointFailedException(
+                    $"{message} It cannot be left out of a checkpoint: it is on the bridge that guests of other nodes are reached by. "
+                    + "Take its interface off that bridge, or end it.");
+            }
+
+            if (reason != LeftOutReason.Excluded && RuleOf(domain.Uuid, domain.Name, configuration) == UnableRule.Fail)
+            {
+                throw new CheckpointFailedException(
+                    $"{message} 'xtlctl domain set {domain.Name} --when-unable skip' leaves it out of checkpoints instead.");
+            }
         }
 
         if (reason == LeftOutReason.Excluded && capture is not null)
@@ -293,7 +328,7 @@ internal sealed class DomainRoster(
                 _leftOut.Add(Selection.LeftOut.Of(domain, LeftOutReason.Unfinished, e.Message));
             }
             catch (HypervisorException e) when (e is DomainNotFoundException
-                || RuleOf(domain.Uuid, domain.Name ?? "") == UnableRule.Skip)
+                || RuleOf(domain.Uuid, domain.Name, ConfigurationOf(domain, null)) == UnableRule.Skip)
             {
                 _first ??= e;
                 _leftOut.Add(Selection.LeftOut.Of(domain, Selection.LeftOut.ReasonOf(e), e.Message));

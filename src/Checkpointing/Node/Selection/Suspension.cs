@@ -125,5 +125,5 @@ internal sealed class Suspension(DomainRoster roster, NodeOptions options, Actio
         }
     }
 
-    private bool MayBeLeftOut(DomainCapture capture) => roster.RuleOf(capture.Uuid, capture.Name) == UnableRule.Skip;
+    private bool MayBeLeftOut(DomainCapture capture) => roster.RuleOf(capture) == UnableRule.Skip;
 }
