@@ -97,10 +97,11 @@ internal sealed record DomainReportJson(
 internal sealed record ShowJson(CheckpointJson Checkpoint, IReadOnlyList<DomainReportJson> Domains);
 
 /// <summary>What <c>xtlctl prune --json</c> and <c>fold --json</c> print.</summary>
-internal sealed record RetentionJson(int Folded, IReadOnlyList<Guid> Removed, IReadOnlyList<Finding> Problems)
+internal sealed record RetentionJson(
+    int Folded, int Merged, IReadOnlyList<Guid> Removed, IReadOnlyList<Finding> Problems, IReadOnlyList<string> Undone)
 {
     internal static RetentionJson From(RetentionResult r) =>
-        new(r.Folded.Count, [.. r.Removed.Select(m => m.Id)], r.Problems);
+        new(r.Folded.Count, r.Merged.Count, [.. r.Removed.Select(m => m.Id)], r.Problems, r.Undone);
 }
 
 /// <summary>Serialisers made at build time.</summary>
