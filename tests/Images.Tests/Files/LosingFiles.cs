@@ -48,8 +48,10 @@ internal sealed class LosingFiles : IFileLayer
     /// <param name="keeps">Says of a change that was not synced whether it is there.</param>
     internal LosingFiles Crash(Func<int, bool> keeps)
     {
+        // A rename is two entries of a directory, and one change.
+        var kept = Unsynced.Where(keeps).ToHashSet();
         var after = new LosingFiles { Capacity = Capacity };
-        Copy(_root, after._root, keeps, []);
+        Copy(_root, after._root, kept.Contains, []);
         after._used = after.Sum(after._root);
         return after;
     }
