@@ -101,7 +101,7 @@ internal static class Messages
         return report;
     }
 
-    internal static V1.Checkpoint From(CheckpointManifest m, long durableIndex) => new()
+    internal static V1.Checkpoint From(CheckpointManifest m, long durableIndex, bool expendable) => new()
     {
         Id = $"{m.Id}",
         Epoch = m.Epoch,
@@ -112,6 +112,7 @@ internal static class Messages
         Bytes = (ulong)m.Domains.Sum(d => d.Parts.Sum(p => p.Length)),
         Domains = { m.Domains.Select(From) },
         Durable = m.Closing.Index <= (ulong)durableIndex,
+        Expendable = expendable,
     };
 
     internal static V1.Peer From(PeerStatus p)

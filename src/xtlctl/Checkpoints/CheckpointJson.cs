@@ -10,16 +10,17 @@ namespace XenTwoLevelCkpt.Control.Checkpoints;
 
 /// <summary>A checkpoint as <c>xtlctl checkpoints --json</c> prints it.</summary>
 internal sealed record CheckpointJson(
-    Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, string Node, long Bytes,
+    Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, string Node, long Bytes, bool Expendable,
     IReadOnlyList<CheckpointDomainJson> Domains)
 {
-    internal static CheckpointJson From(CheckpointManifest m) => new(
+    internal static CheckpointJson From(ICheckpointStore store, CheckpointManifest m) => new(
         m.Id, m.Epoch, m.Closing.Index, m.Closing.Label, m.Closing.Captured, m.Node,
-        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), [.. m.Domains.Select(CheckpointDomainJson.From)]);
+        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), store.IsExpendable(m.Epoch),
+        [.. m.Domains.Select(CheckpointDomainJson.From)]);
 
     internal static CheckpointJson From(V1.Checkpoint c) => new(
         Guid.Parse(c.Id), c.Epoch, c.Index, c.Label, c.Captured.ToDateTimeOffset(), c.Node, (long)c.Bytes,
-        [.. c.Domains.Select(CheckpointDomainJson.From)]);
+        c.Expendable, [.. c.Domains.Select(CheckpointDomainJson.From)]);
 }
 
 /// <summary>A domain of a checkpoint.</summary>

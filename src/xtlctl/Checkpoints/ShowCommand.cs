@@ -12,7 +12,7 @@ internal sealed class ShowCommand(TextWriter output)
     internal int List(Places places, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        PrintList(output, [.. store.Checkpoints.Select(CheckpointJson.From)], json);
+        PrintList(output, [.. store.Checkpoints.Select(m => CheckpointJson.From(store, m))], json);
         return ExitCodes.Ok;
     }
 
@@ -25,12 +25,13 @@ internal sealed class ShowCommand(TextWriter output)
             return;
         }
 
-        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "MIB", "ID", "LABEL");
+        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "MIB", "KEPT", "ID", "LABEL");
         foreach (CheckpointJson c in checkpoints)
         {
             table.Add(
                 $"{c.Epoch}", $"{c.Index}", c.Captured.ToString("u", CultureInfo.InvariantCulture),
-                string.Join(',', c.Domains.Select(d => d.Name)), Mebibytes(c.Bytes), $"{c.Id}", c.Label);
+                string.Join(',', c.Domains.Select(d => d.Name)), Mebibytes(c.Bytes),
+                c.Expendable ? "for others" : "", $"{c.Id}", c.Label);
         }
 
         table.Write(output);
@@ -45,7 +46,7 @@ internal sealed class ShowCommand(TextWriter output)
             .Select(d => restorer.ReadState(manifest.Id, d.Uuid).Report)
             .OfType<Checkpointing.Node.DomainReport>()
             .Select(DomainReportJson.From)];
-        Print(output, CheckpointJson.From(manifest), reports, json);
+        Print(output, CheckpointJson.From(store, manifest), reports, json);
         return ExitCodes.Ok;
     }
 
@@ -63,6 +64,11 @@ internal sealed class ShowCommand(TextWriter output)
         output.WriteLine($"checkpoint {shown.Id}");
         output.WriteLine($"epoch {shown.Epoch}, index {shown.Index}, label '{shown.Label}', node {shown.Node}");
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"captured {shown.Captured:u}"));
+        if (shown.Expendable)
+        {
+            output.WriteLine("kept only because others build upon it");
+        }
+
         PrintPhases(output, reports);
         var parts = new TextTable("DOMAIN", "PART", "DISK", "KIND", "BYTES", "FILE");
         foreach (CheckpointDomainJson domain in shown.Domains)
