@@ -13,8 +13,9 @@ namespace XenTwoLevelCkpt.Images.Chains;
 internal sealed class RetentionRun(
     ICheckpointStore store, RetentionPolicy policy, ulong last, CancellationToken cancellationToken)
 {
-    // What an image takes beside its records, and the manifest's new version.
-    private const long Overhead = 64 << 10;
+    // By what part of it the estimate of an image may be wrong, and the manifest's new version.
+    private const int EstimateShare = 32;
+    private const long ManifestSize = 4 << 10;
 
     private readonly List<ChainLink> _folded = [];
     private readonly List<ChainLink> _merged = [];
@@ -35,7 +36,7 @@ internal sealed class RetentionRun(
     private long? Room => store.FreeBytes is { } free ? free - (policy.LeavesRoom ? 2 * NewestSize() : 0) : null;
 
     // Room is made while there is still some to make it with.
-    private bool IsNarrow => policy.LeavesRoom && store.FreeBytes < 4 * NewestSize();
+    private bool IsNarrow => policy.LeavesRoom && store.FreeBytes < 6 * NewestSize();
 
     /// <summary>Notes what is not done.</summary>
     internal void Leave(string what) => _undone.Add(what);
@@ -149,13 +150,7 @@ internal sealed class RetentionRun(
         bool all = true;
         foreach (Crossing crossing in crossings)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            if (!Guarded(crossing.Checkpoint, crossing.Part, () =>
-            {
-                using Chain chain = Chain.Open(
-                    store, crossing.Checkpoint.Id, crossing.Domain, crossing.Part.Content, crossing.Part.Name);
-                crossing.Sizes = chain.Sizes();
-            }))
+            if (!Measure(crossing))
             {
                 _ = kept.Add(crossing.Part.ParentId);
                 all = false;
@@ -165,13 +160,24 @@ internal sealed class RetentionRun(
         return all;
     }
 
+    private bool Measure(Crossing crossing)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Guarded(crossing.Checkpoint, crossing.Part, () =>
+        {
+            using Chain chain = Chain.Open(
+                store, crossing.Checkpoint.Id, crossing.Domain, crossing.Part.Content, crossing.Part.Name);
+            crossing.Sizes = chain.Sizes();
+        });
+    }
+
     // Merges or folds as many of the newest images of a chain as there is room for. False where an image cannot be read.
     private bool Write(Crossing crossing, int images, bool inSteps)
     {
         cancellationToken.ThrowIfCancellationRequested();
         IReadOnlyList<long> sizes = crossing.Sizes!;
         int fits = images;
-        while (fits > 1 && (sizes[fits - 1] == long.MaxValue || Room < sizes[fits - 1] + Overhead))
+        while (fits > 1 && (sizes[fits - 1] == long.MaxValue || Room < WithMargin(sizes[fits - 1])))
         {
             fits = inSteps ? fits - 1 : 1;
         }
@@ -185,6 +191,8 @@ internal sealed class RetentionRun(
             crossing.Checkpoint, crossing.Domain, crossing.Part,
             fits < crossing.Links.Count ? crossing.Links[fits].Checkpoint.Id : Guid.Empty);
     }
+
+    private static long WithMargin(long size) => size + (size / EstimateShare) + ManifestSize;
 
     private void LackRoom(Crossing crossing, long size) => _undone.Add(string.Create(
         CultureInfo.InvariantCulture,
@@ -207,10 +215,10 @@ internal sealed class RetentionRun(
         {
             foreach ((ManifestDomain domain, ManifestPart part) in RetentionPlan.Increments(manifest))
             {
-                if ((Links(manifest, domain, part)?.Count ?? 0) - 1 > policy.MaxIncrements)
+                if (Links(manifest, domain, part) is { } links && links.Count - 1 > policy.MaxIncrements)
                 {
-                    cancellationToken.ThrowIfCancellationRequested();
-                    _ = Rewrite(manifest, domain.Uuid, part, Guid.Empty);
+                    var crossing = new Crossing(manifest, domain.Uuid, part, links, null);
+                    _ = Measure(crossing) && Write(crossing, links.Count, inSteps: false);
                 }
             }
         }

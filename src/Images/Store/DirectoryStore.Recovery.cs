@@ -16,21 +16,33 @@ public sealed partial class DirectoryStore
         byte[] bytes;
         try
         {
-            using Stream file = new ReopeningStream(Files, path);
-            if (file.Length > ManifestFile.MaxLength)
-            {
-                throw new ImageCorruptException(path, 0, $"a manifest of {file.Length} bytes is not possible");
-            }
-
-            bytes = new byte[file.Length];
-            file.ReadExactly(bytes);
+            bytes = ReopeningStream.Again(() => ReadUpTo(path, ManifestFile.MaxLength + 1));
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
             throw new ImageCorruptException(path, 0, "the manifest is missing", e);
         }
 
+        if (bytes.Length > ManifestFile.MaxLength)
+        {
+            throw new ImageCorruptException(path, 0, $"a manifest of more than {ManifestFile.MaxLength} bytes is not possible");
+        }
+
         return ManifestFile.Decode(bytes, path);
+    }
+
+    private byte[] ReadUpTo(string path, int length)
+    {
+        var bytes = new MemoryStream();
+        byte[] buffer = new byte[64 << 10];
+        using Stream file = Files.OpenRead(path);
+        for (int read = 1; read > 0 && bytes.Length < length;)
+        {
+            read = file.Read(buffer, 0, (int)Math.Min(buffer.Length, length - bytes.Length));
+            bytes.Write(buffer, 0, read);
+        }
+
+        return bytes.ToArray();
     }
 
     /// <summary>Removes a folder with all that is in it.</summary>
@@ -91,6 +103,11 @@ public sealed partial class DirectoryStore
                 if (recover && DeleteTree(folder))
                 {
                     _recovered.Add(folder);
+                }
+                else if (recover)
+                {
+                    // The folder's name is taken.
+                    highest = Math.Max(highest, epoch);
                 }
 
                 continue;

@@ -20,12 +20,18 @@ internal sealed class ReopeningStream : Stream
     {
         _files = files;
         _path = path;
+        _stream = Again(() => files.OpenRead(path));
+    }
+
+    /// <summary>Does something again where a handle was lost meanwhile.</summary>
+    /// <param name="action">What to do.</param>
+    internal static T Again<T>(Func<T> action)
+    {
         for (int attempt = 1; ; attempt++)
         {
             try
             {
-                _stream = files.OpenRead(path);
-                return;
+                return action();
             }
             catch (IOException e) when (e.HResult == Stale && attempt < Attempts)
             {
@@ -39,7 +45,7 @@ internal sealed class ReopeningStream : Stream
 
     public override bool CanWrite => false;
 
-    public override long Length => Again(static (s, _) => s.Length, 0);
+    public override long Length => Ask(static (s, _) => s.Length, 0);
 
     public override long Position
     {
@@ -71,7 +77,7 @@ internal sealed class ReopeningStream : Stream
         return Read(one) == 0 ? -1 : one[0];
     }
 
-    public override long Seek(long offset, SeekOrigin origin) => Again(static (s, o) => s.Seek(o.Item1, o.Item2), (offset, origin));
+    public override long Seek(long offset, SeekOrigin origin) => Ask(static (s, o) => s.Seek(o.Item1, o.Item2), (offset, origin));
 
     public override void Flush()
     {
@@ -91,7 +97,7 @@ internal sealed class ReopeningStream : Stream
         base.Dispose(disposing);
     }
 
-    private long Again<T>(Func<Stream, T, long> ask, T argument)
+    private long Ask<T>(Func<Stream, T, long> ask, T argument)
     {
         for (int attempt = 1; ; attempt++)
         {

@@ -66,7 +66,8 @@ internal static class StoreProbe
     }
 
     /// <summary>True where a file system or a quota is full.</summary>
-    internal static bool IsFull(Exception e) => e is IOException { HResult: NoSpace or NoQuota };
+    internal static bool IsFull(Exception e) =>
+        e is IOException { HResult: NoSpace or NoQuota } || (e.InnerException is { } inner && IsFull(inner));
 
     private static void Write(IFileLayer files, string path, byte content, ref string step)
     {
