@@ -1,9 +1,6 @@
-using System.Runtime.Versioning;
-
 namespace XenTwoLevelCkpt.NativeInterop.Files;
 
 /// <summary>Files that are there as a whole or as they were, also after a power cut.</summary>
-[SupportedOSPlatform("linux")]
 public static class DurableFile
 {
     /// <summary>Replaces a file, or makes it, readable by its owner alone; it is on the device when this returns.</summary>

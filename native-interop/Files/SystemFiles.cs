@@ -1,24 +1,23 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Versioning;
 using Microsoft.Win32.SafeHandles;
 using Tmds.Linux;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
+#pragma warning disable CA1416 // This runs on Linux only, where files have modes.
+
 namespace XenTwoLevelCkpt.NativeInterop.Files;
 
 /// <summary>The files of this system.</summary>
-[SupportedOSPlatform("linux")]
 public sealed class SystemFiles : IFileLayer
 {
-    /// <summary>The mode of files that their owner alone may read and write.</summary>
-    public const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
     private SystemFiles()
     {
     }
 
     /// <summary>The files of this system.</summary>
     public static SystemFiles Instance { get; } = new();
+
+    private static UnixFileMode OwnerOnly => UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     /// <inheritdoc/>
     public void MakeFolder(string path) => _ = Directory.CreateDirectory(path, OwnerOnly | UnixFileMode.UserExecute);
