@@ -59,8 +59,11 @@ foreach (string name in args.Length > 0 && args[0] == "node" ? args[1..] : [])
         case "scale":
             await ScaleBenchmark.RunAsync(output).ConfigureAwait(false);
             break;
+        case "store":
+            await StoreBenchmark.RunAsync(output).ConfigureAwait(false);
+            break;
         default:
-            Console.Error.WriteLine($"There is no benchmark '{name}': cache, capture, lz4, scale.");
+            Console.Error.WriteLine($"There is no benchmark '{name}': cache, capture, lz4, scale, store.");
             return 64;
     }
 

@@ -12,6 +12,7 @@ Runs all benchmarks, or the one that is named:
   capture   copy in the window against memcpy; background against LZ4 on all cores; bytes allocated
   lz4       K4os against liblz4, compressing and decompressing, by processor time
   scale     node checkpoints of 1, 8 and 64 domains, and of one of 64 GiB: pause and memory
+  store     octets written over those of the increments, size of the store and of a restore, by load (no time is measured)
   pause     in the lab, as root: how long a guest stands still for a checkpoint, for 'xl save -c' and for 'xl remus'
   restore   in the lab, as root: restores of a full checkpoint and of a chain against 'xl restore'
   channel   as root: frames between two nodes against the kernel's bridge, socat, and daemons without an index on batches
@@ -28,7 +29,7 @@ need build
 cd "$REPO"
 bench() { dotnet run --project benchmarks/Benchmarks.csproj -c Release -- "$@"; }
 case ${1:-} in
-    cache | capture | lz4 | scale) bench node "$1"; exit ;;
-    '') bench node cache capture lz4 scale ;;
+    cache | capture | lz4 | scale | store) bench node "$1"; exit ;;
+    '') bench node cache capture lz4 scale store ;;
 esac
 bench --filter "*${1:-}*" --artifacts artifacts/bench --exporters json

@@ -45,5 +45,5 @@ public static class DirectorySync
     }
 
     private static IOException Failed(string verb, string path, int errno) =>
-        new($"Could not {verb} directory {path}: {Errno.Describe(errno)}.");
+        new($"Could not {verb} directory {path}: {Errno.Describe(errno)}.", errno);
 }

@@ -255,7 +255,7 @@ public static unsafe class RawFiles
     }
 
     internal static IOException Failed(string verb, string path, int errno) =>
-        new($"Could not {verb} {RawPath.ToText(path)}: {Errno.Describe(errno)}.");
+        new($"Could not {verb} {RawPath.ToText(path)}: {Errno.Describe(errno)}.", errno);
 
     private static SafeFileHandle Open(string path, int flags)
     {

@@ -225,7 +225,7 @@ public sealed class ControlService(NodeDaemon node, ILogger logger, Cancellation
     }
 
     private V1.Checkpoint From(CheckpointManifest manifest) =>
-        Messages.From(manifest, node.Messages?.DurableIndex ?? 0);
+        Messages.From(manifest, node.Messages?.DurableIndex ?? 0, node.Store.IsExpendable(manifest.Epoch));
 
     private static bool Verify(
         ICheckpointStore store, CheckpointManifest? one, IProgress<VerificationStep> progress,

@@ -105,7 +105,7 @@ internal static class Messages
         return report;
     }
 
-    internal static V1.Checkpoint From(CheckpointManifest m, long durableIndex) => new()
+    internal static V1.Checkpoint From(CheckpointManifest m, long durableIndex, bool expendable) => new()
     {
         Id = $"{m.Id}",
         Epoch = m.Epoch,
@@ -117,6 +117,7 @@ internal static class Messages
         Domains = { m.Domains.Select(From) },
         Durable = m.Closing.Index <= (ulong)durableIndex,
         LeftOut = { m.LeftOut.Select(From) },
+        Expendable = expendable,
     };
 
     internal static V1.Peer From(PeerStatus p)

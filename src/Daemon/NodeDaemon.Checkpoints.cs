@@ -406,6 +406,8 @@ public sealed partial class NodeDaemon
 
     private void Failed(BegunCheckpoint begun, Exception e)
     {
+        // Where the store is full, that makes room.
+        _tidying!.Begin();
         StatusException? status = Problems.StatusOf(e);
         if (status is null)
         {

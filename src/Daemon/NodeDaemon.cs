@@ -289,7 +289,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             IReadOnlyList<CheckpointManifest> gone = request.DryRun
                 ? [.. all.Where(m => m != all[^1] && !IsNeeded(m, line))]
                 : (await _tidying!.RunAsync(() => Retention.Apply(
-                    _store, (_settings.Retention ?? new RetentionPolicy()) with { KeepCount = 1 }, DateTimeOffset.UtcNow,
+                    _store, (_settings.Retention ?? new RetentionPolicy()) with { KeepCount = 1, MinGain = 0 }, DateTimeOffset.UtcNow,
                     m => IsNeeded(m, line), _tidyingStop.Token)).ConfigureAwait(false)).Removed;
             return new V1.CollectGarbageResponse
             {

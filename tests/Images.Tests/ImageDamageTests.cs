@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
 using XenTwoLevelCkpt.Images.Format;
+using XenTwoLevelCkpt.NativeInterop.Compression;
+using XenTwoLevelCkpt.NativeInterop.Memory;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Images.Tests;
@@ -85,6 +87,32 @@ public class ImageDamageTests
         Reseal(image);
         ImageCorruptException e = Assert.Throws<ImageCorruptException>(() => Read(image));
         Assert.Contains(problem, e.Problem, StringComparison.Ordinal);
+    }
+
+    // A reader that takes a block for data, or data for a block, is not told apart by lengths that differ.
+    [Fact]
+    public void An_lz4_block_as_long_as_its_data_is_neither_written_nor_read()
+    {
+        byte[] block = new byte[2 * 512];
+        byte[] data = Enumerable.Range(4, 9)
+            .Select(match => (byte[])[.. Sample.Noise(1, 20), .. Sample.Noise(1, 20)[..match], .. Sample.Noise(2, 492 - match)])
+            .First(d => Lz4.Compress(d, block) == 512);
+        byte[] image = Sample.Write(Sample.Header(1, ImageContent.BlockDevice, unitSize: 512), writer =>
+        {
+            writer.AddDisk(new DiskInfo("xvda", 512));
+            writer.AddUnits(new PfnRun(0, 1), data);
+        });
+        int payload = Records(image)[1].Start + 16, stored = payload + 8 + 16;
+        Assert.Equal(0, image[payload + 4]);
+        Assert.Equal(data, image[stored..(stored + 512)]);
+
+        image[payload + 4] = 1;
+        block.AsSpan(0, 512).CopyTo(image.AsSpan(stored));
+        Reseal(image);
+        Assert.Contains(
+            "encoding 1 of 512 bytes", Assert.Throws<ImageCorruptException>(() => Read(image)).Problem,
+            StringComparison.Ordinal);
+        Assert.True(Fails(image));
     }
 
     [Theory]

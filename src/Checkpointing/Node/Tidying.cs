@@ -16,6 +16,7 @@ public sealed class Tidying(
     Func<CheckpointManifest, bool>? keep = null)
 {
     private readonly Lock _gate = new();
+    private IReadOnlyList<string> _told = [];
     private Task _running = Task.CompletedTask;
 
     /// <summary>Begins, unless it is still under way: then what came meanwhile is tidied the next time.</summary>
@@ -78,6 +79,14 @@ public sealed class Tidying(
             {
                 log($"A chain could not be folded: {found.File}, offset {found.Offset}: {found.Problem}");
             }
+
+            // Each is as true after the next checkpoint.
+            foreach (string undone in result.Undone.Except(_told))
+            {
+                log(undone);
+            }
+
+            _told = result.Undone;
         }
         catch (OperationCanceledException)
         {

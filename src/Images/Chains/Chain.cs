@@ -19,11 +19,11 @@ public sealed class ChainBrokenException : Exception
     }
 }
 
-/// <summary>The images that make up one part's state at a checkpoint: increments, and the full image below them.
-/// </summary>
+/// <summary>The images that make up one part's state at a checkpoint: increments, and the full image below them. Or the
+/// increments alone, down to an older state: then what they change of it.</summary>
 /// <remarks>Holds all its files open, so that folding and removing checkpoints of the store does not disturb it.
 /// </remarks>
-public sealed class Chain : IDisposable
+public sealed partial class Chain : IDisposable
 {
     // A fold or a removal may come between resolving a chain and opening its files; each does so once.
     private const int Attempts = 8;
@@ -38,8 +38,11 @@ public sealed class Chain : IDisposable
         _records = records;
     }
 
-    /// <summary>The images, newest first; the last one is full.</summary>
+    /// <summary>The images, newest first; the last one is full, unless there is a <see cref="Base"/>.</summary>
     public IReadOnlyList<ChainLink> Links { get; }
+
+    /// <summary>The checkpoint whose state the images change; <see cref="Guid.Empty"/> where they are a state.</summary>
+    public Guid Base => Links[^1].Part.ParentId;
 
     /// <summary>The newest image's header.</summary>
     public ImageHeader Header => _readers[0].Header;
@@ -96,21 +99,22 @@ public sealed class Chain : IDisposable
     /// <param name="domain">The domain's UUID.</param>
     /// <param name="content">What the part holds.</param>
     /// <param name="name">The disk's name; empty for other parts.</param>
-    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store.</exception>
+    /// <param name="onto">Opens what lies above this checkpoint only; <see cref="Guid.Empty"/> for all.</param>
+    /// <exception cref="ChainBrokenException">A checkpoint or its part is not in the store, or <paramref name="onto"/> is not
+    /// below it.</exception>
     /// <exception cref="ImageException">An image is damaged, or not the one that the manifest names.</exception>
     /// <exception cref="IOException">An image cannot be read.</exception>
     public static Chain Open(
-        ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "")
+        ICheckpointStore store, Guid checkpoint, Guid domain, ImageContent content, string name = "", Guid onto = default)
     {
         for (int attempt = 1; ; attempt++)
         {
-            IReadOnlyList<ChainLink> links = Resolve(store, checkpoint, domain, content, name);
+            IReadOnlyList<ChainLink> links = Above(onto, Resolve(store, checkpoint, domain, content, name));
             try
             {
                 return Open(store, domain, links);
             }
-            catch (Exception e) when (
-                e is FileNotFoundException or DirectoryNotFoundException && attempt < Attempts)
+            catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException && attempt < Attempts)
             {
                 store.Refresh();
             }
@@ -119,15 +123,24 @@ public sealed class Chain : IDisposable
 
     /// <summary>Shows the state at the checkpoint: the disk, where it is one; of units each that exists, once, in no
     /// particular order (<see cref="ImageVisitor.OnData"/> and <see cref="ImageVisitor.OnZero"/>); of directories all
-    /// layers, lowest first; of other parts their blobs. One bit of memory for each unit.</summary>
+    /// layers, lowest first; of other parts their blobs. One bit of memory for each unit. Above a <see cref="Base"/>, what is
+    /// there or not otherwise than in its state (<see cref="ImageVisitor.OnUnpopulated"/>, too).</summary>
     /// <param name="visitor">Receives the state. May have seen a part of it when an exception is thrown.</param>
     /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="InvalidOperationException">There is a <see cref="Base"/>, and the length of a device changed above it:
+    /// what became of its last block is known only with the state below.</exception>
     /// <exception cref="IOException">An image cannot be read.</exception>
     public void Visit(ImageVisitor visitor)
     {
         ArgumentNullException.ThrowIfNull(visitor);
         Array.ForEach(_readers, r => r.Restart());
-        var newest = new NewestCopies(visitor, Header.UnitCount, Header.UnitSize);
+        bool changes = Base != Guid.Empty;
+        if (changes && Mergeable() < Links.Count)
+        {
+            throw new InvalidOperationException("Images between which a device's length changed are not merged.");
+        }
+
+        var newest = new NewestCopies(visitor, Header.UnitCount, Header.UnitSize, changes);
         for (int i = 0; i < _readers.Length; i++)
         {
             newest.Limit = Math.Min(newest.Limit, _readers[i].Header.UnitCount);
@@ -146,6 +159,10 @@ public sealed class Chain : IDisposable
         {
             VisitBlobs(visitor);
         }
+        else if (changes)
+        {
+            newest.TakeAway(Header.UnitCount);
+        }
 
         Array.ForEach(_readers, r => r.CheckTotals());
     }
@@ -157,6 +174,19 @@ public sealed class Chain : IDisposable
         {
             reader.Dispose();
         }
+    }
+
+    private static IReadOnlyList<ChainLink> Above(Guid onto, IReadOnlyList<ChainLink> links)
+    {
+        if (onto == Guid.Empty)
+        {
+            return links;
+        }
+
+        ChainLink[] above = [.. links.TakeWhile(l => l.Checkpoint.Id != onto)];
+        return above.Length > 0 && above.Length < links.Count
+            ? above
+            : throw new ChainBrokenException($"Checkpoint {onto} is not below {links[0].Checkpoint.Id}.");
     }
 
     // The newest image's disk is the one that the state has. An image says which disk it is of in this record only.

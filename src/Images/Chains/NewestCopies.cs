@@ -3,15 +3,22 @@ using XenTwoLevelCkpt.NativeInterop.Memory;
 
 namespace XenTwoLevelCkpt.Images.Chains;
 
-/// <summary>Lets through the first copy of each unit that it sees. Fed newest first, that is the state.</summary>
+/// <summary>Lets through the first copy of each unit that it sees. Fed newest first, that is the state; or, of the increments
+/// upon a state that is not fed, what they change of it.</summary>
 internal sealed class NewestCopies : ImageVisitor
 {
     private readonly ImageVisitor _target;
     private readonly SeenUnits _seen;
     private readonly int _unitSize;
+    private readonly bool _changes;
 
-    internal NewestCopies(ImageVisitor target, long units, int unitSize)
+    /// <param name="target">Receives the copies.</param>
+    /// <param name="units">The newest image's unit count.</param>
+    /// <param name="unitSize">Bytes of a unit.</param>
+    /// <param name="changes">True to let through, too, that units do not exist any more.</param>
+    internal NewestCopies(ImageVisitor target, long units, int unitSize, bool changes)
     {
+        _changes = changes;
         _target = target;
         _seen = new SeenUnits(units);
         _unitSize = unitSize;
@@ -60,6 +67,20 @@ internal sealed class NewestCopies : ImageVisitor
     {
         for (PfnRun part = Next(run, run.First); part.Count > 0; part = Next(run, part.End))
         {
+            if (_changes)
+            {
+                _target.OnUnpopulated(part);
+            }
+        }
+    }
+
+    /// <summary>Takes away units that one of the images did not cover, and none above it has again.</summary>
+    /// <param name="units">The newest image's unit count.</param>
+    internal void TakeAway(long units)
+    {
+        for (PfnRun part = _seen.TakeUnseen(Limit, units); part.Count > 0; part = _seen.TakeUnseen(part.End, units))
+        {
+            _target.OnUnpopulated(part);
         }
     }
 

@@ -1,4 +1,3 @@
-using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
 
@@ -10,23 +9,48 @@ public sealed record RetentionPolicy
     /// <summary>How many of the newest checkpoints are kept, at least 1.</summary>
     public int KeepCount { get; init; } = 16;
 
-    /// <summary>Checkpoints captured longer ago are not kept, however few there are; null for any age.</summary>
+    /// <summary>Checkpoints captured longer ago are not kept, however few there are; null for any age. What of a time between
+    /// two checkpoints is believed, <see cref="CheckpointAges"/> says.</summary>
     public TimeSpan? KeepFor { get; init; }
 
-    /// <summary>How many increments a restore reads at most, at least 0; a longer chain is folded.</summary>
-    /// <remarks>8: a fold costs reading and writing a full image, so it is done for every ninth checkpoint, and a
-    /// restore reads at most nine images.</remarks>
-    public int MaxIncrements { get; init; } = 8;
+    /// <summary>How many increments a restore reads at most, at least 0; a longer chain is shortened, whatever it costs.</summary>
+    /// <remarks>512: a restore holds all images of a chain open, and a process has 1024 files where nobody set more. It is
+    /// reached by guests that write less than a hundredth of their memory between two checkpoints, and always other pages.
+    /// </remarks>
+    public int MaxIncrements { get; init; } = 512;
+
+    /// <summary>Checkpoints that are not kept, and that others build upon, go when that frees at least this many times as much as
+    /// has to be written for it; until then they stay. 0: at once, whatever it costs.</summary>
+    /// <remarks>5: of each octet that is written, the fifth part may be written once more when it goes, of that again, and so on:
+    /// a quarter more in all than the checkpoints themselves. In return the store has up to five times a full image of each
+    /// domain beside the kept checkpoints, and a restore reads that much.</remarks>
+    public int MinGain { get; init; } = 5;
+
+    /// <summary>True where checkpoints are taken meanwhile: as much room is left to them as two of the newest take.</summary>
+    public bool LeavesRoom { get; init; } = true;
 }
 
 /// <summary>What <see cref="Retention.Apply"/> did.</summary>
-/// <param name="Folded">Parts that were folded, with their checkpoints.</param>
-/// <param name="Removed">Checkpoints that were removed.</param>
-/// <param name="Problems">Images that could not be folded; the checkpoints below them are kept.</param>
-public sealed record RetentionResult(
-    IReadOnlyList<ChainLink> Folded, IReadOnlyList<CheckpointManifest> Removed, IReadOnlyList<Finding> Problems);
+public sealed record RetentionResult
+{
+    /// <summary>Parts that became full images, with their checkpoints.</summary>
+    public required IReadOnlyList<ChainLink> Folded { get; init; }
 
-/// <summary>Removes old checkpoints, and folds what builds upon them before.</summary>
+    /// <summary>Parts that became increments upon older checkpoints, with their checkpoints.</summary>
+    public required IReadOnlyList<ChainLink> Merged { get; init; }
+
+    /// <summary>Checkpoints that were removed.</summary>
+    public required IReadOnlyList<CheckpointManifest> Removed { get; init; }
+
+    /// <summary>Images that could not be read; the checkpoints below them are kept.</summary>
+    public required IReadOnlyList<Finding> Problems { get; init; }
+
+    /// <summary>What was not done for want of room, or because of a clock that is not believed, and what to do: sentences.
+    /// </summary>
+    public required IReadOnlyList<string> Undone { get; init; }
+}
+
+/// <summary>Removes old checkpoints, lazily: one that others build upon stays until it pays to write those anew.</summary>
 public static class Retention
 {
     /// <summary>Applies a policy.</summary>
@@ -35,9 +59,10 @@ public static class Retention
     /// <param name="now">The time that ages are counted to.</param>
     /// <param name="keep">Says of a checkpoint that it is needed whatever the policy says, such as the line that a
     /// recovery would go back to.</param>
-    /// <param name="cancellationToken">Stops between two folds or removals; the store is whole then.</param>
+    /// <param name="cancellationToken">Stops between two images that are written, or removals; the store is whole then.</param>
     /// <remarks>What an open epoch builds upon is not removed; the next time, it may be. At every moment, also of a
-    /// crash, every checkpoint in the store has all that it builds upon.</remarks>
+    /// crash, every checkpoint in the store has all that it builds upon. In a store that is full, what can be removed goes, and
+    /// images are merged as far as there is room.</remarks>
     /// <exception cref="IOException">The store could not be read or written.</exception>
     public static RetentionResult Apply(
         ICheckpointStore store, RetentionPolicy policy, DateTimeOffset now,
@@ -47,34 +72,30 @@ public static class Retention
         ArgumentNullException.ThrowIfNull(policy);
         ArgumentOutOfRangeException.ThrowIfLessThan(policy.KeepCount, 1, nameof(policy));
         ArgumentOutOfRangeException.ThrowIfNegative(policy.MaxIncrements, nameof(policy));
-        var run = new Run(store, cancellationToken);
+        ArgumentOutOfRangeException.ThrowIfNegative(policy.MinGain, nameof(policy));
         IReadOnlyList<CheckpointManifest> all = store.Checkpoints;
-        HashSet<Guid> kept = Select(all, policy, now, keep);
-        run.FoldAcross(kept);
-        run.FoldLong(kept, policy.MaxIncrements);
-
-        // Newest first: what builds upon a checkpoint goes before it.
-        foreach (CheckpointManifest manifest in all.Reverse().Where(m => !kept.Contains(m.Id)))
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            if (store.Remove(manifest.Epoch))
-            {
-                run.Removed.Add(manifest);
-            }
-        }
-
-        return new RetentionResult(run.Folded, run.Removed, [.. run.Problems.Distinct()]);
+        var run = new RetentionRun(store, policy, all.Count > 0 ? all[^1].Epoch : 0, cancellationToken);
+        HashSet<Guid> kept = Select(all, policy, now, keep, run);
+        run.Apply([.. kept]);
+        Mark(store, [.. all.Where(m => !kept.Contains(m.Id)).Select(m => m.Id)]);
+        return run.Result;
     }
 
     private static HashSet<Guid> Select(
         IReadOnlyList<CheckpointManifest> all, RetentionPolicy policy, DateTimeOffset now,
-        Func<CheckpointManifest, bool>? keep)
+        Func<CheckpointManifest, bool>? keep, RetentionRun run)
     {
+        CheckpointAges? ages = policy.KeepFor is { } limit ? new CheckpointAges(all, now, limit) : null;
+        if (ages?.Doubt is { } doubt)
+        {
+            run.Leave(doubt);
+        }
+
         var kept = new HashSet<Guid>();
         for (int i = 0; i < all.Count; i++)
         {
             int newer = all.Count - 1 - i;
-            bool young = policy.KeepFor is not { } age || now - all[i].Closing.Captured <= age;
+            bool young = ages is null || ages[i] <= policy.KeepFor;
             if (newer == 0 || (newer < policy.KeepCount && young) || keep?.Invoke(all[i]) == true)
             {
                 _ = kept.Add(all[i].Id);
@@ -84,95 +105,25 @@ public static class Retention
         return kept;
     }
 
-    private sealed class Run(ICheckpointStore store, CancellationToken cancellationToken)
+    // For whoever lists the store; where it is full, the next time.
+    private static void Mark(ICheckpointStore store, HashSet<Guid> gone)
     {
-        internal List<ChainLink> Folded { get; } = [];
-
-        internal List<CheckpointManifest> Removed { get; } = [];
-
-        internal List<Finding> Problems { get; } = [];
-
-        /// <summary>Folds increments whose parents go. A parent that cannot be folded away stays, and then what it
-        /// builds upon is looked at in turn.</summary>
-        internal void FoldAcross(HashSet<Guid> kept)
+        foreach (CheckpointManifest manifest in store.Checkpoints)
         {
-            bool grown;
-            do
+            bool expendable = gone.Contains(manifest.Id);
+            if (store.IsExpendable(manifest.Epoch) == expendable)
             {
-                grown = false;
-                foreach (CheckpointManifest manifest in store.Checkpoints.Where(m => kept.Contains(m.Id)))
-                {
-                    foreach ((ManifestDomain domain, ManifestPart part) in Increments(manifest))
-                    {
-                        if (!kept.Contains(part.ParentId) && !TryFold(manifest, domain, part)
-                            && store.Checkpoints.Any(m => m.Id == part.ParentId))
-                        {
-                            _ = kept.Add(part.ParentId);
-                            grown = true;
-                        }
-                    }
-                }
+                continue;
             }
-            while (grown);
-        }
 
-        /// <summary>Folds increments that end chains which are too long.</summary>
-        internal void FoldLong(HashSet<Guid> kept, int maxIncrements)
-        {
-            foreach (CheckpointManifest manifest in store.Checkpoints.Where(m => kept.Contains(m.Id)))
-            {
-                foreach ((ManifestDomain domain, ManifestPart part) in Increments(manifest))
-                {
-                    if (LengthOf(manifest, domain, part) - 1 > maxIncrements)
-                    {
-                        _ = TryFold(manifest, domain, part);
-                    }
-                }
-            }
-        }
-
-        private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> Increments(
-            CheckpointManifest manifest) =>
-            manifest.Domains.SelectMany(d => d.Parts.Select(p => (Domain: d, Part: p)))
-                .Where(p => p.Part.Kind == ImageKind.Increment);
-
-        // Broken chains count as short: there is nothing to fold.
-        private int LengthOf(CheckpointManifest manifest, ManifestDomain domain, ManifestPart part)
-        {
             try
             {
-                return Chain.Resolve(store, manifest.Id, domain.Uuid, part.Content, part.Name).Count;
+                store.SetExpendable(manifest.Epoch, expendable);
             }
-            catch (ChainBrokenException)
+            catch (IOException)
             {
-                return 0;
+                return;
             }
-        }
-
-        private bool TryFold(CheckpointManifest manifest, ManifestDomain domain, ManifestPart part)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            string path = store.PathOf(manifest.Epoch, part.File);
-            try
-            {
-                _ = Folding.Fold(store, manifest.Id, domain.Uuid, part.Content, part.Name);
-                Folded.Add(new ChainLink(manifest, part));
-                return true;
-            }
-            catch (ImageException e)
-            {
-                Problems.Add(new Finding(e.File, e.Offset, e.Problem));
-            }
-            catch (ChainBrokenException e)
-            {
-                Problems.Add(new Finding(path, 0, e.Message.TrimEnd('.')));
-            }
-            catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-            {
-                Problems.Add(new Finding(path, 0, e.Message.TrimEnd('.')));
-            }
-
-            return false;
         }
     }
 }

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;using XenTwoLevelCkpt.NativeInterop.Memory;
+
 namespace XenTwoLevelCkpt.Images.Format;
 
 /// <summary>Reads an image: each record is checked before it is decoded. Nothing is allocated per unit.</summary>
@@ -189,6 +191,40 @@ public sealed class ImageReader : IDisposable
         _stream.Position = offset;
         RecordHeader header = ReadHeader();
         _decoder.Decode(header, ReadPayload(header), offset, visitor, backwards: true);
+    }
+
+    /// <summary>Reads the runs of a record, and not their data: for estimates, since no checksum covers the table alone.</summary>
+    /// <param name="offset">Where it begins, from <see cref="ScanRecords"/>.</param>
+    /// <param name="runs">Receives the runs that are possible, in their order.</param>
+    /// <returns>Octets that the data of all runs takes in the file.</returns>
+    internal int ReadRunsAt(long offset, List<(PfnRun Run, RunClass Class)> runs)
+    {
+        runs.Clear();
+        _offset = offset;
+        _stream.Position = offset;
+        RecordHeader header = ReadHeader();
+        if (header.Type != RecordType.Runs || header.Length < ImageFormat.RunsPrefixSize)
+        {
+            return 0;
+        }
+
+        Span<byte> prefix = stackalloc byte[ImageFormat.RunsPrefixSize];
+        Fill(prefix);
+        int count = (int)Math.Min(
+            BinaryPrimitives.ReadUInt32LittleEndian(prefix),
+            (uint)(header.Length - ImageFormat.RunsPrefixSize) / ImageFormat.RunSize);
+        byte[] table = new byte[count * ImageFormat.RunSize];
+        Fill(table);
+        for (int i = 0; i < count; i++)
+        {
+            PfnRun run = RecordDecoder.ReadRun(table.AsSpan(i * ImageFormat.RunSize), out RunClass @class);
+            if (run.First >= 0 && run.Count > 0 && run.Count <= Header.UnitCount && run.First <= Header.UnitCount - run.Count)
+            {
+                runs.Add((run, @class));
+            }
+        }
+
+        return header.Length - ImageFormat.RunsPrefixSize - table.Length;
     }
 
     /// <summary>Forgets which records were read out of order, so that all can be read again.</summary>

@@ -162,7 +162,8 @@ internal sealed class RecordDecoder
         }
     }
 
-    private static PfnRun ReadRun(ReadOnlySpan<byte> entry, out RunClass @class)
+    /// <summary>Reads an entry of a run table.</summary>
+    internal static PfnRun ReadRun(ReadOnlySpan<byte> entry, out RunClass @class)
     {
         @class = (RunClass)BinaryPrimitives.ReadUInt32LittleEndian(entry[12..]);
         return new PfnRun(

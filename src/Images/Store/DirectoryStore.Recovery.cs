@@ -11,33 +11,83 @@ public sealed partial class DirectoryStore
 
     /// <summary>Reads a manifest's file.</summary>
     /// <exception cref="ImageCorruptException">It is missing or damaged.</exception>
-    internal static CheckpointManifest ReadManifest(string path)
+    internal CheckpointManifest ReadManifest(string path)
     {
         byte[] bytes;
         try
         {
-            var file = new FileInfo(path);
-            if (file.Length > ManifestFile.MaxLength)
-            {
-                throw new ImageCorruptException(path, 0, $"a manifest of {file.Length} bytes is not possible");
-            }
-
-            bytes = File.ReadAllBytes(path);
+            bytes = ReopeningStream.Again(() => ReadUpTo(path, ManifestFile.MaxLength + 1));
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
             throw new ImageCorruptException(path, 0, "the manifest is missing", e);
         }
 
+        if (bytes.Length > ManifestFile.MaxLength)
+        {
+            throw new ImageCorruptException(path, 0, $"a manifest of more than {ManifestFile.MaxLength} bytes is not possible");
+        }
+
         return ManifestFile.Decode(bytes, path);
     }
+
+    private byte[] ReadUpTo(string path, int length)
+    {
+        var bytes = new MemoryStream();
+        byte[] buffer = new byte[64 << 10];
+        using Stream file = Files.OpenRead(path);
+        for (int read = 1; read > 0 && bytes.Length < length;)
+        {
+            read = file.Read(buffer, 0, (int)Math.Min(buffer.Length, length - bytes.Length));
+            bytes.Write(buffer, 0, read);
+        }
+
+        return bytes.ToArray();
+    }
+
+    /// <summary>Removes a folder with all that is in it.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="removed">Called after each file; may be null.</param>
+    /// <returns>False where something is left that NFS holds for a reader; the next writer tries again.</returns>
+    internal bool DeleteTree(string folder, Action? removed = null)
+    {
+        bool held = false;
+        foreach (string inner in Files.FoldersIn(folder))
+        {
+            held |= !DeleteTree(inner, removed);
+        }
+
+        foreach (string file in Files.FilesIn(folder))
+        {
+            if (IsHeld(file))
+            {
+                held = true;
+                continue;
+            }
+
+            Files.DeleteFile(file);
+            removed?.Invoke();
+        }
+
+        // Removing a file that a process of this host has open makes such a name.
+        held = held || Files.FilesIn(folder).Any(IsHeld);
+        if (!held)
+        {
+            Files.DeleteFolder(folder);
+        }
+
+        return !held;
+    }
+
+    private static bool IsHeld(string file) => Path.GetFileName(file).StartsWith(HeldPrefix, StringComparison.Ordinal);
 
     private void Load(bool recover, Action? progress = null)
     {
         var found = new List<CheckpointManifest>();
         var problems = new List<Finding>();
+        var expendable = new List<ulong>();
         ulong highest = 0;
-        foreach (string folder in Directory.GetDirectories(Root).Order(StringComparer.Ordinal))
+        foreach (string folder in Files.FoldersIn(Root).Order(StringComparer.Ordinal))
         {
             progress?.Invoke();
             string name = Path.GetFileName(folder);
@@ -50,10 +100,14 @@ public sealed partial class DirectoryStore
 
             if (leftover)
             {
-                if (recover)
+                if (recover && DeleteTree(folder))
                 {
-                    Directory.Delete(folder, recursive: true);
                     _recovered.Add(folder);
+                }
+                else if (recover)
+                {
+                    // The folder's name is taken.
+                    highest = Math.Max(highest, epoch);
                 }
 
                 continue;
@@ -63,9 +117,15 @@ public sealed partial class DirectoryStore
             if (TryRead(folder, epoch, problems) is { } manifest)
             {
                 found.Add(manifest);
+                IReadOnlyList<string> files = FilesOf(folder);
+                if (files.Any(f => Path.GetFileName(f) == ExpendableName))
+                {
+                    expendable.Add(epoch);
+                }
+
                 if (recover)
                 {
-                    RemoveUnnamed(folder, manifest);
+                    RemoveUnnamed(files, manifest);
                 }
             }
         }
@@ -76,6 +136,21 @@ public sealed partial class DirectoryStore
             _highest = Math.Max(_highest, highest);
             _checkpoints = [.. found.OrderBy(m => m.Epoch)];
             _problems = problems;
+            _expendable.Clear();
+            _expendable.UnionWith(expendable);
+        }
+    }
+
+    // None where a writer removed it meanwhile.
+    private IReadOnlyList<string> FilesOf(string folder)
+    {
+        try
+        {
+            return Files.FilesIn(folder);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return [];
         }
     }
 
@@ -88,7 +163,7 @@ public sealed partial class DirectoryStore
         _ = found.RemoveAll(twins.Contains);
     }
 
-    private static CheckpointManifest? TryRead(string folder, ulong epoch, List<Finding> problems)
+    private CheckpointManifest? TryRead(string folder, ulong epoch, List<Finding> problems)
     {
         string path = Path.Combine(folder, ManifestFile.Name);
         try
@@ -98,7 +173,7 @@ public sealed partial class DirectoryStore
                 ? manifest
                 : throw new ImageCorruptException(path, 0, $"the manifest is that of epoch {manifest.Epoch}");
         }
-        catch (ImageException) when (!Directory.Exists(folder))
+        catch (ImageException) when (!Files.FolderExists(folder))
         {
             // Removed by a writer meanwhile.
             return null;
@@ -116,10 +191,10 @@ public sealed partial class DirectoryStore
     }
 
     // Only files with names that this software gives: others are somebody's.
-    private void RemoveUnnamed(string folder, CheckpointManifest manifest)
+    private void RemoveUnnamed(IReadOnlyList<string> files, CheckpointManifest manifest)
     {
         var named = manifest.Files.ToHashSet(StringComparer.Ordinal);
-        foreach (string path in Directory.GetFiles(folder))
+        foreach (string path in files)
         {
             string name = Path.GetFileName(path);
             bool temporary = name.EndsWith(TemporarySuffix, StringComparison.Ordinal);
@@ -127,7 +202,7 @@ public sealed partial class DirectoryStore
             if (temporary ? PartNames.IsImage(final) || final == ManifestFile.Name
                 : PartNames.IsImage(name) && !named.Contains(name))
             {
-                File.Delete(path);
+                Files.DeleteFile(path);
                 _recovered.Add(path);
             }
         }

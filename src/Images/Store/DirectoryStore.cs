@@ -14,26 +14,29 @@ public sealed partial class DirectoryStore : ICheckpointStore
     internal const string LockName = "lock";
     internal const string TemporarySuffix = ".tmp";
     internal const string RemovalSuffix = ".del";
-    internal const UnixFileMode FileMode600 = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-    private const UnixFileMode FolderMode700 = FileMode600 | UnixFileMode.UserExecute;
 
-    // EAGAIN: another open file description has the lock (flock(2)).
-    private const int WouldBlock = 11;
+    /// <summary>An empty file in the folder of a checkpoint that is there because others build upon it.</summary>
+    internal const string ExpendableName = "expendable";
+
+    // What a client of NFS leaves in the place of a removed file that somebody has open; it goes when they close it.
+    private const string HeldPrefix = ".nfs";
 
     private readonly Lock _lock = new();
-    private readonly FileStream? _lockFile;
+    private readonly IDisposable? _lockFile;
     private readonly List<string> _recovered = [];
     private IReadOnlyList<Finding> _problems = [];
 
     // Epochs that are being written or rewritten, and the checkpoints that they build upon.
     private readonly HashSet<ulong> _open = [];
     private readonly List<Guid> _protected = [];
+    private readonly HashSet<ulong> _expendable = [];
     private CheckpointManifest[] _checkpoints = [];
     private ulong _highest;
 
-    private DirectoryStore(string root, FileStream? lockFile)
+    private DirectoryStore(string root, IFileLayer files, IDisposable? lockFile)
     {
         Root = root;
+        Files = files;
         _lockFile = lockFile;
     }
 
@@ -70,6 +73,12 @@ public sealed partial class DirectoryStore : ICheckpointStore
         }
     }
 
+    /// <inheritdoc/>
+    public long? FreeBytes => Files.FreeBytes(Root);
+
+    /// <summary>The files that the store consists of.</summary>
+    internal IFileLayer Files { get; }
+
     /// <summary>Called at each step of a change; a test throws from it.</summary>
     internal Action<CommitStep>? Fault { get; set; }
 
@@ -78,31 +87,27 @@ public sealed partial class DirectoryStore : ICheckpointStore
     /// <param name="root">The store's directory.</param>
     /// <param name="progress">Called before each folder; may be null.</param>
     /// <exception cref="StoreLockedException">Another process writes.</exception>
+    /// <exception cref="IOException">The directory cannot be used, or its file system cannot do what a store needs; the message
+    /// says what.</exception>
+    public static DirectoryStore Open(string root, Action? progress = null) => Open(root, SystemFiles.Instance, progress);
+
+    /// <summary>As <see cref="Open(string, Action)"/>, on other files.</summary>
+    /// <param name="root">The store's directory.</param>
+    /// <param name="files">The files.</param>
+    /// <param name="progress">Called before each folder; may be null.</param>
+    /// <exception cref="StoreLockedException">Another process writes.</exception>
     /// <exception cref="IOException">The directory cannot be used.</exception>
-    public static DirectoryStore Open(string root, Action? progress = null)
+    public static DirectoryStore Open(string root, IFileLayer files, Action? progress = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
+        ArgumentNullException.ThrowIfNull(files);
         root = Path.GetFullPath(root);
-        _ = Directory.CreateDirectory(root, FolderMode700);
-        FileStream lockFile;
+        MakeRoot(root, files);
+        IDisposable lockFile = files.TryLock(Path.Combine(root, LockName)) ?? throw new StoreLockedException(root);
         try
         {
-            lockFile = new FileStream(Path.Combine(root, LockName), new FileStreamOptions
-            {
-                Mode = FileMode.OpenOrCreate,
-                Access = FileAccess.ReadWrite,
-                Share = FileShare.None,
-                UnixCreateMode = FileMode600,
-            });
-        }
-        catch (IOException e) when (e.HResult == WouldBlock)
-        {
-            throw new StoreLockedException(root, e);
-        }
-
-        try
-        {
-            var store = new DirectoryStore(root, lockFile);
+            StoreProbe.Run(root, files);
+            var store = new DirectoryStore(root, files, lockFile);
             store.Load(recover: true, progress);
             return store;
         }
@@ -118,10 +123,13 @@ public sealed partial class DirectoryStore : ICheckpointStore
     /// <remarks>Sees the checkpoints of this moment, until <see cref="Refresh"/>; a writer may remove them meanwhile.
     /// </remarks>
     /// <exception cref="IOException">The directory cannot be read.</exception>
-    public static DirectoryStore OpenReadOnly(string root)
+    public static DirectoryStore OpenReadOnly(string root) => OpenReadOnly(root, SystemFiles.Instance);
+
+    /// <summary>As <see cref="OpenReadOnly(string)"/>, on other files.</summary>
+    internal static DirectoryStore OpenReadOnly(string root, IFileLayer files)
     {
         ArgumentException.ThrowIfNullOrEmpty(root);
-        var store = new DirectoryStore(Path.GetFullPath(root), null);
+        var store = new DirectoryStore(Path.GetFullPath(root), files, null);
         store.Load(recover: false);
         return store;
     }
@@ -140,9 +148,37 @@ public sealed partial class DirectoryStore : ICheckpointStore
     public string PathOf(ulong epoch, string file) => Path.Combine(FolderOf(epoch), file);
 
     /// <inheritdoc/>
-    public Stream OpenRead(ulong epoch, string file) => new FileStream(
-        PathOf(epoch, file),
-        new FileStreamOptions { Options = FileOptions.SequentialScan, Share = FileShare.Read | FileShare.Delete });
+    public Stream OpenRead(ulong epoch, string file) => new ReopeningStream(Files, PathOf(epoch, file));
+
+    /// <inheritdoc/>
+    public bool IsExpendable(ulong epoch)
+    {
+        lock (_lock)
+        {
+            return _expendable.Contains(epoch);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void SetExpendable(ulong epoch, bool expendable)
+    {
+        ThrowIfReadOnly();
+        _ = Get(epoch);
+        string mark = PathOf(epoch, ExpendableName);
+        if (expendable)
+        {
+            Files.Create(mark).Dispose();
+        }
+        else
+        {
+            Files.DeleteFile(mark);
+        }
+
+        lock (_lock)
+        {
+            _ = expendable ? _expendable.Add(epoch) : _expendable.Remove(epoch);
+        }
+    }
 
     /// <inheritdoc/>
     public ICheckpointTransaction Begin(ulong epoch)
@@ -200,13 +236,14 @@ public sealed partial class DirectoryStore : ICheckpointStore
             }
 
             _checkpoints = [.. _checkpoints.Where(m => m.Epoch != epoch)];
+            _ = _expendable.Remove(epoch);
         }
 
         string folder = FolderOf(epoch);
         string garbage = folder + RemovalSuffix;
         try
         {
-            Directory.Move(folder, garbage);
+            Files.MoveFolder(folder, garbage);
         }
         catch
         {
@@ -215,15 +252,9 @@ public sealed partial class DirectoryStore : ICheckpointStore
         }
 
         At(CommitStep.RemovalRenamed);
-        DirectorySync.Flush(Root);
+        Files.SyncFolder(Root);
         At(CommitStep.RemovalDurable);
-        foreach (string file in Directory.GetFiles(garbage))
-        {
-            File.Delete(file);
-            At(CommitStep.RemovalStarted);
-        }
-
-        Directory.Delete(garbage, recursive: true);
+        DeleteTree(garbage, () => At(CommitStep.RemovalStarted));
         return true;
     }
 
@@ -233,8 +264,6 @@ public sealed partial class DirectoryStore : ICheckpointStore
     internal string FolderOf(ulong epoch) => Path.Combine(Root, epoch.ToString("D20", CultureInfo.InvariantCulture));
 
     internal void At(CommitStep step) => Fault?.Invoke(step);
-
-    internal static void MakeFolder(string path) => _ = Directory.CreateDirectory(path, FolderMode700);
 
     internal void Put(CheckpointManifest manifest)
     {
@@ -271,6 +300,22 @@ public sealed partial class DirectoryStore : ICheckpointStore
             {
                 _ = _protected.Remove(checkpoint);
             }
+        }
+    }
+
+    // A commit makes what is in the store durable, and not the way to it.
+    private static void MakeRoot(string root, IFileLayer files)
+    {
+        var made = new Stack<string>();
+        for (string? at = root; at is not null && !files.FolderExists(at); at = Path.GetDirectoryName(at))
+        {
+            made.Push(at);
+        }
+
+        files.MakeFolder(root);
+        foreach (string folder in made)
+        {
+            files.SyncFolder(Path.GetDirectoryName(folder)!);
         }
     }
 

@@ -8,7 +8,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
     private readonly DirectoryStore _store;
     private readonly ulong _epoch;
     private readonly CheckpointManifest? _old;
-    private readonly Dictionary<string, FileStream> _files = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Stream> _files = new(StringComparer.Ordinal);
 
     // Where files are made: the temporary folder of a new checkpoint, or the folder of one that exists.
     private readonly string _folder;
@@ -26,7 +26,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         if (old is null)
         {
             RemoveLeftover(final);
-            DirectoryStore.MakeFolder(_folder);
+            Files.MakeFolder(_folder);
             try
             {
                 store.At(CommitStep.FolderMade);
@@ -53,16 +53,8 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
                 throw new ArgumentException($"{file} exists already.", nameof(file));
             }
 
-            // Unbuffered: images are written in whole records.
-            var stream = new FileStream(Temporary(file), new FileStreamOptions
-            {
-                // One may be left that could not be removed when it should have been.
-                Mode = FileMode.Create,
-                Access = FileAccess.Write,
-                Share = FileShare.Read,
-                BufferSize = 0,
-                UnixCreateMode = DirectoryStore.FileMode600,
-            });
+            // One may be left that could not be removed when it should have been.
+            Stream stream = Files.Create(Temporary(file));
             _files.Add(file, stream);
             try
             {
@@ -81,7 +73,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
     {
         lock (_files)
         {
-            if (!_files.Remove(file, out FileStream? stream))
+            if (!_files.Remove(file, out Stream? stream))
             {
                 throw new KeyNotFoundException($"{file} was not created here.");
             }
@@ -89,7 +81,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             stream.Dispose();
             try
             {
-                File.Delete(Temporary(file));
+                Files.DeleteFile(Temporary(file));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
@@ -117,9 +109,9 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         ArgumentNullException.ThrowIfNull(manifest);
         Check(manifest);
         _store.At(CommitStep.ImagesWritten);
-        foreach (FileStream stream in _files.Values)
+        foreach (Stream stream in _files.Values)
         {
-            stream.Flush(flushToDisk: true);
+            Files.Sync(stream);
             stream.Dispose();
         }
 
@@ -128,25 +120,25 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         {
             foreach (string file in _files.Keys)
             {
-                File.Move(Temporary(file), Path.Combine(_folder, file), overwrite: true);
+                Files.MoveFile(Temporary(file), Path.Combine(_folder, file));
             }
 
             _store.At(CommitStep.ImagesNamed);
         }
 
-        DirectorySync.Flush(_folder);
+        Files.SyncFolder(_folder);
         _store.At(CommitStep.NamesSynced);
         WriteManifest(manifest);
         if (_old is null)
         {
-            DirectorySync.Flush(_folder);
+            Files.SyncFolder(_folder);
             Rename(_folder, _store.FolderOf(_epoch));
-            DirectorySync.Flush(_store.Root);
+            Files.SyncFolder(_store.Root);
         }
         else
         {
             Rename(Temporary(ManifestFile.Name), Path.Combine(_folder, ManifestFile.Name));
-            DirectorySync.Flush(_folder);
+            Files.SyncFolder(_folder);
         }
 
         _committed = true;
@@ -157,7 +149,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
 
     public void Dispose()
     {
-        foreach (FileStream stream in _files.Values)
+        foreach (Stream stream in _files.Values)
         {
             stream.Dispose();
         }
@@ -170,6 +162,8 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         _store.Close(_epoch, _protected);
         _protected.Clear();
     }
+
+    private IFileLayer Files => _store.Files;
 
     private string Temporary(string file) =>
         Path.Combine(_folder, _old is null ? file : file + DirectoryStore.TemporarySuffix);
@@ -188,7 +182,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
 
         foreach (ManifestPart part in manifest.Domains.SelectMany(d => d.Parts))
         {
-            bool there = _files.TryGetValue(part.File, out FileStream? stream)
+            bool there = _files.TryGetValue(part.File, out Stream? stream)
                 ? stream.Length == part.Length
                 : _old?.Domains.SelectMany(d => d.Parts).Contains(part) == true;
             if (!there)
@@ -205,16 +199,10 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
 
     private void WriteManifest(CheckpointManifest manifest)
     {
-        using var stream = new FileStream(Temporary(ManifestFile.Name), new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            BufferSize = 0,
-            UnixCreateMode = DirectoryStore.FileMode600,
-        });
+        using Stream stream = Files.Create(Temporary(ManifestFile.Name));
         stream.Write(ManifestFile.Encode(manifest));
         _store.At(CommitStep.ManifestWritten);
-        stream.Flush(flushToDisk: true);
+        Files.Sync(stream);
         _store.At(CommitStep.ManifestSynced);
     }
 
@@ -222,11 +210,11 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
     {
         if (_old is null)
         {
-            Directory.Move(from, to);
+            Files.MoveFolder(from, to);
         }
         else
         {
-            File.Move(from, to, overwrite: true);
+            Files.MoveFile(from, to);
         }
 
         _renamed = true;
@@ -243,7 +231,7 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
 
         foreach (string file in _old.Files.Except(manifest.Files, StringComparer.Ordinal))
         {
-            File.Delete(Path.Combine(_folder, file));
+            Files.DeleteFile(Path.Combine(_folder, file));
             _store.At(CommitStep.GarbageRemoved);
         }
     }
@@ -252,16 +240,16 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
     // taken, and would never be again.
     private void RemoveLeftover(string final)
     {
-        if (Directory.Exists(_folder))
+        if (Files.FolderExists(_folder))
         {
-            Directory.Delete(_folder, recursive: true);
+            _ = _store.DeleteTree(_folder);
         }
 
-        if (Directory.Exists(final))
+        if (Files.FolderExists(final))
         {
-            Directory.Move(final, _folder);
-            DirectorySync.Flush(_store.Root);
-            Directory.Delete(_folder, recursive: true);
+            Files.MoveFolder(final, _folder);
+            Files.SyncFolder(_store.Root);
+            _ = _store.DeleteTree(_folder);
         }
     }
 
@@ -275,11 +263,11 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
                 if (_renamed)
                 {
                     // Not known to be durable, and reported as failed: it must not come back as a checkpoint.
-                    Directory.Move(_store.FolderOf(_epoch), _folder);
-                    DirectorySync.Flush(_store.Root);
+                    Files.MoveFolder(_store.FolderOf(_epoch), _folder);
+                    Files.SyncFolder(_store.Root);
                 }
 
-                Directory.Delete(_folder, recursive: true);
+                _ = _store.DeleteTree(_folder);
                 return;
             }
 
@@ -296,15 +284,15 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
         if (_renamed)
         {
             // Either manifest may survive a crash now, so the files of both stay; what is read here is the new one.
-            _store.Put(DirectoryStore.ReadManifest(Path.Combine(_folder, ManifestFile.Name)));
+            _store.Put(_store.ReadManifest(Path.Combine(_folder, ManifestFile.Name)));
             return;
         }
 
-        File.Delete(Temporary(ManifestFile.Name));
+        Files.DeleteFile(Temporary(ManifestFile.Name));
         foreach (string file in _files.Keys)
         {
-            File.Delete(Temporary(file));
-            File.Delete(Path.Combine(_folder, file));
+            Files.DeleteFile(Temporary(file));
+            Files.DeleteFile(Path.Combine(_folder, file));
         }
     }
 }

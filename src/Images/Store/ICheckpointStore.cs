@@ -16,6 +16,9 @@ public interface ICheckpointStore : IDisposable
     /// <summary>An epoch number that is higher than all in the store.</summary>
     ulong NextEpoch { get; }
 
+    /// <summary>Octets that may still be written; null where that is not known.</summary>
+    long? FreeBytes => null;
+
     /// <summary>Reads again which checkpoints there are, where another process may have changed them. Somebody whose
     /// file is gone calls it and tries again.</summary>
     /// <exception cref="IOException">The store cannot be read.</exception>
@@ -54,6 +57,21 @@ public interface ICheckpointStore : IDisposable
     /// <exception cref="KeyNotFoundException">There is no such checkpoint.</exception>
     /// <exception cref="IOException">The store cannot be written.</exception>
     bool Remove(ulong epoch);
+
+    /// <summary>True for a checkpoint that is kept only because others build upon it. It is as whole as any, until it goes.
+    /// </summary>
+    /// <param name="epoch">Its epoch.</param>
+    bool IsExpendable(ulong epoch) => false;
+
+    /// <summary>Says whether a checkpoint is kept only because others build upon it, for whoever lists the store. A crash may
+    /// lose it.</summary>
+    /// <param name="epoch">Its epoch.</param>
+    /// <param name="expendable">What to say.</param>
+    /// <exception cref="KeyNotFoundException">There is no such checkpoint.</exception>
+    /// <exception cref="IOException">The store cannot be written.</exception>
+    void SetExpendable(ulong epoch, bool expendable)
+    {
+    }
 }
 
 /// <summary>A change of a store: nothing of it shows before <see cref="Commit"/>, everything after.</summary>
@@ -92,12 +110,10 @@ public sealed class StoreLockedException : IOException
 {
     /// <summary>Creates the exception.</summary>
     /// <param name="root">The store.</param>
-    /// <param name="inner">The cause.</param>
-    public StoreLockedException(string root, Exception inner)
+    public StoreLockedException(string root)
         : base(
             $"Store {root} is in use by another process, and has one writer at a time. Stop the other one "
-            + $"('fuser {root}/{DirectoryStore.LockName}' names it), or open the store for reading.",
-            inner)
+            + $"('fuser {root}/{DirectoryStore.LockName}' names it), or open the store for reading.")
     {
     }
 }

@@ -136,13 +136,13 @@ internal sealed class CheckpointCommands
         {
             Description = "How many checkpoints are kept.",
             HelpName = "N",
-            DefaultValueFactory = _ => 16,
+            DefaultValueFactory = _ => new RetentionPolicy().KeepCount,
         };
         var chain = new Option<int>("--max-increments")
         {
-            Description = "How many increments a restore reads at most; longer chains are folded.",
+            Description = "How many increments a restore reads at most; longer chains are shortened, whatever it costs.",
             HelpName = "N",
-            DefaultValueFactory = _ => 8,
+            DefaultValueFactory = _ => new RetentionPolicy().MaxIncrements,
         };
         var command = new Command(
             "watch",
@@ -332,7 +332,7 @@ internal sealed class CheckpointCommands
         {
             Description = "How many of the newest checkpoints are kept.",
             HelpName = "N",
-            DefaultValueFactory = _ => 16,
+            DefaultValueFactory = _ => new RetentionPolicy().KeepCount,
         };
         var age = new Option<TimeSpan?>("--keep-for")
         {
@@ -345,7 +345,8 @@ internal sealed class CheckpointCommands
             keep, age, _json,
         };
         command.SetAction(r => Restorer().Prune(
-            PlacesOf(r), new RetentionPolicy { KeepCount = r.GetValue(keep), KeepFor = r.GetValue(age) },
+            PlacesOf(r),
+            new RetentionPolicy { KeepCount = r.GetValue(keep), KeepFor = r.GetValue(age), MinGain = 0, LeavesRoom = false },
             r.GetValue(_json)));
         return command;
     }

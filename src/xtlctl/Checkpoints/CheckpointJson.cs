@@ -11,16 +11,17 @@ namespace XenTwoLevelCkpt.Control.Checkpoints;
 
 /// <summary>A checkpoint as <c>xtlctl checkpoints --json</c> prints it.</summary>
 internal sealed record CheckpointJson(
-    Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, string Node, long Bytes,
+    Guid Id, ulong Epoch, ulong Index, string Label, DateTimeOffset Captured, string Node, long Bytes, bool Expendable,
     IReadOnlyList<CheckpointDomainJson> Domains, IReadOnlyList<LeftOutDomain> LeftOut)
 {
-    internal static CheckpointJson From(CheckpointManifest m) => new(
+    internal static CheckpointJson From(ICheckpointStore store, CheckpointManifest m) => new(
         m.Id, m.Epoch, m.Closing.Index, m.Closing.Label, m.Closing.Captured, m.Node,
-        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), [.. m.Domains.Select(CheckpointDomainJson.From)], m.LeftOut);
+        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), store.IsExpendable(m.Epoch),
+        [.. m.Domains.Select(CheckpointDomainJson.From)], m.LeftOut);
 
     internal static CheckpointJson From(V1.Checkpoint c) => new(
         Guid.Parse(c.Id), c.Epoch, c.Index, c.Label, c.Captured.ToDateTimeOffset(), c.Node, (long)c.Bytes,
-        [.. c.Domains.Select(CheckpointDomainJson.From)], [.. c.LeftOut.Select(ReportJson.LeftOutFrom)]);
+        c.Expendable, [.. c.Domains.Select(CheckpointDomainJson.From)], [.. c.LeftOut.Select(ReportJson.LeftOutFrom)]);
 }
 
 /// <summary>A domain of a checkpoint.</summary>
@@ -106,10 +107,11 @@ internal sealed record DomainReportJson(
 internal sealed record ShowJson(CheckpointJson Checkpoint, IReadOnlyList<DomainReportJson> Domains);
 
 /// <summary>What <c>xtlctl prune --json</c> and <c>fold --json</c> print.</summary>
-internal sealed record RetentionJson(int Folded, IReadOnlyList<Guid> Removed, IReadOnlyList<Finding> Problems)
+internal sealed record RetentionJson(
+    int Folded, int Merged, IReadOnlyList<Guid> Removed, IReadOnlyList<Finding> Problems, IReadOnlyList<string> Undone)
 {
     internal static RetentionJson From(RetentionResult r) =>
-        new(r.Folded.Count, [.. r.Removed.Select(m => m.Id)], r.Problems);
+        new(r.Folded.Count, r.Merged.Count, [.. r.Removed.Select(m => m.Id)], r.Problems, r.Undone);
 }
 
 /// <summary>Serialisers made at build time.</summary>

@@ -128,7 +128,7 @@ internal sealed class RestoreCommand(
             }
         }
 
-        return Print(new RetentionJson(folded, [], []), json);
+        return Print(new RetentionJson(folded, 0, [], [], []), json);
     }
 
     internal int Prune(Places places, RetentionPolicy policy, bool json)
@@ -146,14 +146,22 @@ internal sealed class RestoreCommand(
         }
         else
         {
-            output.WriteLine($"{result.Folded} images folded, {result.Removed.Count} checkpoints removed");
+            output.WriteLine(
+                $"{result.Folded} images folded, {result.Merged} merged, {result.Removed.Count} checkpoints removed");
             foreach (var problem in result.Problems)
             {
                 output.WriteLine($"{problem.File}, octet {problem.Offset}: {problem.Problem}");
             }
+
+            foreach (string undone in result.Undone)
+            {
+                output.WriteLine(undone);
+            }
         }
 
-        return result.Problems.Count == 0 ? ExitCodes.Ok : ExitCodes.Damaged;
+        return result.Problems.Count > 0 ? ExitCodes.Damaged
+            : result.Undone.Count > 0 ? ExitCodes.Failure
+            : ExitCodes.Ok;
     }
 
     private static bool HasDisks(CheckpointManifest manifest) =>

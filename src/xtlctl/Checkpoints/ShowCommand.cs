@@ -12,7 +12,7 @@ internal sealed class ShowCommand(TextWriter output)
     internal int List(Places places, bool json)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
-        PrintList(output, [.. store.Checkpoints.Select(CheckpointJson.From)], json);
+        PrintList(output, [.. store.Checkpoints.Select(m => CheckpointJson.From(store, m))], json);
         return ExitCodes.Ok;
     }
 
@@ -25,13 +25,14 @@ internal sealed class ShowCommand(TextWriter output)
             return;
         }
 
-        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "LEFT OUT", "MIB", "ID", "LABEL");
+        var table = new TextTable("EPOCH", "INDEX", "CAPTURED", "DOMAINS", "LEFT OUT", "MIB", "KEPT", "ID", "LABEL");
         foreach (CheckpointJson c in checkpoints)
         {
             table.Add(
                 $"{c.Epoch}", $"{c.Index}", c.Captured.ToString("u", CultureInfo.InvariantCulture),
                 string.Join(',', c.Domains.Select(d => d.Name)),
-                c.LeftOut.Count == 0 ? "-" : string.Join(',', c.LeftOut.Select(d => d.Name)), Mebibytes(c.Bytes), $"{c.Id}", c.Label);
+                c.LeftOut.Count == 0 ? "-" : string.Join(',', c.LeftOut.Select(d => d.Name)), Mebibytes(c.Bytes),
+                c.Expendable ? "for others" : "", $"{c.Id}", c.Label);
         }
 
         table.Write(output);
@@ -46,7 +47,7 @@ internal sealed class ShowCommand(TextWriter output)
             .Select(d => restorer.ReadState(manifest.Id, d.Uuid).Report)
             .OfType<Checkpointing.Node.DomainReport>()
             .Select(DomainReportJson.From)];
-        Print(output, CheckpointJson.From(manifest), reports, json);
+        Print(output, CheckpointJson.From(store, manifest), reports, json);
         return ExitCodes.Ok;
     }
 
@@ -64,6 +65,11 @@ internal sealed class ShowCommand(TextWriter output)
         output.WriteLine($"checkpoint {shown.Id}");
         output.WriteLine($"epoch {shown.Epoch}, index {shown.Index}, label '{shown.Label}', node {shown.Node}");
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"captured {shown.Captured:u}"));
+        if (shown.Expendable)
+        {
+            output.WriteLine("kept only because others build upon it");
+        }
+
         PrintPhases(output, reports);
         PrintLeftOut(output, shown.LeftOut);
         var parts = new TextTable("DOMAIN", "PART", "DISK", "KIND", "BYTES", "FILE");
