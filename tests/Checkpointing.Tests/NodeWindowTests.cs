@@ -3,6 +3,8 @@ using System.Globalization;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
+using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Checkpointing.Tests;
@@ -164,5 +166,64 @@ public class NodeWindowTests
             "switched off by another program", next.Domains.Single(d => d.Name == "a").FullBecause!, StringComparison.Ordinal);
         Assert.Null(next.Domains.Single(d => d.Name == "b").FullBecause);
         node.RestoreAndCompare(next.Id);
+    }
+
+    [Fact]
+    public async Task Caches_are_halved_after_a_residue_that_did_not_fit()
+    {
+        // Three quarters of the staging area are the cache's: with what comes late it fits only once the cache is smaller.
+        await using var node = new ModelNode(Small with { StagingPages = 256 });
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync(1);
+        Touch(guest, 400, 250);
+        int attempt = 0;
+        node.Watch = step =>
+        {
+            if (step == NodeStep.IntentWritten)
+            {
+                Touch(guest, 700 + (100 * attempt++), 100);
+            }
+        };
+        CheckpointReport report = await node.CheckpointAsync(2);
+        Assert.Equal(2, attempt);
+        node.RestoreAndCompare(report.Id);
+    }
+
+    [Fact]
+    public async Task The_rings_of_the_moment_of_the_suspension_are_in_the_channels_image()
+    {
+        await using var node = new ModelNode(Small);
+        ModelGuest guest = node.AddGuest("a", new StepperWorkload(1, 300, 8));
+        (string Blob, long Pfn)[] rings = [("xenstore-ring", 0xFEFFE), ("console-ring", 0xFEFFF)];
+        foreach ((string blob, long pfn) in rings)
+        {
+            using WritableMapping mapping = guest.Map(pfn, MappingOwner.Backend);
+            mapping.Write(7, System.Text.Encoding.ASCII.GetBytes(blob));
+        }
+
+        CheckpointReport report = await node.CheckpointAsync(1);
+        using Chain chain = Chain.Open(node.Store, report.Id, guest.Uuid, ImageContent.Channels);
+        var found = new Blobs();
+        chain.Visit(found);
+        foreach ((string blob, long pfn) in rings)
+        {
+            Assert.True(guest.View.ReadPage(pfn).SequenceEqual(found.Found[blob]), blob);
+        }
+    }
+
+    private static void Touch(ModelGuest guest, long first, int count)
+    {
+        for (long pfn = first; pfn < first + count; pfn++)
+        {
+            guest.Map(pfn, MappingOwner.Backend).Dispose();
+        }
+    }
+
+    private sealed class Blobs : ImageVisitor
+    {
+        internal Dictionary<string, byte[]> Found { get; } = [];
+
+        public override void OnBlob(string name, ReadOnlySpan<byte> part, bool last) =>
+            Found[name] = [.. Found.GetValueOrDefault(name, []), .. part];
     }
 }

@@ -29,6 +29,9 @@ internal sealed class LogDirty(long pfnCount)
 
     internal bool Enabled { get; private set; }
 
+    /// <summary>Told of every operation before it happens.</summary>
+    internal Action<ShadowOp>? Watch { get; set; }
+
     /// <summary>Counts the ENABLEs. Xen has nothing like it: it is how the model knows that a log is no longer
     /// the one that its caller began.</summary>
     internal long Session { get; private set; }
@@ -40,6 +43,7 @@ internal sealed class LogDirty(long pfnCount)
     /// too and return an empty bitmap: <c>paging_log_dirty_op</c> does not check the mode.</returns>
     internal int Control(ShadowOp op, Span<ulong> destination)
     {
+        Watch?.Invoke(op);
         switch (op)
         {
             case ShadowOp.EnableLogDirty:

@@ -5,6 +5,13 @@ public sealed partial class ModelGuest
 {
     private const int ESRCH = 3;
 
+    /// <summary>Told of every log-dirty operation before it happens, with the domain paused; null for nobody.</summary>
+    public Action<ShadowOp>? LogWatch
+    {
+        get => _logDirty.Watch;
+        set => _logDirty.Watch = value;
+    }
+
     /// <summary>Runs a log-dirty operation as any program with access to Xen may, with Xen's outcome.</summary>
     /// <param name="op">The operation.</param>
     /// <param name="bitmap">For CLEAN and PEEK: receives the bitmap, one word for 64 PFNs.</param>
