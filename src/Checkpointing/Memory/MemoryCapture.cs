@@ -70,8 +70,8 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     /// <summary>Pages of a full image that were not looked at yet.</summary>
     public long FeedLeft => _feeding ? PfnCount - _feed : 0;
 
-    /// <summary>True once pages may be missing from the log: nothing but a full image is complete then.</summary>
-    public bool IsIncomplete { get; private set; }
+    /// <inheritdoc/>
+    public string? IncompleteBecause { get; private set; }
 
     /// <summary>The cache.</summary>
     public DirtyPageCache? Cache => _cache;
@@ -310,11 +310,17 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     // A reading that fails may have cleared what it did not deliver.
     private DirtyBitmap ReadLog(bool final)
     {
-        IsIncomplete = true;
-        DirtyBitmap dirty = _log.Clean(final);
-        RequireSize(dirty.PfnCount);
-        IsIncomplete = false;
-        return dirty;
+        try
+        {
+            DirtyBitmap dirty = _log.Clean(final);
+            RequireSize(dirty.PfnCount);
+            return dirty;
+        }
+        catch (Exception e)
+        {
+            IncompleteBecause ??= e.Message;
+            throw;
+        }
     }
 
     // Pages that are in the cache first: a page that falls out for another one must not be one that this sample has, too.
@@ -415,7 +421,10 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     {
         if (pfnCount > PfnCount)
         {
-            throw new MemoryMapGrownException(PfnCount, pfnCount);
+            // All that is sized by the number of PFNs is made anew.
+            var grown = new MemoryMapGrownException(PfnCount, pfnCount);
+            IncompleteBecause ??= grown.Message;
+            throw grown;
         }
     }
 }

@@ -28,7 +28,7 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
 
     public long FeedLeft => 0;
 
-    public bool IsIncomplete => false;
+    public string? IncompleteBecause { get; private set; }
 
     public DirtyPageCache? Cache => null;
 
@@ -48,8 +48,17 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
         _save?.Abandon();
         PvState = null;
         _pages.BeginStream();
-        _save = new Save(domain, _pages);
-        _save.WaitUntilReady(cancellationToken);
+        Following(() =>
+        {
+            long now = domain.GetPfnCount();
+            if (now > PfnCount)
+            {
+                throw new MemoryMapGrownException(PfnCount, now);
+            }
+
+            _save = new Save(domain, _pages);
+            _save.WaitUntilReady(cancellationToken);
+        });
     }
 
     // The library looks itself.
@@ -60,7 +69,21 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
     public void Collect(StagingArea staging, bool compareTypes)
     {
         _pages.Stage();
-        PvState = _save!.Finish();
+        Following(() => PvState = _save!.Finish());
+    }
+
+    // A guest that is still booting, or is given more memory, gets PFNs that nothing here has room for.
+    private void Following(Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (MemoryMapGrownException e)
+        {
+            IncompleteBecause = e.Message;
+            throw;
+        }
     }
 
     // The library's own log, which it switches off itself.

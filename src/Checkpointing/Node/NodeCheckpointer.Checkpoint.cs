@@ -65,6 +65,10 @@ public sealed partial class NodeCheckpointer
                 _tightened++;
                 Log?.Invoke(e.Message);
             }
+            catch (MemoryMapGrownException e) when (attempt < Attempts)
+            {
+                Log?.Invoke(e.Message);
+            }
             catch (MapChangedException e) when (attempt < Attempts)
             {
                 _compareInWindow = true;
@@ -197,12 +201,12 @@ public sealed partial class NodeCheckpointer
                 disk.Abandon();
             }
 
-            if (capture.Memory.IsIncomplete)
+            if (capture.Memory.IncompleteBecause is { } reason)
             {
                 // One that is known to be broken has its reason.
                 if (!capture.IsBroken)
                 {
-                    Break(capture, new HypervisorException("its dirty log is not complete any more"));
+                    Break(capture, new HypervisorException(reason));
                 }
             }
             else

@@ -42,10 +42,10 @@ public sealed partial class ModelGuest : IDisposable
         _ignoresSuspend = ignoresSuspend;
         _suspendLatency = options.SuspendLatency;
         _vcpus = options.Vcpus;
-        _map = new PhysicalMap(options.Kind, maxRam);
+        _map = new PhysicalMap(options.Kind, maxRam, Math.Max(maxRam, options.GrowsToPages));
         _maxPages = maxRam + (options.Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
-        _logDirty = new LogDirty(_map.PfnCount);
-        _memory = new AnonymousMapping(_map.PfnCount * PageSize);
+        _logDirty = new LogDirty(_map.Capacity);
+        _memory = new AnonymousMapping(_map.Capacity * PageSize);
         _vcpu = new ModelVcpu(this);
         _paused = options.StartPaused;
         PopulateAtBirth(options);
@@ -160,7 +160,9 @@ public sealed partial class ModelGuest : IDisposable
         {
             ThrowIfDestroyed();
             long maxRam = _maxPages - (Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
-            string toolstack = new ModelToolstack(maxRam, _vcpus, Disk.BlockCount, _suspendLatency.Ticks).ToJson();
+            string toolstack = new ModelToolstack(
+                Math.Max(maxRam, PhysicalMap.RamPages(Kind, _map.PfnCount)), _vcpus, Disk.BlockCount,
+                _suspendLatency.Ticks).ToJson();
             return new DomainConfiguration(Name, Kind, toolstack, default, default, ModelHypervisor.Version);
         }
     }

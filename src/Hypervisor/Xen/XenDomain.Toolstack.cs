@@ -47,19 +47,9 @@ internal sealed partial class XenDomain
     /// <inheritdoc/>
     public bool StopDirtyLog()
     {
-        try
-        {
-            _ = GetInfo();
-
-            // Log-dirty mode can only be asked for by switching it on, which fails where it is on.
-            bool wasOn = !_xen.TryEnableLogDirty(Domid);
-            _xen.DisableLogDirty(Domid);
-            return wasOn;
-        }
-        catch (XenException e)
-        {
-            throw Translate(e);
-        }
+        _ = GetInfo();
+        using var shadow = new XenShadowLog(_xen, _hypervisor.Marker, this);
+        return OwnedDirtyLog.StopLeft(shadow);
     }
 
     /// <inheritdoc/>

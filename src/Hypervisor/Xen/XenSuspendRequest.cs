@@ -100,6 +100,13 @@ internal sealed class XenSuspendRequest(
                 domain.Label, SuspendStage.Request, "it is paused and cannot answer; 'xl unpause' lets it run.");
         }
 
+        // Its request and ours would be taken for each other, and resuming the guest would tear the other program's file.
+        if (XlSaves.IsSaving(domain.Id))
+        {
+            throw new SuspendFailedException(
+                domain.Label, SuspendStage.Request, "it is being saved or migrated by 'xl' just now.");
+        }
+
         if (XenSuspendNodes.Waiting(store, Domid) is { Length: > 0 } other)
         {
             throw new SuspendFailedException(
