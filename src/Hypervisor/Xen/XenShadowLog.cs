@@ -26,7 +26,7 @@ internal sealed class XenShadowLog(XenInterface xen, DeviceModel marker, XenDoma
             : [0, 1];
 
     /// <inheritdoc/>
-    public bool IsBeingSaved => XlSaves.IsSaving(domain.Id);
+    public bool IsBeingSaved => new XlSaves().Include(domain.Id);
 
     private uint Domid => (uint)domain.Id;
 
