@@ -44,6 +44,11 @@ internal interface IMemoryCapture : IDisposable
     /// <returns>The number of pages copied.</returns>
     int Feed(int maxPages);
 
+    /// <summary>Begins what <see cref="Approach"/> waits for and what can go on beside other domains' approach.</summary>
+    void BeginApproach()
+    {
+    }
+
     /// <summary>What takes long of what comes right before the suspension.</summary>
     /// <param name="cancellationToken">Gives up.</param>
     void Approach(CancellationToken cancellationToken);

@@ -160,10 +160,12 @@ public sealed partial class NodeCheckpointer
         }
     }
 
-    // In two rounds, so that the last look at one domain does not grow old while another one's types are compared.
+    // In rounds, so that the last look at one domain does not grow old while another one's types are compared, or its pages
+    // are streamed.
     private void LookLast(CancellationToken cancellationToken)
     {
-        foreach (Action<IMemoryCapture> step in new Action<IMemoryCapture>[] { m => m.Approach(cancellationToken), m => m.LookLast() })
+        Action<IMemoryCapture>[] steps = [m => m.BeginApproach(), m => m.Approach(cancellationToken), m => m.LookLast()];
+        foreach (Action<IMemoryCapture> step in steps)
         {
             foreach (DomainCapture capture in _captures)
             {

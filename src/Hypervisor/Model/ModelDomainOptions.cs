@@ -26,6 +26,9 @@ public sealed record ModelDomainOptions
     /// the pages that are populated there. 0 for none.</summary>
     public long GrowsToPages { get; init; }
 
+    /// <summary>The hypervisor has no log-dirty mode for the domain, as Xen built without shadow paging for a PV guest.</summary>
+    public bool WithoutDirtyLog { get; init; }
+
     /// <summary>Online virtual CPUs. Reported only: a model guest runs its workload on one.</summary>
     public int Vcpus { get; init; } = 1;
 

@@ -38,6 +38,7 @@ public sealed partial class ModelGuest : IDisposable
         Name = options.Name;
         Disk = new ModelDisk(options.DiskBlocks);
         Network = network;
+        HasDirtyLog = !options.WithoutDirtyLog;
         _onDestroyed = onDestroyed;
         _ignoresSuspend = ignoresSuspend;
         _suspendLatency = options.SuspendLatency;
@@ -82,6 +83,9 @@ public sealed partial class ModelGuest : IDisposable
             }
         }
     }
+
+    /// <summary>False where the hypervisor has no log-dirty mode for this guest: a PV guest without shadow paging.</summary>
+    public bool HasDirtyLog { get; }
 
     internal IGuestNetwork Network { get; }
 

@@ -36,11 +36,31 @@ internal sealed partial class XenDomain
 
         try
         {
-            _xen.SaveDomain(Domid, output, live: true, suspend);
+            _xen.SaveDomain(Domid, output, HasDirtyLog(), suspend);
         }
         catch (XenException e)
         {
             throw Translate(e);
+        }
+    }
+
+    // Asked by switching it on. libxenguest would take a log over that is on, a migration's for instance.
+    private bool HasDirtyLog()
+    {
+        try
+        {
+            if (!_xen.TryEnableLogDirty(Domid))
+            {
+                throw new DirtyLogBusyException(Label);
+            }
+
+            _xen.DisableLogDirty(Domid);
+            return true;
+        }
+        catch (XenUnsupportedException)
+        {
+            // A hypervisor without shadow paging.
+            return false;
         }
     }
 
