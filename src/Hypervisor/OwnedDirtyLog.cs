@@ -87,10 +87,11 @@ internal sealed class OwnedDirtyLog : IDirtyLog
         if (!final)
         {
             Grow();
-            if (_low != 0 && (PeekLow(_shadow) & _low) != _low)
-            {
-                throw Lost();
-            }
+        }
+
+        if (_low != 0 && (PeekLow(_shadow) & _low) != _low)
+        {
+            throw Lost();
         }
 
         Read(clean: true, final);
@@ -246,7 +247,7 @@ internal sealed class OwnedDirtyLog : IDirtyLog
         var runs = new List<PfnRun>();
         foreach (PfnRun run in Bitmap().EnumerateRuns())
         {
-            // Xen marks all pages but the last.
+            // Xen marks all pages but the last: of a guest below 4 GiB the console's ring, which no restore keeps.
             int count = (int)Math.Min(run.Count, PfnCount - 1 - run.First);
             if (count > 0)
             {
