@@ -16,6 +16,9 @@ internal static class XenLibrary
     /// <summary>libxenforeignmemory; stable ABI.</summary>
     internal const string ForeignMemory = "libxenforeignmemory.so.1";
 
+    /// <summary>libxendevicemodel; stable ABI.</summary>
+    internal const string DeviceModel = "libxendevicemodel.so.1";
+
     /// <summary>libxenevtchn; stable ABI.</summary>
     internal const string EventChannel = "libxenevtchn.so.1";
 

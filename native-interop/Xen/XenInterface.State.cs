@@ -20,6 +20,10 @@ public sealed partial class XenInterface
         HvmParams.HVM_PARAM_NR_IOREQ_SERVER_PAGES, HvmParams.HVM_PARAM_X87_FIP_WIDTH, HvmParams.HVM_PARAM_MCA_CAP,
     ];
 
+    /// <summary>The parameter that names the page of a pager's ring.</summary>
+    [NotInC("Another name of a constant that is proved.")]
+    public const uint PagingRingParam = HvmParams.HVM_PARAM_PAGING_RING_PFN;
+
     /// <summary>The HVM parameters that belong to a saved guest, in the order in which libxenguest saves them.</summary>
     public static ReadOnlySpan<uint> SavedHvmParams => SavedParams;
 

@@ -13,8 +13,10 @@ namespace XenTwoLevelCkpt.Hypervisor;
 /// enters it writable, so that writes to it go unlogged too until the next <see cref="Clean"/>.
 /// </para>
 /// <para>
-/// Pages that a backend has mapped writable through a grant show up when it unmaps them, or in a final
-/// <see cref="Clean"/>. Xen's FINAL alone does not cover them.
+/// Pages that a backend has mapped writable through a grant show up when it unmaps them, and not before.
+/// </para>
+/// <para>
+/// A log shows up to three pages that nobody wrote: marks by which it is known again.
 /// </para>
 /// </remarks>
 public interface IDirtyLog : IDisposable
@@ -23,15 +25,14 @@ public interface IDirtyLog : IDisposable
     long PfnCount { get; }
 
     /// <summary>Reads the pages written since the last <see cref="Clean"/>, and forgets them.</summary>
-    /// <param name="final">For a suspended domain: counts pages that Xen itself or a backend has mapped writable
-    /// as written. The domain stands still for every question, so this reading asks neither whether the log was lost nor
-    /// how many PFNs the domain has by now: <see cref="RequireWhole"/> has to follow, and until it has, pages may be
-    /// missing.</param>
+    /// <param name="final">For a suspended domain: counts pages that Xen itself has mapped writable as written. The domain
+    /// stands still for every question, so this reading does not ask how many PFNs the domain has by now, nor, where the log
+    /// has no marks, whether it was lost: <see cref="RequireWhole"/> has to follow, and until it has, pages may be missing.
+    /// </param>
     /// <returns>The pages; valid until the next call on this log.</returns>
-    /// <exception cref="DirtyLogLostException">Not of a final reading: the log was taken over or switched off by somebody else, so pages
-    /// are missing from it: only a full copy of memory is complete now. The log stays lost. Xen reports no error
-    /// here (CLEAN and PEEK outside log-dirty mode succeed with an empty bitmap), so an implementation has to find
-    /// out by other means.</exception>
+    /// <exception cref="DirtyLogLostException">The log was taken over or switched off by somebody else, so pages are missing
+    /// from it: only a full copy of memory is complete now. The log stays lost. What was read of another program's log is in
+    /// that log again.</exception>
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     DirtyBitmap Clean(bool final = false);
 

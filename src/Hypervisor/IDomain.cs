@@ -122,13 +122,15 @@ public interface IDomain : IDisposable
     DomainConfiguration GetConfiguration();
 
     /// <summary>Writes a PV guest as a libxc migration stream, most of it while the guest runs
-    /// (<c>xc_domain_save</c>): the way to memory that <see cref="CanCopyPages"/> says cannot be copied.</summary>
+    /// (<c>xc_domain_save</c>), or all of it while the guest is suspended where the hypervisor has no dirty log for such
+    /// guests: the way to memory that <see cref="CanCopyPages"/> says cannot be copied.</summary>
     /// <param name="output">A pipe to write to; stays open.</param>
     /// <param name="suspend">Called once, on the calling thread, when the rest has to be copied from a suspended
     /// guest: returns when it is suspended. An exception ends the saving and is thrown on.</param>
     /// <remarks>Blocks until the stream is written. Uses the dirty log, and leaves it off.</remarks>
     /// <exception cref="NotSupportedException"><see cref="CanCopyPages"/> is true, or this hypervisor has no such
     /// stream.</exception>
+    /// <exception cref="DirtyLogBusyException">Another program has the dirty log.</exception>
     /// <exception cref="HypervisorException">The guest could not be saved.</exception>
     void SaveStream(SafeFileHandle output, Action suspend);
 

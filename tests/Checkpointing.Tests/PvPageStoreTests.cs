@@ -82,9 +82,36 @@ public class PvPageStoreTests
         using ImageWriter writer = Writer(stream, full: true);
         store.BeginEpoch(writer, full: true);
         store.BeginStream();
+        Add(store, 3, 8);
         store.Stage();
         Add(store, 1, 8);
         Assert.Throws<StagingFullException>(() => Add(store, 2, 8));
+    }
+
+    [Fact]
+    public void Of_a_page_that_comes_twice_while_the_guest_is_suspended_the_last_counts()
+    {
+        using var staging = new StagingArea(64);
+        var store = new PvPageStore(Pfns, staging);
+        _ = Epoch(store, staging, full: true, live: [(1, 7), (2, 7)], rest: []);
+
+        // The first of the two was on its way when the guest was suspended; the guest put back what it had been.
+        Dictionary<long, byte?> second = Epoch(store, staging, full: false, live: [(2, 7)], rest: [(1, 8), (1, 7)]);
+        Assert.Equal(7, second.GetValueOrDefault(1, (byte)7)!.Value);
+    }
+
+    [Fact]
+    public void All_of_a_guest_that_has_no_log_needs_no_staging_area()
+    {
+        using var staging = new StagingArea(1);
+        var store = new PvPageStore(Pfns, staging);
+        Assert.Equal(
+            new Dictionary<long, byte?> { [1] = 7, [2] = 8, [3] = 9 },
+            Epoch(store, staging, full: true, live: [], rest: [(1, 7), (2, 8), (3, 9)]));
+        Assert.Equal(
+            new Dictionary<long, byte?> { [1] = null, [2] = 9 },
+            Epoch(store, staging, full: false, live: [], rest: [(2, 9), (3, 9)]));
+        Assert.True(staging.TryReserve(1, out _));
     }
 
     private static Dictionary<long, byte?> Epoch(

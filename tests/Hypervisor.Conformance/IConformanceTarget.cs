@@ -25,6 +25,16 @@ public interface IConformanceTarget : IAsyncDisposable
 
     /// <summary>Asks the guest to suspend as another program does.</summary>
     void AskFromOutside();
+
+    /// <summary>Takes the guest's dirty log as a live migration does: ENABLE, and where that fails OFF and ENABLE.</summary>
+    void TakeLogOver();
+
+    /// <summary>Reads the log that was taken over, by CLEAN or PEEK.</summary>
+    /// <param name="clean">Whether it is cleared.</param>
+    ulong[] ReadTakenLog(bool clean);
+
+    /// <summary>Switches the log off that was taken over.</summary>
+    void EndTakeover();
 }
 
 /// <summary>Deviations that an implementation states.</summary>

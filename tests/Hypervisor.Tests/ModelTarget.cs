@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using XenTwoLevelCkpt.Hypervisor.Conformance;
 using XenTwoLevelCkpt.Hypervisor.Model;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+using Xunit;
 
 namespace XenTwoLevelCkpt.Hypervisor.Tests;
 
@@ -11,6 +13,8 @@ internal sealed class ModelTarget : IConformanceTarget
 
     internal ModelTarget(GuestKind kind)
     {
+        // The marks of a log are dirty without the guest.
+        Allowances = Allowances.None with { ResidualDirty = kind == GuestKind.Pv ? 0 : ModelShadowLog.Marks.Count };
         Guest = _model.CreateDomain(new ModelDomainOptions
         {
             Name = "guest",
@@ -46,6 +50,19 @@ internal sealed class ModelTarget : IConformanceTarget
     }
 
     public void AskFromOutside() => Guest.SuspendFromOutside();
+
+    public Allowances Allowances { get; }
+
+    public void TakeLogOver() => Guest.TakeOverDirtyLog(visible: false);
+
+    public ulong[] ReadTakenLog(bool clean)
+    {
+        ulong[] words = new ulong[DirtyBitmap.WordsFor(Guest.PfnCount)];
+        Assert.Equal(0, Guest.ShadowControl(clean ? ShadowOp.Clean : ShadowOp.Peek, words));
+        return words;
+    }
+
+    public void EndTakeover() => Guest.EndTakeover();
 
     public ValueTask DisposeAsync()
     {

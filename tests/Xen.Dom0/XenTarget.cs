@@ -4,6 +4,8 @@ using System.Text.RegularExpressions;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Conformance;
 using XenTwoLevelCkpt.Hypervisor.Xen;
+using XenTwoLevelCkpt.NativeInterop.Memory;
+using XenTwoLevelCkpt.NativeInterop.Xen;
 
 namespace XenTwoLevelCkpt.Dom0Tests;
 
@@ -14,6 +16,7 @@ internal sealed partial class XenTarget : IConformanceTarget
     private const int TailBytes = 16384;
 
     private readonly string _log;
+    private readonly XenInterface _xen = XenInterface.Open();
 
     private XenTarget(string name)
     {
@@ -31,7 +34,9 @@ internal sealed partial class XenTarget : IConformanceTarget
     /// <summary>The backends of a guest's console, store, disk and network write their rings while the guest is
     /// suspended, through mappings that Xen does not log until they are unmapped (docs/architecture.md). A restored
     /// guest gets all of these rings anew.</summary>
-    public Allowances Allowances { get; } = new(ResidualDirty: 8, Unlogged: 8, Unreadable: 0, ClockBytes: 64);
+    public Allowances Allowances { get; } = new(ResidualDirty: 11, Unlogged: 8, Unreadable: 0, ClockBytes: 64);
+
+    private uint Domid => (uint)Hypervisor.ListDomains().Single(d => d.Uuid == GuestUuid).Id;
 
     public long Progress
     {
@@ -89,8 +94,28 @@ internal sealed partial class XenTarget : IConformanceTarget
     public ValueTask DisposeAsync()
     {
         Hypervisor.Dispose();
+        _xen.Dispose();
         return ValueTask.CompletedTask;
     }
+
+    public void TakeLogOver()
+    {
+        if (!_xen.TryEnableLogDirty(Domid))
+        {
+            _xen.DisableLogDirty(Domid);
+            Assert.True(_xen.TryEnableLogDirty(Domid));
+        }
+    }
+
+    public ulong[] ReadTakenLog(bool clean)
+    {
+        long pages = _xen.GetPfnCount(Domid);
+        using var buffer = new HypercallBuffer(_xen, DirtyBitmap.WordsFor(pages) * sizeof(ulong));
+        _ = _xen.ReadLogDirty(Domid, buffer, (ulong)pages, clean, final: false, out _);
+        return buffer.Words[..DirtyBitmap.WordsFor(pages)].ToArray();
+    }
+
+    public void EndTakeover() => _xen.DisableLogDirty(Domid);
 
     private static Task<IConformanceTarget> Create(string variable) => Task.FromResult<IConformanceTarget>(new XenTarget(
         Environment.GetEnvironmentVariable(variable)

@@ -17,8 +17,12 @@ internal interface IMemoryCapture : IDisposable
     /// <summary>Pages of a full image that were not looked at yet.</summary>
     long FeedLeft { get; }
 
-    /// <summary>True once pages may be missing: nothing but a full image is complete then.</summary>
-    bool IsIncomplete { get; }
+    /// <summary>Why pages may be missing, so that nothing but a full image of a memory captured anew is complete; null where
+    /// none are.</summary>
+    string? IncompleteBecause { get; }
+
+    /// <summary>True once pages may be missing.</summary>
+    bool IsIncomplete => IncompleteBecause is not null;
 
     /// <summary>The dirty-page cache; null where the hypervisor's library keeps track of pages.</summary>
     DirtyPageCache? Cache { get; }
@@ -39,6 +43,11 @@ internal interface IMemoryCapture : IDisposable
     /// <param name="maxPages">The most pages to copy now.</param>
     /// <returns>The number of pages copied.</returns>
     int Feed(int maxPages);
+
+    /// <summary>Begins what <see cref="Approach"/> waits for and what can go on beside other domains' approach.</summary>
+    void BeginApproach()
+    {
+    }
 
     /// <summary>What takes long of what comes right before the suspension.</summary>
     /// <param name="cancellationToken">Gives up.</param>

@@ -19,7 +19,7 @@ internal sealed partial class MemoryCapture
     {
         _domain.EndCapture();
         bool full = _feeding && _owed is null;
-        if (full || _collected || _copiesUnknown || _unpopulated > 0 || IsIncomplete)
+        if (full || _collected || _copiesUnknown || _unpopulated > 0 || IncompleteBecause is not null)
         {
             _owed = null;
             return false;

@@ -67,11 +67,17 @@ internal sealed partial class MemoryCapture
             return;
         }
 
-        IsIncomplete = true;
-        _log.RequireWhole();
-        RequireSize(_domain.GetPfnCount());
-        IsIncomplete = false;
-        _unconfirmed = false;
+        try
+        {
+            _log.RequireWhole();
+            RequireSize(_domain.GetPfnCount());
+            _unconfirmed = false;
+        }
+        catch (Exception e)
+        {
+            IncompleteBecause ??= e.Message;
+            throw;
+        }
     }
 
     /// <summary>True where pages entered or left the physical map since the last comparison. The domain may run.

@@ -70,8 +70,8 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     /// <summary>Pages of a full image that were not looked at yet.</summary>
     public long FeedLeft => _feeding ? PfnCount - _feed : 0;
 
-    /// <summary>True once pages may be missing from the log: nothing but a full image is complete then.</summary>
-    public bool IsIncomplete { get; private set; }
+    /// <inheritdoc/>
+    public string? IncompleteBecause { get; private set; }
 
     /// <summary>The cache.</summary>
     public DirtyPageCache? Cache => _cache;
@@ -179,17 +179,6 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         Flush();
     }
 
-    /// <summary>Finds pages that entered or left the physical map, which no log shows.</summary>
-    /// <returns>The number of such pages.</returns>
-    /// <remarks>Followed by a reading of the log: a page that entered is written by the guest unlogged until then.
-    /// </remarks>
-    internal long CompareTypes()
-    {
-        long changed = CompareTypes(touchNew: true);
-        Trim();
-        return changed;
-    }
-
     /// <summary>Compares page types.</summary>
     /// <param name="cancellationToken">Not asked: it is one walk over the physical map.</param>
     public void Approach(CancellationToken cancellationToken) => _ = CompareTypes();
@@ -245,87 +234,20 @@ internal sealed partial class MemoryCapture : IMemoryCapture
         return [.. pages.Select(p => new PfnRun(p, 1))];
     }
 
-    private long CompareTypes(bool touchNew)
-    {
-        long changed = Compare(touchNew, removeOld: true);
-        _ = Take(ReadLog(final: false));
-        return changed;
-    }
-
-    private long Compare(bool touchNew, bool removeOld)
-    {
-        RequireSize(_domain.GetPfnCount());
-        if (removeOld)
-        {
-            // Otherwise what is known stays behind the map, and the next reading of the log has to notice.
-            _pageCount = _domain.GetPageCount();
-        }
-
-        long changed = 0;
-        var walk = new TypeWalk(_domain, _populated, _types);
-        while (walk.MoveNext())
-        {
-            changed += CompareBatch(walk.First, walk.Types, touchNew, removeOld);
-        }
-
-        return changed;
-    }
-
-    private long CompareBatch(long first, ReadOnlySpan<PageType> types, bool touchNew, bool removeOld)
-    {
-        long changed = 0;
-        DirtyBitmap populated = _populated.View;
-        for (int i = 0; i < types.Length; i++)
-        {
-            bool now = TypeWalk.IsPopulated(types[i]);
-            if (now == populated[first + i])
-            {
-                continue;
-            }
-
-            changed++;
-            if (now && touchNew)
-            {
-                Enter(first + i);
-            }
-            else if (now && removeOld)
-            {
-                _ = _populated.Add(first + i);
-                PopulatedPages++;
-            }
-            else if (removeOld)
-            {
-                Leave(first + i);
-            }
-        }
-
-        return changed;
-    }
-
-    private void Enter(long pfn)
-    {
-        _ = _populated.Add(pfn);
-        PopulatedPages++;
-        Touch(pfn);
-    }
-
-    private void Leave(long pfn)
-    {
-        _ = _populated.Remove(pfn);
-        PopulatedPages--;
-        _unpopulated++;
-        _ = _cache.Remove(pfn);
-        _writer!.AddUnpopulated(new PfnRun(pfn, 1));
-    }
-
     // A reading that fails may have cleared what it did not deliver.
     private DirtyBitmap ReadLog(bool final)
     {
-        IsIncomplete = true;
-        DirtyBitmap dirty = _log.Clean(final);
-        RequireSize(dirty.PfnCount);
-        IsIncomplete = false;
-        return dirty;
+        try
+        {
+            DirtyBitmap dirty = _log.Clean(final);
+            RequireSize(dirty.PfnCount);
+            return dirty;
+        }
+        catch (Exception e)
+        {
+            IncompleteBecause ??= e.Message;
+            throw;
+        }
     }
 
     // Pages that are in the cache first: a page that falls out for another one must not be one that this sample has, too.
@@ -426,7 +348,10 @@ internal sealed partial class MemoryCapture : IMemoryCapture
     {
         if (pfnCount > PfnCount)
         {
-            throw new MemoryMapGrownException(PfnCount, pfnCount);
+            // All that is sized by the number of PFNs is made anew.
+            var grown = new MemoryMapGrownException(PfnCount, pfnCount);
+            IncompleteBecause ??= grown.Message;
+            throw grown;
         }
     }
 }

@@ -13,9 +13,10 @@ namespace XenTwoLevelCkpt.Checkpointing.Memory;
 /// hold machine addresses; its stream is taken apart, and pages that the last checkpoint has already are left out.
 /// </summary>
 /// <remarks>
-/// A page counts as unchanged when the first 16 octets of its SHA-256 are: 16 octets a page are kept between checkpoints.
+/// A page counts as unchanged when its hash is: 16 octets a page are kept between checkpoints.
 /// Two threads: one runs the save, one takes its stream apart. The save calls back when only a suspended guest can give
-/// the rest, and waits there until the whole node is suspended.
+/// the rest, and waits there until the whole node is suspended. Where the hypervisor has no dirty log for PV guests, that is
+/// everything.
 /// </remarks>
 internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMemoryCapture
 {
@@ -28,7 +29,7 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
 
     public long FeedLeft => 0;
 
-    public bool IsIncomplete => false;
+    public string? IncompleteBecause { get; private set; }
 
     public DirtyPageCache? Cache => null;
 
@@ -42,14 +43,26 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
 
     public int Feed(int maxPages) => 0;
 
+    // Beside those of other domains: the residue of one that is ready grows for as long as another still streams.
+    public void BeginApproach()
+    {
+        _save?.Abandon();
+        _save = null;
+        PvState = null;
+        _pages.BeginStream();
+        RequireSize();
+        _save = new Save(domain, _pages);
+    }
+
     // Everything but the rest is in the image when this returns.
     public void Approach(CancellationToken cancellationToken)
     {
-        _save?.Abandon();
-        PvState = null;
-        _pages.BeginStream();
-        _save = new Save(domain, _pages);
-        _save.WaitUntilReady(cancellationToken);
+        if (_save is null)
+        {
+            BeginApproach();
+        }
+
+        Following(() => _save!.WaitUntilReady(cancellationToken));
     }
 
     // The library looks itself.
@@ -60,13 +73,34 @@ internal sealed class PvMemoryCapture(IDomain domain, StagingArea staging) : IMe
     public void Collect(StagingArea staging, bool compareTypes)
     {
         _pages.Stage();
-        PvState = _save!.Finish();
+        Following(() => PvState = _save!.Finish());
     }
 
-    // The library's own log, which it switches off itself.
-    public void Confirm()
+    // A guest that is still booting, or is given more memory, gets PFNs that nothing here has room for.
+    private void Following(Action action)
     {
+        try
+        {
+            action();
+        }
+        catch (MemoryMapGrownException e)
+        {
+            IncompleteBecause = e.Message;
+            throw;
+        }
     }
+
+    // The log is the library's own, which it switches off itself; what the guest was given since has no place in its stream.
+    public void Confirm() => RequireSize();
+
+    private void RequireSize() => Following(() =>
+    {
+        long now = domain.GetPfnCount();
+        if (now > PfnCount)
+        {
+            throw new MemoryMapGrownException(PfnCount, now);
+        }
+    });
 
     public bool TypesChanged() => false;
 

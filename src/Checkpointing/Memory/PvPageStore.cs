@@ -16,10 +16,20 @@ internal sealed class PvPageStore
     private readonly UInt128[] _saved;
     private readonly byte[] _types;
     private readonly PageSet _populated;
-    private readonly List<(long[] Pfns, int First)> _staged = [];
+    private readonly List<(long Pfn, int Place)> _staged = [];
+    private readonly HashSet<long> _stagedPages = [];
     private readonly PageHash _hash = new();
+
+    /// <summary>Streams of several guests are taken apart side by side, on this many processors: the guests need the others.
+    /// </summary>
+    private static readonly SemaphoreSlim Processors = new(2);
+
     private ImageWriter? _writer;
     private volatile bool _suspended;
+
+    // Nothing came while the guest ran: the hypervisor has no log for it.
+    private volatile bool _allSuspended;
+    private bool _any;
     private long _copied;
     private long _unchanged;
     private long _residual;
@@ -44,7 +54,7 @@ internal sealed class PvPageStore
     {
         _writer = writer;
         _copied = _unchanged = _residual = _unpopulated = 0;
-        _staged.Clear();
+        DropStaged();
         if (full)
         {
             Array.Clear(_saved);
@@ -55,22 +65,39 @@ internal sealed class PvPageStore
     internal void BeginStream()
     {
         Array.Fill(_types, (byte)PageType.Unpopulated);
-        _suspended = false;
+        _suspended = _allSuspended = _any = false;
     }
 
     /// <summary>From now on pages go into the staging area: the guest is suspended, and nobody waits for a disk.</summary>
-    internal void Stage() => _suspended = true;
+    internal void Stage()
+    {
+        _allSuspended = !Volatile.Read(ref _any);
+        _suspended = true;
+    }
 
     internal void Add(ReadOnlySpan<long> pfns, ReadOnlySpan<XlPageType> types, ReadOnlySpan<byte> data)
     {
-        int at = 0;
-        var kept = new List<long>(pfns.Length);
-        int first = 0;
-        if (_suspended && !_staging.TryReserve(pfns.Length, out first))
+        if (_suspended)
         {
-            throw new StagingFullException(pfns.Length, _staging.Pages);
+            Take(pfns, types, data);
+            return;
         }
 
+        Volatile.Write(ref _any, true);
+        Processors.Wait();
+        try
+        {
+            Take(pfns, types, data);
+        }
+        finally
+        {
+            _ = Processors.Release();
+        }
+    }
+
+    private void Take(ReadOnlySpan<long> pfns, ReadOnlySpan<XlPageType> types, ReadOnlySpan<byte> data)
+    {
+        int at = 0;
         for (int i = 0; i < pfns.Length; i++)
         {
             if (pfns[i] >= PfnCount)
@@ -92,19 +119,44 @@ internal sealed class PvPageStore
 
             if (_suspended)
             {
-                page.CopyTo(_staging.Span(first + kept.Count, 1));
-                kept.Add(pfns[i]);
+                Keep(pfns[i], page);
+            }
+            else if (Write(pfns[i], page))
+            {
+                _copied++;
             }
             else
             {
-                Write(pfns[i], page);
+                _unchanged++;
             }
         }
+    }
 
-        if (kept.Count > 0)
+    private void Keep(long pfn, ReadOnlySpan<byte> page)
+    {
+        // Not where another content of it is staged: what was still in the pipe when the guest was suspended comes here, too, and
+        // the last one counts.
+        if (_saved[pfn] == HashOf(page) && !_stagedPages.Contains(pfn))
         {
-            _residual += kept.Count;
-            _staged.Add(([.. kept], first));
+            _unchanged++;
+            return;
+        }
+
+        _residual++;
+        if (_allSuspended)
+        {
+            // All that changed may be more than any staging area, which is the other guests', too: this one waits for the store.
+            _ = Write(pfn, page);
+        }
+        else if (_staging.TryReserve(1, out int place))
+        {
+            page.CopyTo(_staging.Span(place, 1));
+            _staged.Add((pfn, place));
+            _ = _stagedPages.Add(pfn);
+        }
+        else
+        {
+            throw new StagingFullException(_residual, _staging.Pages);
         }
     }
 
@@ -114,15 +166,12 @@ internal sealed class PvPageStore
     /// <summary>Writes what was staged, and what is not there any more. The guest runs again.</summary>
     internal void WriteStaged()
     {
-        foreach ((long[] pfns, int first) in _staged)
+        foreach ((long pfn, int place) in _staged)
         {
-            for (int i = 0; i < pfns.Length; i++)
-            {
-                Write(pfns[i], _staging.Span(first + i, 1));
-            }
+            _ = Write(pfn, _staging.Span(place, 1));
         }
 
-        _staged.Clear();
+        DropStaged();
         for (long pfn = 0; pfn < PfnCount; pfn++)
         {
             bool there = (PageType)_types[pfn] is not (PageType.Unpopulated or PageType.Broken);
@@ -139,26 +188,30 @@ internal sealed class PvPageStore
         }
     }
 
-    internal void DropStaged() => _staged.Clear();
+    internal void DropStaged()
+    {
+        _staged.Clear();
+        _stagedPages.Clear();
+    }
 
     // The hash says what the chain of images, the open one included, has of the page.
-    private void Write(long pfn, ReadOnlySpan<byte> page)
+    private bool Write(long pfn, ReadOnlySpan<byte> page)
     {
-        UInt128 hash = _hash.Of(page);
-        if (hash == 0)
-        {
-            // Zero says: never written.
-            hash = 1;
-        }
-
+        UInt128 hash = HashOf(page);
         if (_saved[pfn] == hash)
         {
-            _unchanged++;
-            return;
+            return false;
         }
 
         _writer!.AddUnits(new PfnRun(pfn, 1), page);
         _saved[pfn] = hash;
-        _copied++;
+        return true;
+    }
+
+    // Zero says: never written.
+    private UInt128 HashOf(ReadOnlySpan<byte> page)
+    {
+        UInt128 hash = _hash.Of(page);
+        return hash == 0 ? 1 : hash;
     }
 }

@@ -65,7 +65,7 @@ public sealed partial class NodeCheckpointer
                 _tightened++;
                 Log?.Invoke(e.Message);
             }
-            catch (DevicesChangedException e) when (attempt < Attempts)
+            catch (HypervisorException e) when ((e is DevicesChangedException or MemoryMapGrownException) && attempt < Attempts)
             {
                 Log?.Invoke(e.Message);
             }
@@ -172,10 +172,12 @@ public sealed partial class NodeCheckpointer
         }
     }
 
-    // In two rounds, so that the last look at one domain does not grow old while another one's types are compared.
+    // In rounds, so that the last look at one domain does not grow old while another one's types are compared, or its pages
+    // are streamed.
     private void LookLast(CancellationToken cancellationToken)
     {
-        foreach (Action<IMemoryCapture> step in new Action<IMemoryCapture>[] { m => m.Approach(cancellationToken), m => m.LookLast() })
+        Action<IMemoryCapture>[] steps = [m => m.BeginApproach(), m => m.Approach(cancellationToken), m => m.LookLast()];
+        foreach (Action<IMemoryCapture> step in steps)
         {
             Each(capture =>
             {
@@ -200,12 +202,16 @@ public sealed partial class NodeCheckpointer
             {
                 action(capture);
             }
-            catch (HypervisorException e) when (e is not (StagingFullException or MapChangedException or DevicesChangedException))
+            catch (HypervisorException e) when (!ConcernsAll(e))
             {
                 _roster.LeaveOut(capture, e);
             }
         }
     }
+
+    // What is tried again with all.
+    private static bool ConcernsAll(Exception e) =>
+        e is StagingFullException or MapChangedException or DevicesChangedException or MemoryMapGrownException;
 
     private void Copy(DomainCapture capture, Action<IMemoryCapture> action)
     {
@@ -230,12 +236,12 @@ public sealed partial class NodeCheckpointer
                 disk.Abandon();
             }
 
-            if (capture.Memory.IsIncomplete)
+            if (capture.Memory.IncompleteBecause is { } reason)
             {
                 // One that is known to be broken has its reason.
                 if (!capture.IsBroken)
                 {
-                    Break(capture, new HypervisorException("its dirty log is not complete any more"));
+                    Break(capture, new HypervisorException(reason));
                 }
             }
             else

@@ -130,7 +130,7 @@ public sealed partial class NodeCheckpointer
             }
         }
 
-        if (failures.FirstOrDefault(f => f is (not (null or HypervisorException)) or StagingFullException) is { } whole)
+        if (failures.FirstOrDefault(f => f is not null && (f is not HypervisorException || ConcernsAll(f))) is { } whole)
         {
             throw Known(taking[failures.ToList().IndexOf(whole) % taking.Length], whole);
         }

@@ -13,8 +13,9 @@ internal static class QuietWindow
     private static int _taken;
 
     /// <summary>Begins a region without collections.</summary>
+    /// <param name="bytes">Memory that is kept ready.</param>
     /// <returns>True where <see cref="End"/> has to follow.</returns>
-    internal static bool TryBegin()
+    internal static bool TryBegin(long bytes = Bytes)
     {
         if (Interlocked.Exchange(ref _taken, 1) != 0)
         {
@@ -24,13 +25,17 @@ internal static class QuietWindow
         bool begun = false;
         try
         {
-            begun = GCSettings.LatencyMode != GCLatencyMode.NoGCRegion && GC.TryStartNoGCRegion(Bytes);
+            begun = GCSettings.LatencyMode != GCLatencyMode.NoGCRegion && GC.TryStartNoGCRegion(bytes);
         }
         catch (InvalidOperationException)
         {
             // The runtime still has a region that a collection ended, whatever LatencyMode tells. The window does without one, and
             // the next one finds it ended.
             Leave();
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            // More than a heap with a limit (DOTNET_GCHeapHardLimit, a small cgroup) can keep ready: the window does without.
         }
         finally
         {

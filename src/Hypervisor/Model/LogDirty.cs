@@ -16,11 +16,15 @@ public enum ShadowOp
     Peek = 12,
 }
 
-/// <summary>Xen's log-dirty mode of one domain, as <c>xen/arch/x86/mm/paging.c</c> implements it. The caller
-/// holds the domain's lock, which stands for <c>domain_pause</c>.</summary>
-internal sealed class LogDirty(long pfnCount)
+/// <summary>Xen's log-dirty mode of one domain, as <c>xen/arch/x86/mm/paging.c</c> implements it: it has no owner, and knows
+/// of none. The caller holds the domain's lock, which stands for <c>domain_pause</c>.</summary>
+/// <param name="capacity">The most PFNs that the domain can have.</param>
+internal sealed class LogDirty(long capacity)
 {
     internal const int EINVAL = 22;
+
+    /// <summary>PFNs of a leaf of Xen's bitmap, a page of bits: CLEAN clears whole leaves.</summary>
+    private const int LeafPfns = 4096 * 8;
 
     /// <summary>PFNs populated since the last CLEAN. Xen adds them writable (<c>p2m_ram_rw</c>), so that writes
     /// to them do not fault and leave no trace until a CLEAN write-protects everything again.</summary>
@@ -29,17 +33,17 @@ internal sealed class LogDirty(long pfnCount)
 
     internal bool Enabled { get; private set; }
 
-    /// <summary>Counts the ENABLEs. Xen has nothing like it: it is how the model knows that a log is no longer
-    /// the one that its caller began.</summary>
-    internal long Session { get; private set; }
+    /// <summary>Told of every operation before it happens.</summary>
+    internal Action<ShadowOp>? Watch { get; set; }
 
     /// <summary>Runs one operation.</summary>
     /// <param name="op">The operation.</param>
-    /// <param name="destination">Receives the bitmap of CLEAN and PEEK.</param>
+    /// <param name="destination">Receives the first words of the bitmap of CLEAN and PEEK, as many as it has.</param>
     /// <returns>0, or <c>-EINVAL</c> for ENABLE in log-dirty mode. CLEAN and PEEK succeed outside log-dirty mode
     /// too and return an empty bitmap: <c>paging_log_dirty_op</c> does not check the mode.</returns>
     internal int Control(ShadowOp op, Span<ulong> destination)
     {
+        Watch?.Invoke(op);
         switch (op)
         {
             case ShadowOp.EnableLogDirty:
@@ -49,9 +53,8 @@ internal sealed class LogDirty(long pfnCount)
                 }
 
                 Enabled = true;
-                Session++;
                 _unprotected.Clear();
-                _bitmap ??= new ulong[(pfnCount + 63) / 64];
+                _bitmap ??= new ulong[(capacity + 63) / 64];
                 return 0;
 
             case ShadowOp.Off:
@@ -63,10 +66,12 @@ internal sealed class LogDirty(long pfnCount)
             case ShadowOp.Clean:
             case ShadowOp.Peek:
                 destination.Clear();
-                _bitmap.AsSpan().CopyTo(destination);
+                Span<ulong> bitmap = _bitmap;
+                bitmap[..Math.Min(bitmap.Length, destination.Length)].CopyTo(destination);
                 if (op == ShadowOp.Clean)
                 {
-                    _bitmap.AsSpan().Clear();
+                    int leaves = (destination.Length + (LeafPfns / 64) - 1) / (LeafPfns / 64);
+                    bitmap[..Math.Min(bitmap.Length, leaves * (LeafPfns / 64))].Clear();
                     _unprotected.Clear();
                 }
 

@@ -61,8 +61,19 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
 
     public DomainConfiguration GetConfiguration() => Guest.GetConfiguration();
 
-    public void SaveStream(SafeFileHandle output, Action suspend) =>
-        throw new NotSupportedException("The model has no migration stream of PV guests.");
+    public void SaveStream(SafeFileHandle output, Action suspend)
+    {
+        ArgumentNullException.ThrowIfNull(suspend);
+        if (CanCopyPages)
+        {
+            throw new NotSupportedException($"Domain {guest.Name} is no PV guest: its pages are copied.");
+        }
+
+        // A pipe, which stays the caller's.
+        using var handle = new SafeFileHandle(output.DangerousGetHandle(), ownsHandle: false);
+        using var stream = new FileStream(handle, FileAccess.Write, bufferSize: 0);
+        ModelPvStream.Write(Guest, stream, suspend);
+    }
 
     public bool StopDirtyLog() => Guest.StopAnyDirtyLog();
 

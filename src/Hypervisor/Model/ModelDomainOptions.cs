@@ -22,6 +22,13 @@ public sealed record ModelDomainOptions
     /// <summary>The most 4 KiB pages of RAM the domain may have; 0 means <see cref="MemoryPages"/>.</summary>
     public long MaxMemoryPages { get; init; }
 
+    /// <summary>RAM in pages that the domain may be given while it runs, beyond what it was made for: its PFN count rises with
+    /// the pages that are populated there. 0 for none.</summary>
+    public long GrowsToPages { get; init; }
+
+    /// <summary>The hypervisor has no log-dirty mode for the domain, as Xen built without shadow paging for a PV guest.</summary>
+    public bool WithoutDirtyLog { get; init; }
+
     /// <summary>Online virtual CPUs. Reported only: a model guest runs its workload on one.</summary>
     public int Vcpus { get; init; } = 1;
 

@@ -1,9 +1,18 @@
+using XenTwoLevelCkpt.NativeInterop.Memory;
+
 namespace XenTwoLevelCkpt.Hypervisor.Model;
 
 /// <content>Log-dirty mode: the hypervisor's operation, and what the dirty log makes of it.</content>
 public sealed partial class ModelGuest
 {
     private const int ESRCH = 3;
+
+    /// <summary>Told of every log-dirty operation before it happens, with the domain paused; null for nobody.</summary>
+    public Action<ShadowOp>? LogWatch
+    {
+        get => _logDirty.Watch;
+        set => _logDirty.Watch = value;
+    }
 
     /// <summary>Runs a log-dirty operation as any program with access to Xen may, with Xen's outcome.</summary>
     /// <param name="op">The operation.</param>
@@ -42,83 +51,90 @@ public sealed partial class ModelGuest
         _logDirty.Control(ShadowOp.Off, default);
     }
 
-    internal ModelDirtyLog StartDirtyLog()
+    /// <summary>Does to the dirty log what a live migration by somebody else begins with: ENABLE, and where that fails OFF and
+    /// ENABLE. The log is that program's until <see cref="EndTakeover"/>.</summary>
+    /// <param name="visible">The toolstack can tell that the domain is being saved.</param>
+    public void TakeOverDirtyLog(bool visible = true)
     {
         using PauseScope paused = PauseDomain();
-        ThrowIfDestroyed();
-        StrikeDestroyed();
+        IsBeingSaved = visible;
         if (_logDirty.Control(ShadowOp.EnableLogDirty, default) != 0)
         {
-            throw new DirtyLogBusyException(Name);
+            _logDirty.Control(ShadowOp.Off, default);
+            _logDirty.Control(ShadowOp.EnableLogDirty, default);
         }
-
-        return new ModelDirtyLog(this, _logDirty.Session, PfnCount);
     }
 
-    internal void ReadDirtyLog(long session, ShadowOp op, Span<ulong> bitmap, bool final)
+    /// <summary>Ends the other program's log: OFF.</summary>
+    public void EndTakeover()
     {
         using PauseScope paused = PauseDomain();
-        BeginLogCall();
+        _logDirty.Control(ShadowOp.Off, default);
+        IsBeingSaved = false;
+    }
 
-        // Like Xen, a final reading delivers what there is, whoever's log that is.
-        if (!final)
+    /// <summary>True while another program saves the domain, as the toolstack can tell.</summary>
+    public bool IsBeingSaved { get; private set; }
+
+    /// <summary>Marks pages dirty as any program with access to Xen may (<c>XEN_DMOP_modified_memory</c>): those of them
+    /// that are populated. Does nothing outside log-dirty mode.</summary>
+    /// <param name="pages">The pages.</param>
+    /// <returns>0, or a negative errno: <c>-EINVAL</c> for a PV domain, and for a run that does not end before the last PFN.
+    /// </returns>
+    public int MarkModified(ReadOnlySpan<PfnRun> pages)
+    {
+        using PauseScope paused = PauseDomain();
+        if (_destroyed)
         {
-            RequireSession(session);
+            return -ESRCH;
         }
-        else
+
+        if (Kind == GuestKind.Pv)
         {
-            if (Kind != GuestKind.Pv)
+            return -LogDirty.EINVAL;
+        }
+
+        if (!_logDirty.Enabled)
+        {
+            return 0;
+        }
+
+        foreach (PfnRun run in pages)
+        {
+            if (run.End > PfnCount - 1)
             {
-                MarkMappings(MappingOwner.Hypervisor);
+                return -LogDirty.EINVAL;
             }
 
-            MarkMappings(MappingOwner.Backend);
+            for (long pfn = run.First; pfn < run.End; pfn++)
+            {
+                if (_map.IsPopulated(pfn))
+                {
+                    _logDirty.Mark(pfn);
+                }
+            }
         }
 
-        _logDirty.Control(op, bitmap);
+        return 0;
     }
 
-    internal void RequireDirtyLog(long session)
-    {
-        using PauseScope paused = PauseDomain();
-        BeginLogCall();
-        RequireSession(session);
-    }
-
-    internal void StopDirtyLog(long session)
-    {
-        using PauseScope paused = PauseDomain();
-        // OFF has no owner: after a loss it would end somebody else's log.
-        if (!_destroyed && _logDirty.Session == session)
-        {
-            _logDirty.Control(ShadowOp.Off, default);
-        }
-    }
+    internal OwnedDirtyLog StartDirtyLog() => new(new ModelShadowLog(this));
 
     internal bool StopAnyDirtyLog()
     {
-        using PauseScope paused = PauseDomain();
-        ThrowIfDestroyed();
-        bool on = _logDirty.Enabled;
-        _logDirty.Control(ShadowOp.Off, default);
-        return on;
+        using var shadow = new ModelShadowLog(this);
+        return OwnedDirtyLog.StopLeft(shadow);
     }
 
-    private void BeginLogCall()
+    /// <summary>What comes before each call on a log of <see cref="IDomain"/>.</summary>
+    internal void BeginLogCall()
     {
+        using PauseScope paused = PauseDomain();
         ThrowIfDestroyed();
         StrikeDestroyed();
         if (_faults.Take(ModelFault.DirtyLogStolen))
         {
             StealDirtyLog();
-        }
-    }
-
-    private void RequireSession(long session)
-    {
-        if (!_logDirty.Enabled || _logDirty.Session != session)
-        {
-            throw new DirtyLogLostException(Name);
         }
     }
 

@@ -213,6 +213,22 @@ public sealed partial class ModelGuest
             !(fails && (failing is not { } bad || (pfn >= bad.First && pfn < bad.End))) && _map.HasContents(pfn);
     }
 
+    /// <summary>Copies a page as the hypervisor's own saver sees it; false where there is none.</summary>
+    internal bool TryReadPage(long pfn, Span<byte> destination)
+    {
+        using (PauseDomain())
+        {
+            ThrowIfDestroyed();
+            if (!_map.IsPopulated(pfn))
+            {
+                return false;
+            }
+
+            PageAt(pfn).CopyTo(destination);
+            return true;
+        }
+    }
+
     internal bool IsPopulated(long pfn) => _map.IsPopulated(pfn);
 
     /// <summary>The page of a PFN for the guest to read, or to write once the write is logged.</summary>

@@ -158,6 +158,12 @@ public sealed partial class ModelGuest
                     Name, SuspendStage.Request, $"it is shut down already ({reason}).");
             }
 
+            if (IsBeingSaved)
+            {
+                throw new SuspendFailedException(
+                    Name, SuspendStage.Request, "it is being saved or migrated by another program just now.");
+            }
+
             if (_request is not null)
             {
                 throw new SuspendFailedException(

@@ -38,14 +38,15 @@ public sealed partial class ModelGuest : IDisposable
         Name = options.Name;
         Disk = new ModelDisk(options.DiskBlocks);
         Network = network;
+        HasDirtyLog = !options.WithoutDirtyLog;
         _onDestroyed = onDestroyed;
         _ignoresSuspend = ignoresSuspend;
         _suspendLatency = options.SuspendLatency;
         _vcpus = options.Vcpus;
-        _map = new PhysicalMap(options.Kind, maxRam);
+        _map = new PhysicalMap(options.Kind, maxRam, Math.Max(maxRam, options.GrowsToPages));
         _maxPages = maxRam + (options.Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
-        _logDirty = new LogDirty(_map.PfnCount);
-        _memory = new AnonymousMapping(_map.PfnCount * PageSize);
+        _logDirty = new LogDirty(_map.Capacity);
+        _memory = new AnonymousMapping(_map.Capacity * PageSize);
         _vcpu = new ModelVcpu(this);
         _paused = options.StartPaused;
         PopulateAtBirth(options);
@@ -85,6 +86,9 @@ public sealed partial class ModelGuest : IDisposable
             }
         }
     }
+
+    /// <summary>False where the hypervisor has no log-dirty mode for this guest: a PV guest without shadow paging.</summary>
+    public bool HasDirtyLog { get; }
 
     internal IGuestNetwork Network { get; }
 
@@ -175,7 +179,9 @@ public sealed partial class ModelGuest : IDisposable
         {
             ThrowIfDestroyed();
             long maxRam = _maxPages - (Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
-            string toolstack = new ModelToolstack(maxRam, _vcpus, Disk.BlockCount, _suspendLatency.Ticks, Devices).ToJson();
+            string toolstack = new ModelToolstack(
+                Math.Max(maxRam, PhysicalMap.RamPages(Kind, _map.PfnCount)), _vcpus, Disk.BlockCount,
+                _suspendLatency.Ticks, Devices).ToJson();
             return new DomainConfiguration(Name, Kind, toolstack, default, default, ModelHypervisor.Version);
         }
     }

@@ -22,17 +22,12 @@ internal sealed class ModelRestore : IDomainRestore
             Kind = request.Configuration.Kind,
             MemoryPages = 0,
             MaxMemoryPages = toolstack.MaxRamPages,
+            GrowsToPages = PhysicalMap.RamPages(request.Configuration.Kind, request.PfnCount),
             Vcpus = toolstack.Vcpus,
             DiskBlocks = toolstack.DiskBlocks,
             SuspendLatency = TimeSpan.FromTicks(toolstack.SuspendLatencyTicks),
             StartPaused = true,
         });
-        if (_guest.PfnCount < request.PfnCount)
-        {
-            _guest.Destroy();
-            throw new HypervisorException(
-                $"The image has {request.PfnCount} page frames, a domain of this configuration {_guest.PfnCount}.");
-        }
     }
 
     public void AddPages(ReadOnlySpan<PfnRun> runs, ReadOnlySpan<byte> data) => _guest.RestorePages(runs, data);

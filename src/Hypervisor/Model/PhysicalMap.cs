@@ -18,20 +18,30 @@ internal sealed class PhysicalMap
     internal const int SpecialCount = 8;
 
     private readonly ulong[] _populated;
+    private readonly long _leastPfns;
 
     /// <summary>Pages that are not <see cref="PageType.Normal"/>. Immutable: copying reads it without a lock.</summary>
     private ImmutableDictionary<long, PageType> _special = ImmutableDictionary<long, PageType>.Empty;
 
-    internal PhysicalMap(GuestKind kind, long maxRamPages)
+    /// <summary>Makes an empty map.</summary>
+    /// <param name="kind">How the guest is virtualised.</param>
+    /// <param name="ramPages">The RAM that the domain is made for: what its PFN count begins with.</param>
+    /// <param name="mostRamPages">The RAM that it can grow to.</param>
+    internal PhysicalMap(GuestKind kind, long ramPages, long mostRamPages)
     {
         Kind = kind;
-        PfnCount = kind == GuestKind.Pv ? Math.Max(1, maxRamPages) : Math.Max(SpecialEnd, RamPfn(kind, maxRamPages));
-        _populated = new ulong[(PfnCount + 63) / 64];
+        PfnCount = _leastPfns = CountFor(kind, ramPages);
+        Capacity = Math.Max(PfnCount, CountFor(kind, mostRamPages));
+        _populated = new ulong[(Capacity + 63) / 64];
     }
 
     internal GuestKind Kind { get; }
 
-    internal long PfnCount { get; }
+    /// <summary>The highest PFN in use plus one; rises and falls with the pages beyond what the domain was made with.</summary>
+    internal long PfnCount { get; private set; }
+
+    /// <summary>The most that <see cref="PfnCount"/> can be.</summary>
+    internal long Capacity { get; }
 
     internal long PopulatedCount { get; private set; }
 
@@ -39,8 +49,15 @@ internal sealed class PhysicalMap
     internal static long RamPfn(GuestKind kind, long index) =>
         kind == GuestKind.Pv || index < MmioHoleFirst ? index : index - MmioHoleFirst + FourGiB;
 
+    /// <summary>RAM that a domain with so many PFNs may have, at least.</summary>
+    internal static long RamPages(GuestKind kind, long pfnCount) =>
+        kind == GuestKind.Pv ? pfnCount : Math.Max(0, pfnCount - FourGiB + MmioHoleFirst);
+
+    private static long CountFor(GuestKind kind, long ramPages) =>
+        kind == GuestKind.Pv ? Math.Max(1, ramPages) : Math.Max(SpecialEnd, RamPfn(kind, ramPages));
+
     internal bool IsPopulated(long pfn) =>
-        (ulong)pfn < (ulong)PfnCount && (_populated[pfn >> 6] & (1UL << (int)(pfn & 63))) != 0;
+        (ulong)pfn < (ulong)Capacity && (_populated[pfn >> 6] & (1UL << (int)(pfn & 63))) != 0;
 
     internal bool HasContents(long pfn) =>
         IsPopulated(pfn)
@@ -65,7 +82,7 @@ internal sealed class PhysicalMap
     /// <summary>Populates a PFN. False where it was populated already.</summary>
     internal bool Populate(long pfn)
     {
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((ulong)pfn, (ulong)PfnCount, nameof(pfn));
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((ulong)pfn, (ulong)Capacity, nameof(pfn));
         ref ulong word = ref _populated[pfn >> 6];
         ulong bit = 1UL << (int)(pfn & 63);
         if ((word & bit) != 0)
@@ -75,6 +92,7 @@ internal sealed class PhysicalMap
 
         word |= bit;
         PopulatedCount++;
+        PfnCount = Math.Max(PfnCount, pfn + 1);
         return true;
     }
 
@@ -89,6 +107,11 @@ internal sealed class PhysicalMap
         _populated[pfn >> 6] &= ~(1UL << (int)(pfn & 63));
         _special = _special.Remove(pfn);
         PopulatedCount--;
+        while (PfnCount > _leastPfns && !IsPopulated(PfnCount - 1))
+        {
+            PfnCount--;
+        }
+
         return true;
     }
 }

@@ -3,8 +3,7 @@ namespace XenTwoLevelCkpt.Hypervisor.Model;
 /// <summary>Who holds a writable mapping of a guest page.</summary>
 public enum MappingOwner
 {
-    /// <summary>A backend, through a grant. Dirty when it is unmapped; not part of Xen's FINAL, so a final
-    /// <see cref="IDirtyLog.Clean"/> adds these pages from the grant table.</summary>
+    /// <summary>A backend, through a grant. Dirty when it is unmapped, and not before: no part of FINAL.</summary>
     Backend,
 
     /// <summary>The hypervisor (<c>hvm_map_guest_frame_rw</c>, permanent). Dirty when it is unmapped, and with

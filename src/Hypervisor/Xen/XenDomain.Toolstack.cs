@@ -36,7 +36,7 @@ internal sealed partial class XenDomain
 
         try
         {
-            _xen.SaveDomain(Domid, output, live: true, suspend);
+            _xen.SaveDomain(Domid, output, HasDirtyLog(), suspend);
         }
         catch (XenException e)
         {
@@ -44,22 +44,32 @@ internal sealed partial class XenDomain
         }
     }
 
-    /// <inheritdoc/>
-    public bool StopDirtyLog()
+    // Asked by switching it on. libxenguest would take a log over that is on, a migration's for instance.
+    private bool HasDirtyLog()
     {
         try
         {
-            _ = GetInfo();
+            if (!_xen.TryEnableLogDirty(Domid))
+            {
+                throw new DirtyLogBusyException(Label);
+            }
 
-            // Log-dirty mode can only be asked for by switching it on, which fails where it is on.
-            bool wasOn = !_xen.TryEnableLogDirty(Domid);
             _xen.DisableLogDirty(Domid);
-            return wasOn;
+            return true;
         }
-        catch (XenException e)
+        catch (XenUnsupportedException)
         {
-            throw Translate(e);
+            // A hypervisor without shadow paging.
+            return false;
         }
+    }
+
+    /// <inheritdoc/>
+    public bool StopDirtyLog()
+    {
+        _ = GetInfo();
+        using var shadow = new XenShadowLog(_xen, _hypervisor.Marker, this);
+        return OwnedDirtyLog.StopLeft(shadow);
     }
 
     /// <inheritdoc/>

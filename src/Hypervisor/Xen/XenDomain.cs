@@ -177,11 +177,7 @@ internal sealed partial class XenDomain : IDomain
     {
         try
         {
-            return new XenDirtyLog(_xen, this);
-        }
-        catch (XenBusyException e)
-        {
-            throw new DirtyLogBusyException(Label, e);
+            return new OwnedDirtyLog(new XenShadowLog(_xen, _hypervisor.Marker, this));
         }
         catch (XenException e)
         {

@@ -14,8 +14,9 @@ public sealed class XenHypervisor : IHypervisor
     private readonly ForeignMemory _memory;
     private readonly XenStore _store;
 
-    private XenHypervisor(XenInterface xen, ForeignMemory memory, XenStore store)
+    private XenHypervisor(XenInterface xen, ForeignMemory memory, DeviceModel marker, XenStore store)
     {
+        Marker = marker;
         _xen = xen;
         _memory = memory;
         _store = store;
@@ -25,6 +26,9 @@ public sealed class XenHypervisor : IHypervisor
 
     /// <inheritdoc/>
     public HypervisorInfo Info { get; }
+
+    /// <summary>Marks pages in dirty logs.</summary>
+    internal DeviceModel Marker { get; }
 
     /// <summary>Tells when domains go down.</summary>
     internal XenShutdownWatch Downs { get; }
@@ -37,14 +41,17 @@ public sealed class XenHypervisor : IHypervisor
     {
         XenInterface? xen = null;
         ForeignMemory? memory = null;
+        DeviceModel? marker = null;
         try
         {
             xen = XenInterface.Open();
             memory = ForeignMemory.Open();
-            return new XenHypervisor(xen, memory, XenStore.Open());
+            marker = DeviceModel.Open();
+            return new XenHypervisor(xen, memory, marker, XenStore.Open());
         }
         catch (XenException e)
         {
+            marker?.Dispose();
             memory?.Dispose();
             xen?.Dispose();
             throw new HypervisorUnavailableException(e.Message, e);
@@ -121,6 +128,7 @@ public sealed class XenHypervisor : IHypervisor
     {
         Downs.Dispose();
         _store.Dispose();
+        Marker.Dispose();
         _memory.Dispose();
         _xen.Dispose();
     }

@@ -16,6 +16,7 @@ internal sealed class XenSuspendRequest(
     XenInterface xen, XenStore store, XenShutdownWatch downs, XenDomain domain, TimeSpan timeout)
 {
     private readonly long _start = Stopwatch.GetTimestamp();
+    private readonly XlSaves _saves = XlSaves.Recent();
 
     private uint Domid => (uint)domain.Id;
 
@@ -100,6 +101,13 @@ internal sealed class XenSuspendRequest(
                 domain.Label, SuspendStage.Request, "it is paused and cannot answer; 'xl unpause' lets it run.");
         }
 
+        // Its request and ours would be taken for each other, and resuming the guest would tear the other program's file.
+        if (_saves.Include(domain.Id))
+        {
+            throw new SuspendFailedException(
+                domain.Label, SuspendStage.Request, "it is being saved or migrated by 'xl' just now.");
+        }
+
         if (XenSuspendNodes.Waiting(store, Domid) is { Length: > 0 } other)
         {
             throw new SuspendFailedException(
@@ -119,6 +127,15 @@ internal sealed class XenSuspendRequest(
             throw new SuspendFailedException(
                 domain.Label, SuspendStage.Suspend,
                 $"it shut down instead ({(ShutdownReason)info.ShutdownReason}).");
+        }
+
+        // Then the suspension is as much that program's. It resumes the guest or destroys it, within a minute where the guest
+        // did not get to see its request; resumed by us, the file would be torn.
+        if (_saves.HasBegunSince(domain.Id))
+        {
+            XenSuspendNodes.End(store, Domid);
+            throw new SuspendFailedException(
+                domain.Label, SuspendStage.Suspend, "'xl' began to save it at the same moment, and goes on with it.");
         }
     }
 

@@ -19,6 +19,10 @@ public class WithoutXenTests
         AssertNames(() => ForeignMemory.Open(), "/dev/xen/privcmd", "/proc/xen/privcmd");
 
     [Fact]
+    public void The_interface_of_device_models_names_the_missing_devices() =>
+        AssertNames(() => DeviceModel.Open(), "/dev/xen/privcmd", "/proc/xen/privcmd");
+
+    [Fact]
     public void Event_channels_name_the_missing_device() => AssertNames(() => EventChannel.Open(), "/dev/xen/evtchn");
 
     [Fact]

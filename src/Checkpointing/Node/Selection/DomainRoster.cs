@@ -128,7 +128,7 @@ internal sealed class DomainRoster(
             ExceptionDispatchInfo.Throw(cause);
         }
 
-        if (cause is SuspendFailedException && reason == LeftOutReason.NoAnswer)
+        if (reason == LeftOutReason.NoAnswer)
         {
             message += $" It is asked again in {capture.History.Failed(Now).TotalSeconds:0} s.";
         }

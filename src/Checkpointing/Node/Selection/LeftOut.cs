@@ -97,6 +97,9 @@ public static class LeftOut
         DeviceNotCoveredException => LeftOutReason.Device,
         DomainUnfinishedException => LeftOutReason.Unfinished,
         DirtyLogBusyException or DirtyLogLostException => LeftOutReason.LogBusy,
+
+        // Another program is at it: asking once more at once is right.
+        SuspendFailedException { Stage: SuspendStage.Request } => LeftOutReason.LogBusy,
         SuspendFailedException => LeftOutReason.NoAnswer,
         DomainNotFoundException => LeftOutReason.Gone,
         _ => LeftOutReason.Failed,
