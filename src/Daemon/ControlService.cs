@@ -233,7 +233,7 @@ public sealed class ControlService(NodeDaemon node, ILogger logger, Cancellation
     {
         if (one is null)
         {
-            _ = Verifier.VerifyStore(store, progress.Report, cancellationToken);
+            _ = Verifier.VerifyStore(store, progress.Report, new Restorer(store).Problem, cancellationToken);
             return true;
         }
 
@@ -255,6 +255,8 @@ public sealed class ControlService(NodeDaemon node, ILogger logger, Cancellation
             progress.Report(new VerificationStep(i + 1, parts.Count, findings));
         }
 
+        progress.Report(new VerificationStep(
+            parts.Count, parts.Count, [.. Verifier.VerifyMeaning(store, one, new Restorer(store).Problem)]));
         return true;
     }
 

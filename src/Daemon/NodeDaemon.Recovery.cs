@@ -286,7 +286,7 @@ public sealed partial class NodeDaemon
     private PausedDomains Restore(DirectoryStore store, CheckpointManifest member, CancellationToken cancellationToken) =>
         new Restorer(store).RestorePaused(
             Hypervisor, member, disks: member.Domains.Any(HasDisks) ? _platform.DiskRestorer(store) : null,
-            cancellationToken: cancellationToken);
+            verified: true, cancellationToken: cancellationToken);
 
     private long Adopt(RecoveryTask task) => task.LostMember is not { } member
         ? 0

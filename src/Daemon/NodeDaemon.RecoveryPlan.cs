@@ -1,7 +1,6 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Restore;
-using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
@@ -152,13 +151,9 @@ public sealed partial class NodeDaemon
 
     private static void RequireWhole(DirectoryStore store, CheckpointManifest member)
     {
-        foreach (ManifestDomain domain in member.Domains)
+        if (member.Domains.Count > 0)
         {
-            foreach (ManifestPart part in domain.Parts)
-            {
-                // That no image was cut and no record is missing; the octets themselves are looked at when they are read.
-                Chain.Open(store, member.Id, domain.Uuid, part.Content, part.Name).Dispose();
-            }
+            new Restorer(store).Verify(member, null, memory: true, disks: true);
         }
     }
 

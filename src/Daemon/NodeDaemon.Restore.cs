@@ -97,6 +97,7 @@ public sealed partial class NodeDaemon
         List<Guid> uuids = [.. wanted.Select(d => d.Uuid)];
         if (request.DisksOnly)
         {
+            new Restorer(_store!).Verify(manifest, uuids, memory: false, disks: true, cancellationToken);
             foreach (ManifestDomain domain in Restorer.RestoreDisks(manifest, uuids, _platform.DiskRestorer(_store!)))
             {
                 result.Domains.Add(new V1.RestoredDomain { Uuid = $"{domain.Uuid}", Name = domain.Name });

@@ -25,13 +25,18 @@ public sealed partial class NodeCheckpointer
     /// <param name="settings">What is different for this checkpoint from <see cref="NodeOptions"/>; null for nothing.</param>
     /// <param name="cancellationToken">Gives it up before anything is suspended.</param>
     /// <returns>What was done, when the checkpoint is in the store.</returns>
+    /// <exception cref="ArgumentException">The label cannot be stored; nothing was done.</exception>
     /// <exception cref="CheckpointFailedException">It did not come about. All guests run, nothing is lost.</exception>
     /// <exception cref="OperationCanceledException">It was given up.</exception>
     public async Task<CheckpointReport> CheckpointAsync(
         ulong index, string label = "", IProgress<CheckpointProgress>? progress = null,
         CheckpointSettings? settings = null, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(label);
+        if (CheckpointClosing.LabelProblem(label) is { } problem)
+        {
+            throw new ArgumentException(problem, nameof(label));
+        }
+
         ObjectDisposedException.ThrowIf(_disposed, this);
         await _gate.WaitAsync(cancellationToken).ConfigureAwait(false);
         try

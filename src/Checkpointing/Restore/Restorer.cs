@@ -10,7 +10,7 @@ namespace XenTwoLevelCkpt.Checkpointing.Restore;
 
 /// <summary>Brings domains back as a checkpoint has them.</summary>
 /// <param name="store">Holds the checkpoints.</param>
-public sealed class Restorer(ICheckpointStore store)
+public sealed partial class Restorer(ICheckpointStore store)
 {
     /// <summary>Restores domains, and lets them run together when all are there.</summary>
     /// <param name="hypervisor">Where to.</param>
@@ -22,7 +22,8 @@ public sealed class Restorer(ICheckpointStore store)
     /// <param name="cancellationToken">Gives up; what was restored is removed again.</param>
     /// <returns>The domains, running. The caller disposes them.</returns>
     /// <exception cref="HypervisorException">A domain could not be restored; none of them is there.</exception>
-    /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="ImageException">An image is damaged; nothing was done.</exception>
+    /// <exception cref="InvalidDataException">What an image says makes no sense; nothing was done.</exception>
     /// <exception cref="IOException">An image cannot be read.</exception>
     public IReadOnlyList<IDomain> Restore(
         IHypervisor hypervisor, CheckpointManifest checkpoint, IReadOnlyCollection<Guid>? domains = null,
@@ -30,7 +31,7 @@ public sealed class Restorer(ICheckpointStore store)
         CancellationToken cancellationToken = default)
     {
         using PausedDomains paused = RestorePaused(
-            hypervisor, checkpoint, domains, newName, disks, progress, cancellationToken);
+            hypervisor, checkpoint, domains, newName, disks, progress, cancellationToken: cancellationToken);
         return paused.Run();
     }
 
@@ -42,21 +43,28 @@ public sealed class Restorer(ICheckpointStore store)
     /// <param name="newName">A name for the one domain wanted, which also gets a new UUID; null to keep both.</param>
     /// <param name="disks">Puts the domains' disks to the checkpoint's state; null to leave them alone.</param>
     /// <param name="progress">Learns the share of domains that are back; may be null.</param>
+    /// <param name="verified">True where <see cref="Verify"/> was called; otherwise it comes first.</param>
     /// <param name="cancellationToken">Gives up; what was restored is removed again.</param>
     /// <returns>The domains. Disposing it before <see cref="PausedDomains.Run"/> removes them again.</returns>
     /// <exception cref="HypervisorException">A domain could not be restored; none of them is there.</exception>
-    /// <exception cref="ImageException">An image is damaged.</exception>
+    /// <exception cref="ImageException">An image is damaged; nothing was done.</exception>
+    /// <exception cref="InvalidDataException">What an image says makes no sense; nothing was done.</exception>
     /// <exception cref="IOException">An image cannot be read.</exception>
     public PausedDomains RestorePaused(
         IHypervisor hypervisor, CheckpointManifest checkpoint, IReadOnlyCollection<Guid>? domains = null,
         string? newName = null, IDiskRestorer? disks = null, IProgress<double>? progress = null,
-        CancellationToken cancellationToken = default)
+        bool verified = false, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(hypervisor);
         List<ManifestDomain> wanted = Wanted(checkpoint, domains);
         if (newName is not null && wanted.Count != 1)
         {
             throw new ArgumentException("A new name is for one domain.", nameof(newName));
+        }
+
+        if (!verified)
+        {
+            Verify(checkpoint, domains, memory: true, disks is not null, cancellationToken);
         }
 
         var paused = new PausedDomains(disks);
@@ -158,6 +166,11 @@ public sealed class Restorer(ICheckpointStore store)
     {
         SavedState state = ReadState(checkpoint, domain);
         using Chain memory = Chain.Open(store, checkpoint, domain, ImageContent.Memory);
+        return Request(state, domain, memory.Header.UnitCount, newName);
+    }
+
+    private static RestoreRequest Request(SavedState state, Guid domain, long pfnCount, string? newName)
+    {
         return new RestoreRequest
         {
             Uuid = newName is null ? domain : Guid.NewGuid(),
@@ -166,7 +179,7 @@ public sealed class Restorer(ICheckpointStore store)
             Registers = state.Registers,
             PvHead = state.Pv?.Head ?? default,
             PvPageTypes = state.Pv?.PageTypes ?? default,
-            PfnCount = memory.Header.UnitCount,
+            PfnCount = pfnCount,
         };
     }
 

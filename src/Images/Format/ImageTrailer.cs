@@ -7,7 +7,19 @@ namespace XenTwoLevelCkpt.Images.Format;
 /// <param name="Index">The checkpoint's index k.</param>
 /// <param name="Captured">When the state was captured (the suspend window), in UTC; stored in microseconds.</param>
 /// <param name="Label">A name for people; at most <see cref="ImageFormat.MaxLabelLength"/> bytes of UTF-8.</param>
-public sealed record CheckpointClosing(ulong Index, DateTimeOffset Captured, string Label = "");
+public sealed record CheckpointClosing(ulong Index, DateTimeOffset Captured, string Label = "")
+{
+    /// <summary>Why a text cannot be a label, as a sentence; null where it can.</summary>
+    /// <param name="label">The text.</param>
+    public static string? LabelProblem(string label)
+    {
+        ArgumentNullException.ThrowIfNull(label);
+        return label.Length == 0 || Names.IsName(label, ImageFormat.MaxLabelLength)
+            ? null
+            : $"A label has at most {ImageFormat.MaxLabelLength} octets of UTF-8 and no control characters; this one has "
+                + $"{Encoding.UTF8.GetByteCount(label)} octets.";
+    }
+}
 
 /// <summary>How much an image holds.</summary>
 public sealed record ImageTotals

@@ -22,9 +22,12 @@ public static class Verifier
     /// all its images.</summary>
     /// <param name="store">The store.</param>
     /// <param name="progress">Learns of each image that was checked, with what was found; may be null.</param>
+    /// <param name="meaning">Says what is wrong with what the images of a domain mean, as a sentence without its full stop, or
+    /// null; asked where its registers and memory are whole. Null where only the format is checked.</param>
     /// <param name="cancellationToken">Stops between two images.</param>
     public static IReadOnlyList<Finding> VerifyStore(
-        ICheckpointStore store, Action<VerificationStep>? progress = null, CancellationToken cancellationToken = default)
+        ICheckpointStore store, Action<VerificationStep>? progress = null,
+        Func<CheckpointManifest, ManifestDomain, string?>? meaning = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(store);
         var findings = new List<Finding>(store.Problems);
@@ -52,6 +55,7 @@ public static class Verifier
         foreach (CheckpointManifest manifest in checkpoints)
         {
             VerifyLinks(store, checkpoints, manifest, seen, findings);
+            findings.AddRange(VerifyMeaning(store, manifest, meaning));
         }
 
         if (findings.Count > links)
@@ -97,6 +101,25 @@ public static class Verifier
         }
 
         return findings;
+    }
+
+    /// <summary>Asks of each domain of a checkpoint what is wrong with what its images mean.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="meaning">Says what is wrong, as a sentence without its full stop, or null.</param>
+    public static IEnumerable<Finding> VerifyMeaning(
+        ICheckpointStore store, CheckpointManifest checkpoint, Func<CheckpointManifest, ManifestDomain, string?>? meaning)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        foreach (ManifestDomain domain in checkpoint.Domains)
+        {
+            if (meaning?.Invoke(checkpoint, domain) is { } problem)
+            {
+                string? file = checkpoint.Find(domain.Uuid, ImageContent.Registers)?.File;
+                yield return new Finding(store.PathOf(checkpoint.Epoch, file ?? ManifestFile.Name), 0, problem);
+            }
+        }
     }
 
     private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> PartsOf(CheckpointManifest manifest) =>

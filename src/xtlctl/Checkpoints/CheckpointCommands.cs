@@ -3,6 +3,7 @@ using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
+using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.Control.Checkpoints;
@@ -165,6 +166,13 @@ internal sealed class CheckpointCommands
 
     private void AddTaking(Command command)
     {
+        command.Validators.Add(r =>
+        {
+            if (CheckpointClosing.LabelProblem(r.GetValue(_label) ?? "") is { } problem)
+            {
+                r.AddError(problem);
+            }
+        });
         foreach (Option option in new Option[]
         {
             _label, _domains, _memoryOnly, _requireAll, _cache, _pause, _timeout, _bandwidth, _staging, _json,

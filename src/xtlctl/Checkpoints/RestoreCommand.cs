@@ -48,6 +48,7 @@ internal sealed class RestoreCommand(
             throw new CheckpointNotFoundException($"Checkpoint {manifest.Id} has no disks.");
         }
 
+        new Restorer(store).Verify(manifest, wanted, memory: false, disks: true);
         IReadOnlyList<ManifestDomain> put = Restorer.RestoreDisks(manifest, wanted, restorer);
         Print(output, [.. put.Select(d => (d.Uuid, d.Name, (int?)null))], manifest.Id, json);
         return ExitCodes.Ok;

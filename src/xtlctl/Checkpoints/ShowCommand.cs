@@ -88,7 +88,7 @@ internal sealed class ShowCommand(TextWriter output)
     {
         using DirectoryStore store = DirectoryStore.OpenReadOnly(places.Store);
         IReadOnlyList<Finding> findings = checkpoint is null
-            ? Verifier.VerifyStore(store)
+            ? Verifier.VerifyStore(store, meaning: new Restorer(store).Problem)
             : [.. store.Problems, .. VerifyOne(store, store.Find(checkpoint))];
         return PrintFindings(output, findings, checkpoint is null ? store.Checkpoints.Count : 1, json);
     }
@@ -148,7 +148,8 @@ internal sealed class ShowCommand(TextWriter output)
 
     private static IEnumerable<Finding> VerifyOne(DirectoryStore store, CheckpointManifest manifest) =>
         manifest.Domains.SelectMany(d => d.Parts.SelectMany(
-            p => Verifier.VerifyChain(store, manifest.Id, d.Uuid, p.Content, p.Name)));
+            p => Verifier.VerifyChain(store, manifest.Id, d.Uuid, p.Content, p.Name)))
+            .Concat(Verifier.VerifyMeaning(store, manifest, new Restorer(store).Problem));
 
     private static string Ms(double value) => value.ToString("F2", CultureInfo.InvariantCulture);
 
