@@ -74,16 +74,29 @@ public sealed class SystemFiles : IFileLayer
     /// <inheritdoc/>
     public IDisposable? TryLock(string path)
     {
-        RequireLocksOfOthers(path);
         SafeFileHandle handle = OpenLock(path);
-        if (SysFile.flock((int)handle.DangerousGetHandle(), SysFile.LOCK_EX | SysFile.LOCK_NB) == 0)
+        try
         {
-            return handle;
+            RequireLocksOfOthers(path, (int)handle.DangerousGetHandle());
+            if (SysFile.flock((int)handle.DangerousGetHandle(), SysFile.LOCK_EX | SysFile.LOCK_NB) == 0)
+            {
+                return handle;
+            }
+
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno != Errno.EAGAIN)
+            {
+                throw NoLocks(path, Errno.Describe(errno));
+            }
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
         }
 
-        int errno = Marshal.GetLastPInvokeError();
         handle.Dispose();
-        return errno == Errno.EAGAIN ? null : throw NoLocks(path, Errno.Describe(errno));
+        return null;
     }
 
     /// <inheritdoc/>
@@ -115,9 +128,10 @@ public sealed class SystemFiles : IFileLayer
             : throw RawFiles.Failed("open", RawPath.From(path), Marshal.GetLastPInvokeError());
     }
 
-    private static void RequireLocksOfOthers(string path)
+    private static void RequireLocksOfOthers(string path, int fd)
     {
-        string raw = RawPath.From(Path.GetFullPath(path));
+        // Where the file is behind symbolic links.
+        string raw = RawFiles.ReadSymlink($"/proc/self/fd/{fd}");
         MountInfo? mount = Mounts.Read()
             .Where(m => m.Point == "/" || raw == m.Point || raw.StartsWith($"{m.Point}/", StringComparison.Ordinal))
             .MaxBy(m => m.Point.Length);

@@ -105,7 +105,7 @@ public static class Retention
         return kept;
     }
 
-    // For whoever lists the store; where it is full, the next time.
+    // For whoever lists the store; where it is full, or somebody removes from it, the next time.
     private static void Mark(ICheckpointStore store, HashSet<Guid> gone)
     {
         foreach (CheckpointManifest manifest in store.Checkpoints)
@@ -120,7 +120,7 @@ public static class Retention
             {
                 store.SetExpendable(manifest.Epoch, expendable);
             }
-            catch (IOException)
+            catch (Exception e) when (e is IOException or KeyNotFoundException)
             {
                 return;
             }

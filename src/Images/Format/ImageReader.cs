@@ -1,4 +1,5 @@
-using System.Buffers.Binary;using XenTwoLevelCkpt.NativeInterop.Memory;
+using System.Buffers.Binary;
+using XenTwoLevelCkpt.NativeInterop.Memory;
 
 namespace XenTwoLevelCkpt.Images.Format;
 
