@@ -19,6 +19,11 @@ public sealed class PageOracleTests
     /// </summary>
     private const ulong Increments = 4;
 
+    /// <summary>What a block of the stepper's disk begins with ("XTDISBLK"). The backend reads blocks into pages that it keeps
+    /// mapped (persistent grants), which no log shows, and the guest copies them out of there: a restored guest reads anew what
+    /// it had asked for.</summary>
+    private const ulong DiskBlock = 0x5854_4449_5342_4C4B;
+
     /// <summary>The two pages that control domains write while the guest is suspended, by their HVM parameters: the rings of
     /// xenstore and of the console. A restored guest gets both anew.</summary>
     private static readonly uint[] Rings = [1, 17];
@@ -77,7 +82,11 @@ public sealed class PageOracleTests
 
             Assert.Equal(expected.Pages.Keys.Order(), found.Pages.Keys.Order());
             long[] rings = target.Parameters(Rings);
-            long[] differ = [.. expected.Pages.Where(p => found.Pages[p.Key] != p.Value).Select(p => p.Key)];
+            long[] differ =
+            [
+                .. expected.Pages
+                    .Where(p => found.Pages[p.Key] != p.Value && p.Value.Start != DiskBlock).Select(p => p.Key),
+            ];
             Assert.True(
                 differ.Except(rings).Any() is false,
                 $"of {expected.Pages.Count} pages these differ: {string.Join(' ', differ.Select(p => p.ToString("x")))}");
@@ -117,9 +126,15 @@ public sealed class PageOracleTests
         }
     }
 
+    private readonly record struct Page(string Digest, ulong Start)
+    {
+        internal static Page Of(ReadOnlySpan<byte> data) =>
+            new(Convert.ToHexString(SHA256.HashData(data)), BitConverter.ToUInt64(data));
+    }
+
     private sealed class Oracle : XlStateVisitor
     {
-        internal Dictionary<long, string> Pages { get; } = [];
+        internal Dictionary<long, Page> Pages { get; } = [];
 
         public override void OnPages(ReadOnlySpan<long> pfns, ReadOnlySpan<XlPageType> types, ReadOnlySpan<byte> data)
         {
@@ -128,7 +143,7 @@ public sealed class PageOracleTests
             {
                 if (types[i].HasContents())
                 {
-                    Pages[pfns[i]] = Convert.ToHexString(SHA256.HashData(data.Slice(at, 4096)));
+                    Pages[pfns[i]] = Page.Of(data.Slice(at, 4096));
                     at += 4096;
                 }
             }
@@ -137,15 +152,15 @@ public sealed class PageOracleTests
 
     private sealed class Found : ImageVisitor
     {
-        private static readonly string Zero = Convert.ToHexString(SHA256.HashData(new byte[4096]));
+        private static readonly Page Zero = Page.Of(new byte[4096]);
 
-        internal Dictionary<long, string> Pages { get; } = [];
+        internal Dictionary<long, Page> Pages { get; } = [];
 
         public override void OnData(PfnRun run, ReadOnlySpan<byte> data)
         {
             for (int i = 0; i < run.Count; i++)
             {
-                Pages[run.First + i] = Convert.ToHexString(SHA256.HashData(data.Slice(i * 4096, 4096)));
+                Pages[run.First + i] = Page.Of(data.Slice(i * 4096, 4096));
             }
         }
 
