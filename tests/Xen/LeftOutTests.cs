@@ -39,7 +39,7 @@ public sealed class LeftOutTests : IAsyncLifetime
         _lab.Exec(1, "xl", "pause", Paused);
 
         // Linux without what answers a request to suspend, as one that hangs (drivers/xen/manage.c).
-        _lab.Do("guest", "1", "create", Hung, "stepper.pages=64", "stepper.period=1000", "initcall_blacklist=setup_shutdown_event");
+        _lab.Do("guest", "1", "create", Hung, "stepper.pages=64", "stepper.period=1000", "initcall_blacklist=xen_setup_shutdown_event");
 
         Outcome outcome = _lab.TryExec(1, Xtlctl(
             "watch", "--every", "10s", "--count", "4", "--json", "--memory-only", "--suspend-timeout", "20s"));
