@@ -1,4 +1,3 @@
-using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;

@@ -61,7 +61,6 @@ public sealed class XlTests : IDisposable
     {
         string program = Path.Combine(_folder, "xl");
         File.Copy("/bin/sleep", program);
-        File.SetUnixFileMode(program, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         using Process waits = Start($"exec {program} 1000 > {_folder}/xl-guest.log");
         using Process lists = Start($"exec {program} 1000 > {_folder}/other.log");
         try
