@@ -1,9 +1,9 @@
 using System.Net;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
-using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Checkpointing.Settings;
 using XenTwoLevelCkpt.Daemon.Page;
+using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 
 namespace XenTwoLevelCkpt.Daemon;
@@ -173,18 +173,18 @@ public sealed record NodeSettings
     /// <param name="reachesPeers">Whether a domain exchanges frames with other nodes.</param>
     internal NodeOptions ForCheckpoints(
         Func<Guid, string?, DomainPolicy?> policies, Func<DomainConfiguration, bool> reachesPeers) => new()
-    {
-        Policies = policies,
-        WhenUnable = WhenUnable,
-        ReachesPeers = Nodes.Count > 1 ? reachesPeers : null,
-        WaitLimit = WaitLimit,
-        Node = Node,
-        StateDirectory = State,
-        SuspendTimeout = SuspendTimeout,
-        AllowedPause = AllowedPause,
-        CacheEntries = CacheEntries,
-        StagingPages = (int)(Staging >> 12),
-        BackgroundBandwidth = Bandwidth,
-        MemoryOnly = MemoryOnly,
-    };
+        {
+            Policies = policies,
+            WhenUnable = WhenUnable,
+            ReachesPeers = Nodes.Count > 1 ? reachesPeers : null,
+            WaitLimit = WaitLimit,
+            Node = Node,
+            StateDirectory = State,
+            SuspendTimeout = SuspendTimeout,
+            AllowedPause = AllowedPause,
+            CacheEntries = CacheEntries,
+            StagingPages = (int)(Staging >> 12),
+            BackgroundBandwidth = Bandwidth,
+            MemoryOnly = MemoryOnly,
+        };
 }
