@@ -12,6 +12,7 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
 {
     // Fields of /proc/PID/stat behind the name, which is in parentheses and may have any octet: state is the first.
     private const int StateField = 0;
+    private const int TerminalField = 4;
     private const int StartTimeField = 19;
 
     /// <summary>Reads who a process is.</summary>
@@ -24,6 +25,9 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
 
     /// <summary>True where it is stopped (SIGSTOP), or traced.</summary>
     public bool IsStopped => IsThere && Fields(Id)?[StateField] is "T" or "t";
+
+    /// <summary>True where it has a terminal: whoever sits there would see it stop.</summary>
+    public bool HasTerminal => IsThere && Fields(Id)?[TerminalField] is not (null or "0");
 
     private bool IsThere => Of(Id) == this;
 

@@ -62,12 +62,23 @@ public sealed class XlTests : IDisposable
         string program = Path.Combine(_folder, "xl");
         File.Copy("/bin/sleep", program);
         using Process waits = Start($"exec {program} 1000 > {_folder}/xl-guest.log");
+
+        // In the foreground of a service, as 'xl create -F' under systemd.
+        string foreground = Path.Combine(_folder, "foreground");
+        _ = Directory.CreateDirectory(foreground);
+        File.WriteAllText(Path.Combine(foreground, "create"), "");
+        File.Copy("/usr/bin/tail", Path.Combine(foreground, "xl"));
+        using Process creates = Start($"cd {foreground}; exec setsid --wait ./xl -f create > /dev/null");
         using Process lists = Start($"exec {program} 1000 > {_folder}/other.log");
         try
         {
             ProcessIdentity? found = null;
             Until(() => (found = XlMonitors.Find().Cast<ProcessIdentity?>().FirstOrDefault(p => p!.Value.Id == waits.Id)) is not null);
             Assert.DoesNotContain(XlMonitors.Find(), p => p.Id == lists.Id);
+            ProcessIdentity? service = null;
+            Until(() => (service = XlMonitors.Find().Cast<ProcessIdentity?>().FirstOrDefault(p => IsIn(foreground, p!.Value.Id))) is not null);
+            using Process inForeground = Process.GetProcessById(service!.Value.Id);
+            inForeground.Kill();
 
             Assert.True(found!.Value.Stop());
             Until(() => found.Value.IsStopped);
@@ -83,6 +94,7 @@ public sealed class XlTests : IDisposable
         {
             waits.Kill();
             lists.Kill();
+            creates.Kill(entireProcessTree: true);
         }
 
         waits.WaitForExit();
@@ -100,6 +112,8 @@ public sealed class XlTests : IDisposable
         (program, arguments) = OwnScope.Around("/bin/sh", ["-c", "cat /proc/self/oom_score_adj; umask"], booted: false);
         Assert.Equal("0\n0022\n", XlCommand.Run(program, XlCommand.Limit, arguments));
     }
+
+    private static bool IsIn(string folder, int process) => new FileInfo($"/proc/{process}/cwd").LinkTarget == folder;
 
     // What hangs is found, not measured.
     private static void Until(Func<bool> condition)

@@ -121,7 +121,9 @@ internal sealed class DomainCapture : IDisposable
         }
 
         IsAside = true;
-        bool known = !IsBroken && (_writer is null || Memory.TryStepAside());
+
+        // In any case: a PV guest may be streaming into the image.
+        bool known = (_writer is null || Memory.TryStepAside()) && !IsBroken;
         if (draft is not null)
         {
             Leave(draft);

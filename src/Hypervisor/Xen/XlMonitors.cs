@@ -13,6 +13,10 @@ namespace XenTwoLevelCkpt.Hypervisor.Xen;
 /// finds a domain that runs.</remarks>
 internal static class XlMonitors
 {
+    // Commands that stay behind, in the foreground with '-F', as under systemd. One that still builds its domain loses the time
+    // that it is stopped, and nothing else.
+    private static readonly string[] Staying = ["create", "restore", "migrate-receive"];
+
     /// <summary>Finds those that are not stopped.</summary>
     /// <param name="proc">Where the system's processes are; <c>/proc</c> but in tests.</param>
     internal static IReadOnlyList<ProcessIdentity> Find(string proc = "/proc")
@@ -21,7 +25,8 @@ internal static class XlMonitors
         foreach (string folder in Directory.EnumerateDirectories(proc))
         {
             if (int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-                && IsMonitor(folder) && ProcessIdentity.Of(id) is { IsStopped: false } process)
+                && Target($"{folder}/exe") is { } program && Path.GetFileName(program) is "xl" or "xl (deleted)"
+                && ProcessIdentity.Of(id) is { IsStopped: false } process && (WritesLog(folder) || (Stays(folder) && !process.HasTerminal)))
             {
                 found.Add(process);
             }
@@ -30,12 +35,25 @@ internal static class XlMonitors
         return found;
     }
 
-    // Of all programs named xl, those that wait have become daemons, which write to a log of their own
-    // (create_logfile: /var/log/xen/xl-DOMAIN.log). 'xl list' and the like end by themselves.
-    private static bool IsMonitor(string folder) =>
-        Target($"{folder}/exe") is { } program && Path.GetFileName(program) is "xl" or "xl (deleted)"
-        && Target($"{folder}/fd/1") is { } output && Path.GetFileName(output) is var name
+    // One that has become a daemon writes to a log of its own (create_logfile: /var/log/xen/xl-DOMAIN.log).
+    private static bool WritesLog(string folder) =>
+        Target($"{folder}/fd/1") is { } output && Path.GetFileName(output) is var name
         && name.StartsWith("xl-", StringComparison.Ordinal) && name.EndsWith(".log", StringComparison.Ordinal);
+
+    // The first argument that is no option of xl itself. 'xl list' and the like end by themselves.
+    private static bool Stays(string folder)
+    {
+        try
+        {
+            string? command = File.ReadAllText($"{folder}/cmdline").Split('\0').Skip(1)
+                .FirstOrDefault(a => !a.StartsWith('-'));
+            return Staying.Contains(command, StringComparer.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
 
     private static string? Target(string link)
     {
