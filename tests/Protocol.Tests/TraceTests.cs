@@ -178,6 +178,26 @@ public class TraceTests
     public void What_is_no_trace_is_refused(string text, string message) => Assert.Equal(
         message, Assert.Throws<TraceException>(() => Read(Encoding.UTF8.GetBytes(text))).Message);
 
+    // A parser looks at text when somebody asks for it, and not before.
+    [Theory]
+    [InlineData("type")]
+    [InlineData("protocol")]
+    [InlineData("line")]
+    public void Text_that_is_none_is_refused_by_its_line(string member)
+    {
+        const string Header = """{"type":"xtl-trace","version":1,"nodes":2,"protocol":"bcs","line":"first-at-least","rollbacks":false,"channelLogs":false}""";
+        string value = member switch { "type" => "xtl-trace", "protocol" => "bcs", _ => "first-at-least" };
+        foreach (byte[] wrong in new byte[][] { [0xFF], "\\ud800"u8.ToArray(), "\\u001b[2J"u8.ToArray() })
+        {
+            byte[] bytes = Encoding.UTF8.GetBytes(Header + "\n");
+            int at = bytes.AsSpan().IndexOf(Encoding.UTF8.GetBytes($"\"{member}\":\"{value}")) + member.Length + 4;
+            byte[] trace = [.. bytes[..at], .. wrong, .. bytes[at..]];
+            TraceException e = Assert.Throws<TraceException>(() => TraceReader.Open(new MemoryStream(trace)));
+            Assert.StartsWith("line 1: ", e.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain(e.Message, char.IsControl);
+        }
+    }
+
     [Fact]
     public void A_line_without_end_does_not_fill_the_memory()
     {

@@ -18,7 +18,8 @@ internal struct Interval
 }
 
 /// <summary>The messages from one node that an interval received: the latest interval from which one came says it all,
-/// because an interval depends on what precedes it.</summary>
+/// because an interval depends on what precedes it. Not so where intervals can be undone, which the latest need not be: then there is one
+/// of these for each sending interval.</summary>
 [StructLayout(LayoutKind.Auto)]
 internal struct Dependency
 {
@@ -49,11 +50,15 @@ internal sealed class History
     private int _openStart;
     private int _mergeAt = FirstMerge;
 
+    // Sending intervals may be undone.
+    private readonly bool _rollbacks;
+
     // Intervals below this one were judged for good, not undone.
     private int _firstId = 1;
 
-    internal History(int nodes, bool clocks)
+    internal History(int nodes, bool clocks, bool rollbacks)
     {
+        _rollbacks = rollbacks;
         Intervals.Add(new Interval { Id = 1 });
         if (clocks)
         {
@@ -161,7 +166,7 @@ internal sealed class History
         }
     }
 
-    /// <summary>Dependencies of the open interval, one a sender.</summary>
+    /// <summary>Dependencies of the open interval, in the order of senders and of their intervals.</summary>
     internal ReadOnlySpan<Dependency> OpenDependencies()
     {
         Merge();
@@ -230,13 +235,13 @@ internal sealed class History
             return;
         }
 
-        open.Sort((a, b) => a.From.CompareTo(b.From));
+        open.Sort((a, b) => a.From != b.From ? a.From.CompareTo(b.From) : a.FromId.CompareTo(b.FromId));
         int kept = 0;
         for (int i = 1; i < open.Length; i++)
         {
             ref Dependency last = ref open[kept];
             ref readonly Dependency next = ref open[i];
-            if (next.From != last.From)
+            if (next.From != last.From || (_rollbacks && next.FromId != last.FromId))
             {
                 open[++kept] = next;
                 continue;

@@ -124,10 +124,21 @@ internal sealed class JsonTraceReader : TraceReader
         }
     }
 
-    private static string Text(JsonElement root, string name, long line) =>
-        root.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String
-            ? value.GetString()!
-            : throw new TraceException($"line {line}: no text \"{name}\"");
+    // The parser looks at the text of those members only that somebody asks for: octets that are no UTF-8, and escapes for half
+    // of a surrogate pair, are found here.
+    private static string Text(JsonElement root, string name, long line)
+    {
+        try
+        {
+            return root.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.String
+                ? RequireName(value.GetString()!, $"line {line}")
+                : throw new TraceException($"line {line}: no text \"{name}\"");
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new TraceException($"line {line}: \"{name}\", or a member's name, is no Unicode text", e);
+        }
+    }
 
     private static long Whole(JsonElement root, string name, long line) =>
         root.TryGetProperty(name, out JsonElement value) && value.ValueKind == JsonValueKind.Number

@@ -70,7 +70,7 @@ public sealed partial class TraceChecker
         _histories = new History[header.Nodes];
         for (int i = 0; i < _histories.Length; i++)
         {
-            _histories[i] = new History(header.Nodes, _clocks);
+            _histories[i] = new History(header.Nodes, _clocks, header.Rollbacks);
             if (_histories[i].Clock is { } clock)
             {
                 clock[i] = 1;
@@ -338,11 +338,14 @@ public sealed partial class TraceChecker
             return;
         }
 
+        // Of each sender the earliest.
         long reach = history.OpenReach;
+        int? told = null;
         foreach (ref readonly Dependency item in history.OpenDependencies())
         {
-            if (item.NotLoggedId != int.MaxValue && item.NotLoggedReach < reach)
+            if (item.From != told && item.NotLoggedId != int.MaxValue && item.NotLoggedReach < reach)
             {
+                told = item.From;
                 Report(
                     FindingKind.NotLogged,
                     $"node {node}: a message of node {(item.From < 0 ? ~item.From : item.From)} crosses the lines {item.NotLoggedReach + 1} to {reach} and was not logged");

@@ -38,6 +38,11 @@ public abstract class TraceReader
     /// <exception cref="TraceException">The trace is cut or damaged here.</exception>
     public abstract bool TryRead(out TraceEvent item);
 
+    // Text of a trace comes to terminals.
+    private protected static string RequireName(string text, string where) => text.Any(char.IsControl)
+        ? throw new TraceException($"{where}: text with control characters")
+        : text;
+
     private protected void RequireNode(long node)
     {
         if (node < 0 || node >= Header.Nodes)
@@ -194,7 +199,7 @@ internal sealed class BinaryTraceReader : TraceReader
         TraceHeader header = new()
         {
             Nodes = (int)nodes,
-            Protocol = Encoding.UTF8.GetString(bytes, TraceFormat.FixedHeader, bytes[19]),
+            Protocol = RequireName(Encoding.UTF8.GetString(bytes, TraceFormat.FixedHeader, bytes[19]), "byte 20"),
             Line = (LineRule)bytes[16],
             Rollbacks = (flags & TraceFormat.RollbacksFlag) != 0,
             ChannelLogs = (flags & TraceFormat.ChannelLogsFlag) != 0,
