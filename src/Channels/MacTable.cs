@@ -1,17 +1,22 @@
 using System.Buffers.Binary;
-using System.Runtime.InteropServices;
 
 namespace XenTwoLevelCkpt.Channels;
 
 /// <summary>Which peer a guest's address is behind: a learning bridge's table (IEEE 802.1D, clause 7.8), with the peers
 /// as its ports.</summary>
-/// <remarks>One thread at a time. A frame from a peer is never sent on to another one (split horizon): every peer has
-/// a channel to every other.</remarks>
-/// <param name="capacity">The most addresses; where it is full, new ones are not learned, and their frames flooded.</param>
+/// <remarks>
+/// <para>One thread at a time. A frame from a peer is never sent on to another one (split horizon): every peer has
+/// a channel to every other.</para>
+/// <para>Every operation but <see cref="Forget"/> takes constant time. Each peer has room of its own, in the order in which its
+/// addresses were last seen: a guest that makes up addresses displaces those behind its own node, and no others.</para>
+/// </remarks>
+/// <param name="capacity">The most addresses behind one peer; where it is full, the one that was not seen for longest goes, and
+/// frames to it are flooded until it is seen again.</param>
 /// <param name="lifetime">How long an address is known after it was last seen.</param>
 public sealed class MacTable(int capacity, TimeSpan lifetime)
 {
-    private readonly Dictionary<ulong, Entry> _entries = new(capacity);
+    private readonly Dictionary<ulong, LinkedListNode<Entry>> _entries = [];
+    private readonly Dictionary<int, LinkedList<Entry>> _peers = [];
 
     /// <summary>Addresses that are known, those that have aged included.</summary>
     public int Count => _entries.Count;
@@ -28,10 +33,25 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
             return;
         }
 
-        if (_entries.ContainsKey(source) || _entries.Count < capacity || Forget(now))
+        LinkedList<Entry> addresses = AddressesOf(peer);
+        if (_entries.TryGetValue(source, out LinkedListNode<Entry>? node))
         {
-            _entries[source] = new Entry(peer, now);
+            node.List!.Remove(node);
         }
+
+        if (addresses.Count >= capacity)
+        {
+            // Its place is taken over: where the table is full, nothing is allocated.
+            LinkedListNode<Entry> oldest = addresses.First!;
+            addresses.RemoveFirst();
+            _ = _entries.Remove(oldest.Value.Address);
+            node ??= oldest;
+        }
+
+        node ??= new LinkedListNode<Entry>(new Entry());
+        (node.Value.Address, node.Value.Peer, node.Value.Seen) = (source, peer, now);
+        addresses.AddLast(node);
+        _entries[source] = node;
     }
 
     /// <summary>The peer that a frame of a local guest goes to.</summary>
@@ -41,8 +61,9 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
     public int? Find(ReadOnlySpan<byte> frame, TimeSpan now)
     {
         ulong destination = Address(frame);
-        return !IsGroup(destination) && _entries.TryGetValue(destination, out Entry entry) && now - entry.Seen <= lifetime
-            ? entry.Peer
+        return !IsGroup(destination) && _entries.TryGetValue(destination, out LinkedListNode<Entry>? node)
+            && now - node.Value.Seen <= lifetime
+            ? node.Value.Peer
             : null;
     }
 
@@ -50,21 +71,23 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
     /// <param name="peer">The peer.</param>
     public void Forget(int peer)
     {
-        foreach (ulong address in _entries.Where(e => e.Value.Peer == peer).Select(e => e.Key).ToArray())
+        if (_peers.Remove(peer, out LinkedList<Entry>? addresses))
         {
-            _ = _entries.Remove(address);
+            foreach (Entry entry in addresses)
+            {
+                _ = _entries.Remove(entry.Address);
+            }
         }
     }
 
-    // True where that made room.
-    private bool Forget(TimeSpan now)
+    private LinkedList<Entry> AddressesOf(int peer)
     {
-        foreach (ulong address in _entries.Where(e => now - e.Value.Seen > lifetime).Select(e => e.Key).ToArray())
+        if (!_peers.TryGetValue(peer, out LinkedList<Entry>? addresses))
         {
-            _ = _entries.Remove(address);
+            _peers.Add(peer, addresses = new LinkedList<Entry>());
         }
 
-        return _entries.Count < capacity;
+        return addresses;
     }
 
     private static ulong Address(ReadOnlySpan<byte> octets) =>
@@ -73,6 +96,12 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
     // The lowest bit of the first octet.
     private static bool IsGroup(ulong address) => (address >> 40 & 1) != 0;
 
-    [StructLayout(LayoutKind.Auto)]
-    private readonly record struct Entry(int Peer, TimeSpan Seen);
+    private sealed class Entry
+    {
+        internal ulong Address { get; set; }
+
+        internal int Peer { get; set; }
+
+        internal TimeSpan Seen { get; set; }
+    }
 }

@@ -43,23 +43,98 @@ public sealed class MacTableTests
     }
 
     [Fact]
-    public void A_flood_of_addresses_takes_no_more_room_than_allowed()
+    public void A_flood_of_addresses_displaces_the_oldest_behind_its_own_peer_and_no_others()
     {
         var table = new MacTable(16, Lifetime);
+        table.Learn(Frame(from: 1000), 4, TimeSpan.Zero);
         for (int i = 0; i < 100; i++)
         {
-            table.Learn(Frame(from: i), 3, TimeSpan.Zero);
+            table.Learn(Frame(from: i), 3, TimeSpan.FromMilliseconds(i));
+
+            // One that speaks all the time.
+            table.Learn(Frame(from: 2000), 3, TimeSpan.FromMilliseconds(i));
         }
 
-        Assert.Equal(16, table.Count);
-        Assert.Null(table.Find(Frame(to: 50), TimeSpan.Zero));
+        Assert.Equal(17, table.Count);
+        TimeSpan now = TimeSpan.FromMilliseconds(100);
+        Assert.Equal(4, table.Find(Frame(to: 1000), now));
+        Assert.Equal(3, table.Find(Frame(to: 2000), now));
+        Assert.Equal(3, table.Find(Frame(to: 99), now));
+        Assert.Equal(3, table.Find(Frame(to: 85), now));
+        Assert.Null(table.Find(Frame(to: 84), now));
+    }
 
-        // What was known goes on, and the aged ones make room.
-        table.Learn(Frame(from: 2), 4, Lifetime);
-        table.Learn(Frame(from: 50), 5, Lifetime + TimeSpan.FromSeconds(1));
-        Assert.Equal(4, table.Find(Frame(to: 2), Lifetime));
-        Assert.Equal(5, table.Find(Frame(to: 50), Lifetime + TimeSpan.FromSeconds(1)));
+    [Fact]
+    public void An_address_that_moves_leaves_its_room_behind()
+    {
+        var table = new MacTable(2, Lifetime);
+        table.Learn(Frame(from: 1), 3, TimeSpan.Zero);
+        table.Learn(Frame(from: 2), 3, TimeSpan.Zero);
+        table.Learn(Frame(from: 1), 4, TimeSpan.Zero);
+        table.Learn(Frame(from: 3), 3, TimeSpan.Zero);
+        Assert.Equal(3, table.Count);
+        Assert.Equal(4, table.Find(Frame(to: 1), TimeSpan.Zero));
+        Assert.Equal(3, table.Find(Frame(to: 2), TimeSpan.Zero));
+
+        // A full peer takes one over from another.
+        table.Learn(Frame(from: 1), 3, TimeSpan.Zero);
         Assert.Equal(2, table.Count);
+        Assert.Null(table.Find(Frame(to: 2), TimeSpan.Zero));
+        table.Forget(4);
+        Assert.Equal(3, table.Find(Frame(to: 1), TimeSpan.Zero));
+    }
+
+    // What is learned and found is what a list of all that was seen tells.
+    [Fact]
+    public void It_agrees_with_a_plain_list()
+    {
+        var random = new Random(4711);
+        var table = new MacTable(4, Lifetime);
+        var seen = new List<(int Address, int Peer)>();
+        for (int i = 0; i < 20_000; i++)
+        {
+            int address = random.Next(30), peer = random.Next(3);
+            if (random.Next(50) == 0)
+            {
+                table.Forget(peer);
+                _ = seen.RemoveAll(s => s.Peer == peer);
+            }
+            else
+            {
+                table.Learn(Frame(from: address), peer, TimeSpan.Zero);
+                _ = seen.RemoveAll(s => s.Address == address);
+                seen.Add((address, peer));
+                if (seen.Count(s => s.Peer == peer) > 4)
+                {
+                    seen.RemoveAt(seen.FindIndex(s => s.Peer == peer));
+                }
+            }
+
+            int asked = random.Next(30);
+            Assert.Equal(
+                seen.Exists(s => s.Address == asked) ? seen.Find(s => s.Address == asked).Peer : null, table.Find(Frame(to: asked), TimeSpan.Zero));
+            Assert.Equal(seen.Count, table.Count);
+        }
+    }
+
+    [Fact]
+    public void A_full_table_allocates_nothing()
+    {
+        var table = new MacTable(64, Lifetime);
+        byte[] frame = Frame();
+        Learn(1000);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Learn(10_000);
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+
+        void Learn(int count)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                (frame[10], frame[11]) = ((byte)(i >> 8), (byte)i);
+                table.Learn(frame, 3, TimeSpan.Zero);
+            }
+        }
     }
 
     private static byte[] Frame(int from = 0, int to = 0)

@@ -5,8 +5,10 @@ namespace XenTwoLevelCkpt.Channels;
 /// <content>From the uplink into the send windows.</content>
 internal sealed partial class NodeMessenger<TProtocol>
 {
-    // Of a Linux bridge; also how long a guest that is silent stays known there.
-    private const int MacCapacity = 65_536;
+    // Behind one peer: some hundred guests with several interfaces each. More are made up, and cost at most 0.5 MiB a peer.
+    private const int MacCapacity = 4096;
+
+    // Of a Linux bridge.
     private static readonly TimeSpan MacLifetime = TimeSpan.FromSeconds(300);
 
     // Frames that are read in one go; whoever waits for the pump's lock waits for no more.
