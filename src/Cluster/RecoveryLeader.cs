@@ -19,7 +19,12 @@ public sealed record RecoveryWish(string? Lost, string? To, long? At);
 /// <param name="Done">True where it is behind the cluster already: nothing is left to do.</param>
 /// <param name="Steps">By node what it does, or has done.</param>
 public sealed record ClusterRecovery(
-    long Line, int Incarnation, string? Lost, string? To, bool Resumed, bool Done, IReadOnlyList<RecoveryPart> Steps);
+    long Line, int Incarnation, string? Lost, string? To, bool Resumed, bool Done, IReadOnlyList<RecoveryPart> Steps)
+{
+    /// <summary>True where a node has failed, or is said to be lost, or a recovery has begun: otherwise nothing is wrong, and only an
+    /// operator can want that all guests go back.</summary>
+    public bool IsNeeded { get; init; } = true;
+}
 
 /// <summary>A node's part of a recovery.</summary>
 /// <param name="Node">The node.</param>
@@ -94,7 +99,10 @@ public sealed class RecoveryLeader(IReadOnlyList<INodeClient> nodes)
                 line = Math.Min(line, (long)before.Line);
             }
 
-            plan = new ClusterRecovery(line, incarnation + 1, wish.Lost, to, Resumed: false, Done: false, []);
+            plan = new ClusterRecovery(line, incarnation + 1, wish.Lost, to, Resumed: false, Done: false, [])
+            {
+                IsNeeded = wish.Lost is not null || Failed(view) is not null,
+            };
         }
 
         return plan with { Steps = await AskPartsAsync(plan, cancellationToken).ConfigureAwait(false) };

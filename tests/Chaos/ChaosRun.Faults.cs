@@ -127,7 +127,7 @@ public sealed partial class ChaosRun
             using var leader = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo(
                 "dotnet",
                 [
-                    Path.Combine(System.AppContext.BaseDirectory, "xtlctl-program/xtlctl.dll"), "cluster", "recover",
+                    Path.Combine(System.AppContext.BaseDirectory, "xtlctl-program/xtlctl.dll"), "cluster", "recover", "--yes",
                     .. _nodes.SelectMany(n => new[] { "--node", $"{n.Name}={n.Socket}" }),
                 ])
             {

@@ -28,6 +28,7 @@ public sealed class RecoveryLeaderTests
     {
         ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
         Assert.Equal((3, 1, (string?)null), (plan.Line, plan.Incarnation, plan.To));
+        Assert.False(plan.IsNeeded);
         Assert.All(_nodes, node => Assert.Equal(0, node.Incarnation));
         _ = await Leader.CarryOutAsync(plan, null, Token);
         Assert.All(_nodes, node => Assert.Equal((1, 3L), (node.Incarnation, node.Index)));
@@ -41,6 +42,7 @@ public sealed class RecoveryLeaderTests
         _nodes[2].Domains = 1;
         ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
         Assert.Equal((4, "c"), (plan.Line, plan.To));
+        Assert.True(plan.IsNeeded);
         ClusterRecovery done = await Leader.CarryOutAsync(plan, null, Token);
         Assert.Equal(["b"], _nodes[2].Adopted);
         Assert.Empty(_nodes[0].Adopted);
@@ -107,6 +109,7 @@ public sealed class RecoveryLeaderTests
         (late.Awaits, late.Starts) = (true, 3);
         ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
         Assert.Equal(late.Durable, plan.Line);
+        Assert.True(plan.IsNeeded);
         late.Starts = int.MaxValue;
         var hasty = new RecoveryLeader(_nodes) { Patience = TimeSpan.FromMilliseconds(1) };
         Assert.Contains("node c is still starting", (await Assert.ThrowsAsync<ClusterRecoveryException>(

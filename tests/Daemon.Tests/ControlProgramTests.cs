@@ -37,6 +37,31 @@ public class ControlProgramTests
     }
 
     [Fact]
+    public async Task A_recovery_that_nobody_needs_is_not_carried_out_without_a_word()
+    {
+        await using TestNode node = await TestNode.StartAsync();
+        _ = await node.CheckpointAsync();
+        (int code, _, string error) = await RecoverAsync();
+        Assert.Equal(64, code);
+        Assert.Contains("No node has failed", error, StringComparison.Ordinal);
+        Assert.Contains("'--yes' does that", error, StringComparison.Ordinal);
+        Assert.Equal(0UL, (await node.Client.GetNodeAsync(new GetNodeRequest())).Incarnation);
+
+        (code, _, error) = await RecoverAsync("--yes");
+        Assert.True(code == 0, error);
+        Assert.Equal(1UL, (await node.Client.GetNodeAsync(new GetNodeRequest())).Incarnation);
+
+        async Task<(int Code, string Output, string Error)> RecoverAsync(params string[] more)
+        {
+            using var output = new StringWriter();
+            using var errors = new StringWriter();
+            int exit = await new App(() => throw new HypervisorException("not asked"), output, errors).RunAsync(
+                ["cluster", "recover", "--node", $"alpha={node.Settings.ControlSocket}", .. more]);
+            return (exit, output.ToString(), errors.ToString());
+        }
+    }
+
+    [Fact]
     public async Task A_daemon_takes_and_restores_what_is_asked_for()
     {
         await using TestNode node = await TestNode.StartAsync();

@@ -134,7 +134,7 @@ internal sealed class Pair : IDisposable
     internal async Task RecoverAsync()
     {
         using Process program = Process.Start(new ProcessStartInfo("dotnet", [
-            Path.Combine(AppContext.BaseDirectory, "xtlctl-program/xtlctl.dll"), "cluster", "recover",
+            Path.Combine(AppContext.BaseDirectory, "xtlctl-program/xtlctl.dll"), "cluster", "recover", "--yes",
             .. Names.SelectMany(n => new[] { "--node", $"{n}={SocketOf(n)}" }),
         ])
         {

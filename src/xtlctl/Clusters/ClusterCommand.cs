@@ -123,12 +123,16 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
             HelpName = "NODE",
         };
         var dry = new Option<bool>("--dry-run") { Description = "Only print the plan." };
+        var yes = new Option<bool>("--yes")
+        {
+            Description = "Go back also where no node has failed, without a question.",
+        };
         var command = new Command(
             "recover",
             "Bring the cluster back to a consistent line. Nodes that have reached it go back, the others take a checkpoint and "
             + "go on. A recovery that was interrupted is ended by the same command.")
         {
-            lost, to, _at, dry, _json,
+            lost, to, _at, dry, yes, _json,
         };
         command.SetAction((result, cancellation) => WithNodesAsync(result, async nodes =>
         {
@@ -143,6 +147,11 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
                 Announce(plan);
             }
 
+            if (carryOut && !plan.IsNeeded && !result.GetValue(yes) && !Confirmed(plan))
+            {
+                return ExitCodes.Usage;
+            }
+
             if (carryOut)
             {
                 plan = await leader.CarryOutAsync(
@@ -153,6 +162,27 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
             return ExitCodes.Ok;
         }));
         return command;
+    }
+
+    // On a terminal it is asked; a script has to say so.
+    private bool Confirmed(ClusterRecovery plan)
+    {
+        string what = string.Create(
+            CultureInfo.InvariantCulture, $"No node has failed, and the guests of all nodes would go back to line {plan.Line}.");
+        if (Console.IsInputRedirected || Console.IsErrorRedirected || error != Console.Error)
+        {
+            error.WriteLine($"xtlctl: {what} '--yes' does that, '--dry-run' shows what it would do; nothing was done.");
+            return false;
+        }
+
+        error.Write($"{what} Go on (yes or no)? ");
+        if (Console.In.ReadLine()?.Trim() == "yes")
+        {
+            return true;
+        }
+
+        error.WriteLine("xtlctl: nothing was done.");
+        return false;
     }
 
     private Command Garbage()
