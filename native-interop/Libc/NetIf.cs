@@ -10,6 +10,7 @@ internal static class NetIf
     [CConstant("__builtin_offsetof(struct ifreq, ifr_name)")] internal const int NameOffset = 0;
     [CConstant("__builtin_offsetof(struct ifreq, ifr_flags)")] internal const int FlagsOffset = 16;
     [CConstant("__builtin_offsetof(struct ifreq, ifr_ifindex)")] internal const int IndexOffset = 16;
+    [CConstant("__builtin_offsetof(struct ifreq, ifr_mtu)")] internal const int MtuOffset = 16;
     [CConstant("__builtin_offsetof(struct ifreq, ifr_qlen)")] internal const int QueueLengthOffset = 16;
 
     /// <summary>A name's most octets, with the zero behind it.</summary>

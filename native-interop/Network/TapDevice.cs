@@ -73,12 +73,17 @@ public sealed class TapDevice : IDisposable
         }
     }
 
-    /// <summary>Puts the interface into a bridge.</summary>
+    /// <summary>Puts the interface into a bridge, with the bridge's MTU: with a smaller one, longer frames of guests would be dropped
+    /// at the port, and a bridge without an MTU of its own takes over the smallest of its ports.</summary>
     /// <param name="bridge">The bridge's name.</param>
     /// <exception cref="IOException">There is no such bridge, or it is full.</exception>
     public void JoinBridge(string bridge)
     {
-        byte[] request = Request(Name);
+        byte[] request = Request(bridge);
+        Ask((uint)LibC.SIOCGIFMTU, request, $"read the MTU of the bridge {bridge}");
+        int mtu = BinaryPrimitives.ReadInt32LittleEndian(request.AsSpan(NetIf.MtuOffset));
+        Ask((uint)LibC.SIOCSIFMTU, Request(Name), NetIf.MtuOffset, mtu, $"give {Name} the bridge's MTU of {mtu}");
+        request = Request(Name);
         Ask((uint)LibC.SIOCGIFINDEX, request, $"find the index of {Name}");
         int index = BinaryPrimitives.ReadInt32LittleEndian(request.AsSpan(NetIf.IndexOffset));
         Ask(LinuxSockios.SIOCBRADDIF, Request(bridge), NetIf.IndexOffset, index, $"put {Name} into the bridge {bridge}");

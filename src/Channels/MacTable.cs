@@ -3,7 +3,8 @@ using System.Buffers.Binary;
 namespace XenTwoLevelCkpt.Channels;
 
 /// <summary>Which peer a guest's address is behind: a learning bridge's table (IEEE 802.1D, clause 7.8), with the peers
-/// as its ports.</summary>
+/// as its ports. An address is one of its VLAN (IEEE 802.1Q, independent learning): the same one in two VLANs may be two guests'.
+/// </summary>
 /// <remarks>
 /// <para>One thread at a time. A frame from a peer is never sent on to another one (split horizon): every peer has
 /// a channel to every other.</para>
@@ -15,6 +16,12 @@ namespace XenTwoLevelCkpt.Channels;
 /// <param name="lifetime">How long an address is known after it was last seen.</param>
 public sealed class MacTable(int capacity, TimeSpan lifetime)
 {
+    // IEEE 802.1Q, clause 9: a tag stands between the source and the EtherType.
+    private const int TagAt = 12;
+    private const int TagEnd = 16;
+    private const int CustomerTag = 0x8100;
+    private const int ServiceTag = 0x88A8;
+
     private readonly Dictionary<ulong, LinkedListNode<Entry>> _entries = [];
     private readonly Dictionary<int, LinkedList<Entry>> _peers = [];
 
@@ -27,7 +34,7 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
     /// <param name="now">The present on a clock that only rises.</param>
     public void Learn(ReadOnlySpan<byte> frame, int peer, TimeSpan now)
     {
-        ulong source = Address(frame[6..]);
+        ulong source = Address(frame[6..], frame);
         if (IsGroup(source))
         {
             return;
@@ -60,7 +67,7 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
     /// <returns>The peer; null for all of them: its destination is a group, or not known.</returns>
     public int? Find(ReadOnlySpan<byte> frame, TimeSpan now)
     {
-        ulong destination = Address(frame);
+        ulong destination = Address(frame, frame);
         return !IsGroup(destination) && _entries.TryGetValue(destination, out LinkedListNode<Entry>? node)
             && now - node.Value.Seen <= lifetime
             ? node.Value.Peer
@@ -90,8 +97,14 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
         return addresses;
     }
 
-    private static ulong Address(ReadOnlySpan<byte> octets) =>
-        ((ulong)BinaryPrimitives.ReadUInt16BigEndian(octets) << 32) | BinaryPrimitives.ReadUInt32BigEndian(octets[2..]);
+    // With the number of the outermost VLAN above it; 0 without a tag, and for one that is of priority alone.
+    private static ulong Address(ReadOnlySpan<byte> octets, ReadOnlySpan<byte> frame) =>
+        ((ulong)Vlan(frame) << 48) | ((ulong)BinaryPrimitives.ReadUInt16BigEndian(octets) << 32) | BinaryPrimitives.ReadUInt32BigEndian(octets[2..]);
+
+    private static int Vlan(ReadOnlySpan<byte> frame) =>
+        frame.Length >= TagEnd && BinaryPrimitives.ReadUInt16BigEndian(frame[TagAt..]) is CustomerTag or ServiceTag
+            ? BinaryPrimitives.ReadUInt16BigEndian(frame[(TagAt + 2)..]) & 0xFFF
+            : 0;
 
     // The lowest bit of the first octet.
     private static bool IsGroup(ulong address) => (address >> 40 & 1) != 0;

@@ -137,6 +137,27 @@ public sealed class MacTableTests
         }
     }
 
+    [Theory]
+    [InlineData(0x8100)]
+    [InlineData(0x88A8)]
+    public void The_same_address_in_two_vlans_is_two(int tag)
+    {
+        var table = new MacTable(16, Lifetime);
+        table.Learn(Tagged(Frame(from: 1), 10), 3, TimeSpan.Zero);
+        table.Learn(Tagged(Frame(from: 1), 20), 4, TimeSpan.Zero);
+        table.Learn(Frame(from: 1), 5, TimeSpan.Zero);
+        Assert.Equal(3, table.Find(Tagged(Frame(to: 1), 10), TimeSpan.Zero));
+        Assert.Equal(4, table.Find(Tagged(Frame(to: 1), 20), TimeSpan.Zero));
+        Assert.Equal(5, table.Find(Frame(to: 1), TimeSpan.Zero));
+        Assert.Null(table.Find(Tagged(Frame(to: 1), 30), TimeSpan.Zero));
+
+        // A tag of priority alone is of no VLAN.
+        Assert.Equal(5, table.Find(Tagged(Frame(to: 1), 0xE000), TimeSpan.Zero));
+
+        byte[] Tagged(byte[] frame, int vlan) =>
+            [.. frame[..12], (byte)(tag >> 8), (byte)tag, (byte)(vlan >> 8), (byte)vlan, .. frame[12..]];
+    }
+
     private static byte[] Frame(int from = 0, int to = 0)
     {
         byte[] frame = new byte[FrameBatch.MinFrame];
