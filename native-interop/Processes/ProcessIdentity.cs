@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Tmds.Linux;
+using XenTwoLevelCkpt.NativeInterop.Headers;
 
 namespace XenTwoLevelCkpt.NativeInterop.Processes;
 
@@ -11,8 +12,11 @@ namespace XenTwoLevelCkpt.NativeInterop.Processes;
 public readonly record struct ProcessIdentity(int Id, ulong StartTime)
 {
     // Fields of /proc/PID/stat behind the name, which is in parentheses and may have any octet: state is the first.
+    [NotInC("The order of fields of proc_pid_stat(5), a text.")]
     private const int StateField = 0;
+    [NotInC("The order of fields of proc_pid_stat(5), a text.")]
     private const int TerminalField = 4;
+    [NotInC("The order of fields of proc_pid_stat(5), a text.")]
     private const int StartTimeField = 19;
 
     /// <summary>Reads who a process is.</summary>

@@ -67,7 +67,7 @@ public class StandardTests
         {
             var files = (await AskAsync(request)).FileDescriptorResponse.FileDescriptorProto;
             FileDescriptor built = FileDescriptor.BuildFromByteStrings(files.Reverse()).Single(f => f.Name == control);
-            Assert.Equal(10, built.Services[0].Methods.Count);
+            Assert.Equal(11, built.Services[0].Methods.Count);
         }
 
         Assert.Equal(
