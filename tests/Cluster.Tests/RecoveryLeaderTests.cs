@@ -103,6 +103,31 @@ public sealed class RecoveryLeaderTests
     }
 
     [Fact]
+    public async Task Where_several_failed_the_one_that_is_furthest_back_decides()
+    {
+        _nodes[1].Awaits = _nodes[2].Awaits = true;
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
+        Assert.Equal((4L, 4L, 6L), (plan.Line, _nodes[1].Durable, _nodes[2].Durable));
+    }
+
+    [Fact]
+    public async Task One_in_place_of_another_that_no_node_has_begun_is_newer_all_the_same()
+    {
+        // All have it on disk, and none has gone back yet.
+        foreach (FakeNode node in _nodes)
+        {
+            node.Cut = at => _ = at == "recorded" ? throw new StatusException(StatusCode.Unavailable, "cut off") : 0;
+        }
+
+        _ = await Assert.ThrowsAnyAsync<Exception>(() => RunAsync(new RecoveryWish(null, null, null)));
+        Assert.All(_nodes, node => Assert.Equal((0, 1UL, false), (node.Incarnation, node.Record!.Incarnation, node.Record.Done)));
+
+        _nodes[1].Dead = true;
+        ClusterRecovery instead = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
+        Assert.Equal(2, instead.Incarnation);
+    }
+
+    [Fact]
     public async Task A_node_that_starts_is_waited_for_before_the_line_is_chosen()
     {
         FakeNode late = _nodes[2];
