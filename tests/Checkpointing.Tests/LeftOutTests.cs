@@ -207,6 +207,53 @@ public sealed class LeftOutTests
         Assert.Contains("two has shut down (crash)", e.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(ModelFault.SuspendNotAcknowledged, false)]
+    [InlineData(ModelFault.SuspendNotAcknowledged, true)]
+    [InlineData(ModelFault.CrashDuringSuspend, false)]
+    [InlineData(ModelFault.CrashDuringSuspend, true)]
+    public async Task The_only_guest_may_be_lost_to_a_checkpoint_while_it_suspends_itself(ModelFault fault, bool mayBeEmpty)
+    {
+        await using var node = new ModelNode(Skip);
+        ModelGuest guest = node.AddGuest("only", new StepperWorkload(1, 300, 8));
+        _ = await node.CheckpointAsync();
+        guest.Arm(fault);
+
+        Task<CheckpointReport> attempt = node.Node.CheckpointAsync(
+            2, settings: new CheckpointSettings { AllowEmpty = mayBeEmpty }, cancellationToken: TestContext.Current.CancellationToken);
+        if (mayBeEmpty)
+        {
+            CheckpointReport report = await attempt;
+            Assert.Empty(report.Domains);
+            Assert.Equal("only", Assert.Single(report.LeftOut).Name);
+        }
+        else
+        {
+            CheckpointFailedException e = await Assert.ThrowsAsync<CheckpointFailedException>(() => attempt);
+            Assert.Contains("only", e.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task The_only_guest_may_be_destroyed_while_it_suspends_itself()
+    {
+        await using var node = new ModelNode(Skip with { SuspendTimeout = TimeSpan.FromMinutes(2) });
+        ModelGuest guest = node.AddGuest("only", suspendLatency: TimeSpan.FromMinutes(1));
+        node.Watch = step =>
+        {
+            if (step == NodeStep.IntentWritten)
+            {
+                _ = Task.Run(async () =>
+                {
+                    await Task.Delay(50);
+                    guest.Destroy();
+                });
+            }
+        };
+        CheckpointFailedException e = await Assert.ThrowsAsync<CheckpointFailedException>(() => node.CheckpointAsync());
+        Assert.Contains("only ended", e.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_domain_that_was_named_must_not_be_left_out()
     {

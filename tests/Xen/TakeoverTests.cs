@@ -46,8 +46,11 @@ public sealed class TakeoverTests : IAsyncLifetime
             _lab.Exec(1, "xl", "migrate", "-s", "", Name, "xl migrate-receive");
             Assert.NotEqual(before, _lab.Exec(1, "xl", "domid", Name).Trim());
         });
+
+        // While both ends are there they have one UUID.
         Assert.True(
-            error.Contains("switched off by another program", StringComparison.Ordinal)
+            error.Contains("have one UUID", StringComparison.Ordinal)
+            || error.Contains("switched off by another program", StringComparison.Ordinal)
             || error.Contains("is in use by another program", StringComparison.Ordinal)
             || error.Contains("saved or migrated by 'xl'", StringComparison.Ordinal), error);
         await JudgeAsync(taken);

@@ -103,6 +103,9 @@ public sealed partial class NodeCheckpointer
         _staging.Clear();
         Each(capture => Copy(capture, m => m.LookLast()), captures.Contains);
 
+        // What was collected of one that has been left out would come back from nowhere.
+        captures = [.. captures.Where(_roster.Present.Contains)];
+
         _crew.Prepare(item => _ = captures[item].CollectMemory(_staging, compareTypes: false), captures.Length, waits: false);
         IReadOnlyList<Exception?> failures = _crew.Run();
         Rollback();

@@ -44,6 +44,12 @@ internal sealed class WindowCrew : IDisposable
     internal IReadOnlyList<Exception?> Run()
     {
         Round round = _prepared!;
+        if (round.Failures.Length == 0)
+        {
+            // Nobody would say that the last item is done.
+            return round.Failures;
+        }
+
         _running = round;
         if (_helpers > 0)
         {
