@@ -59,12 +59,13 @@ public class ChannelStream(
     /// <summary>Judges a connection that broke. At a server it is Kestrel's word for a stream that was reset, too, which may come
     /// before it cancels the call.</summary>
     /// <param name="e">What broke.</param>
-    private protected virtual Exception Broken(IOException e) => new OperationCanceledException("The other node is gone.", e, life);
+    private protected virtual Exception Broken(Exception e) => new OperationCanceledException("The other node is gone.", e, life);
 
     private Exception Judge(Exception e, CancellationToken cancellationToken) => e switch
     {
         RpcException status => StatusMapping.From(status, cancellationToken.IsCancellationRequested ? cancellationToken : life),
-        IOException broken => Broken(broken),
+        // HttpClient tells a writer of a connection that ended by either.
+        IOException or HttpRequestException => Broken(e),
         // The library's word for a call that is over.
         _ when life.IsCancellationRequested => new OperationCanceledException("The channel is over.", e, life),
         _ => e,
@@ -90,7 +91,7 @@ public sealed class ChannelCall : ChannelStream, IDisposable
         to.WriteAsync(message, cancellationToken);
 
     // A server that has had enough says so, and then resets the stream, which a writer may meet first.
-    private protected override Exception Broken(IOException e)
+    private protected override Exception Broken(Exception e)
     {
         try
         {

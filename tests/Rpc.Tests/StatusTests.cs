@@ -213,4 +213,52 @@ public class StatusTests
         StatusException e = await TestHost.FailsAsync(() => new Echo.EchoClient(channel.Invoker).OnceAsync(new Note()));
         Assert.Equal(expected, e.Code);
     }
+
+    [Fact]
+    public async Task A_call_that_finds_the_hosts_services_disposed_is_no_defect()
+    {
+        CancellationToken stopping = default;
+        var begun = new TaskCompletionSource();
+        await using TestHost host = await TestHost.StartAsync(new EchoService
+        {
+            OnOnce = async (request, _) =>
+            {
+                begun.SetResult();
+                await Task.WhenAny(Task.Delay(Timeout.InfiniteTimeSpan, stopping));
+                throw new ObjectDisposedException("IServiceProvider");
+            },
+        });
+        stopping = host.Stopping;
+        using RpcChannel channel = host.Open();
+        Task<StatusException> call = TestHost.FailsAsync(() => new Echo.EchoClient(channel.Invoker).OnceAsync(new Note()));
+        await begun.Task;
+        await host.StopAsync();
+        Assert.Equal((StatusCode.Unavailable, "The server is stopping."), ((await call).Code, (await call).Message));
+    }
+
+    [Fact]
+    public async Task A_writer_hears_of_a_connection_that_ended_by_either_of_HttpClients_exceptions()
+    {
+        foreach (Exception cause in (Exception[])
+            [new IOException("gone", new InvalidOperationException("cause")), new HttpRequestException("gone", new InvalidOperationException("cause"))])
+        {
+            using var channel = new ChannelCall(
+                new(new FailingWriter(cause), null!, Task.FromResult(new Metadata()),
+                    () => throw new InvalidOperationException(), () => [], () => { }),
+                CancellationToken.None);
+            StatusException e = await Assert.ThrowsAsync<StatusException>(() => channel.WriteAsync(new V1.ChannelMessage()).AsTask());
+            Assert.Equal((StatusCode.Unavailable, "cause"), (e.Code, e.Message));
+        }
+    }
+
+    private sealed class FailingWriter(Exception cause) : IClientStreamWriter<V1.ChannelMessage>
+    {
+        public WriteOptions? WriteOptions { get; set; }
+
+        public Task WriteAsync(V1.ChannelMessage message) => Task.FromException(cause);
+
+        public Task WriteAsync(V1.ChannelMessage message, CancellationToken cancellationToken) => WriteAsync(message);
+
+        public Task CompleteAsync() => Task.CompletedTask;
+    }
 }

@@ -111,7 +111,7 @@ internal sealed class TestCluster : IAsyncDisposable
             long before = Nodes.Sum(node => node.Delivered);
             while (Nodes.Sum(node => node.Delivered) == before)
             {
-                Nodes.ForEach(node => Assert.Empty(node.Errors));
+                Nodes.ForEach(node => node.RequireNoErrors());
                 Assert.True(patience.Elapsed < Patience, "nothing comes any more");
                 await Task.Delay(1);
             }
@@ -259,7 +259,7 @@ internal sealed class TestCluster : IAsyncDisposable
             foreach (TestNode node in Nodes)
             {
                 node.Messenger.Retry();
-                Assert.Empty(node.Errors);
+                node.RequireNoErrors();
             }
 
             if (Nodes.TrueForAll(node => node.IsQuiet) && Nodes.Sum(node => node.Money) == _money)
@@ -283,7 +283,7 @@ internal sealed class TestCluster : IAsyncDisposable
         foreach (TestNode node in Nodes)
         {
             await node.DisposeAsync();
-            Assert.Empty(node.Errors);
+            node.RequireNoErrors();
         }
 
         using var merged = new MemoryStream();

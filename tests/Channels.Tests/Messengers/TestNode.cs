@@ -81,6 +81,9 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
     internal ConcurrentQueue<string> Errors { get; } = new();
 
+    /// <summary>Fails with the whole text of whatever went wrong.</summary>
+    internal void RequireNoErrors() => Assert.True(Errors.IsEmpty, string.Join('\n', Errors));
+
     internal int CheckpointsFailed { get; private set; }
 
     internal long Replayed { get; private set; }
