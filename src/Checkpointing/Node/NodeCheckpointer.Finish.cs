@@ -37,6 +37,12 @@ public sealed partial class NodeCheckpointer
                 WriteParts(draft, capture, capture == first ? state : default);
             }
 
+            if (first is null && !state.IsEmpty)
+            {
+                draft.AddPart(new PartSpec { DomainUuid = CheckpointManifest.NodeId, Content = ImageContent.Channels })
+                    .AddBlob(IChannelState.NodeBlob, state.Span);
+            }
+
             report = new CheckpointReport(
                 draft.Id, draft.Epoch, closing.Index, closing.Label, closing.Captured, phases, pause,
                 [.. _roster.Present.Select(c => c.Report())], [.. _roster.LeftOut]);

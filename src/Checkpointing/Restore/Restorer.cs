@@ -56,13 +56,16 @@ public sealed partial class Restorer(ICheckpointStore store)
         bool verified = false, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(hypervisor);
-        List<ManifestDomain> wanted = Wanted(checkpoint, domains);
+        ArgumentNullException.ThrowIfNull(checkpoint);
+
+        // A node without domains goes back, too.
+        List<ManifestDomain> wanted = domains is null && checkpoint.Domains.Count == 0 ? [] : Wanted(checkpoint, domains);
         if (newName is not null && wanted.Count != 1)
         {
             throw new ArgumentException("A new name is for one domain.", nameof(newName));
         }
 
-        if (!verified)
+        if (!verified && wanted.Count > 0)
         {
             Verify(checkpoint, domains, memory: true, disks is not null, cancellationToken);
         }
@@ -144,13 +147,15 @@ public sealed partial class Restorer(ICheckpointStore store)
     public ReadOnlyMemory<byte> ReadNodeState(CheckpointManifest checkpoint)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
-        if (checkpoint.Domains.MinBy(d => d.Uuid) is not { } first
-            || checkpoint.Find(first.Uuid, ImageContent.Channels) is null)
+        Guid holder = checkpoint.NodeParts.Count > 0
+            ? CheckpointManifest.NodeId
+            : checkpoint.Domains.MinBy(d => d.Uuid)?.Uuid ?? default;
+        if (checkpoint.Find(holder, ImageContent.Channels) is null)
         {
             return default;
         }
 
-        using Chain chain = Chain.Open(store, checkpoint.Id, first.Uuid, ImageContent.Channels);
+        using Chain chain = Chain.Open(store, checkpoint.Id, holder, ImageContent.Channels);
         var blobs = new BlobCollector();
         chain.Visit(blobs);
         return blobs.Blobs.GetValueOrDefault(IChannelState.NodeBlob);

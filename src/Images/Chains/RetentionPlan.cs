@@ -30,7 +30,7 @@ internal sealed class RetentionPlan(
     private const int MergeShare = 2;
 
     /// <summary>Octets of a checkpoint's images.</summary>
-    internal static long SizeOf(CheckpointManifest manifest) => manifest.Domains.Sum(d => d.Parts.Sum(p => p.Length));
+    internal static long SizeOf(CheckpointManifest manifest) => manifest.Entries.Sum(d => d.Parts.Sum(p => p.Length));
 
     /// <summary>The increments of a checkpoint.</summary>
     internal static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> Increments(CheckpointManifest manifest) =>

@@ -193,19 +193,18 @@ public sealed class CheckpointDraft : IDisposable
                     spec.Content, spec.Disk?.Name ?? "", spec.ParentId, file, summary.Length, summary.Digest)));
             }
 
+            ILookup<bool, ManifestDomain> entries = parts.GroupBy(p => p.Spec.DomainUuid)
+                .OrderBy(g => g.Key)
+                .Select(g => new ManifestDomain(g.Key, NameOf(g.Last().Spec), [.. g.Select(p => p.Part)]))
+                .ToLookup(d => d.Uuid == CheckpointManifest.NodeId);
             var manifest = new CheckpointManifest
             {
                 Id = Id,
                 Epoch = Epoch,
                 Closing = closing,
                 Node = _node,
-                Domains =
-                [
-                    .. parts.GroupBy(p => p.Spec.DomainUuid)
-                        .OrderBy(g => g.Key)
-                        .Select(g => new ManifestDomain(
-                            g.Key, NameOf(g.Last().Spec), [.. g.Select(p => p.Part)])),
-                ],
+                Domains = [.. entries[false]],
+                NodeParts = [.. entries[true].SelectMany(e => e.Parts)],
                 LeftOut = [.. (leftOut ?? []).Select(Storable)],
             };
             _transaction.Commit(manifest);

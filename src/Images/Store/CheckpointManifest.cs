@@ -5,6 +5,10 @@ namespace XenTwoLevelCkpt.Images.Store;
 /// <summary>What a node checkpoint consists of. It exists only where its manifest does.</summary>
 public sealed record CheckpointManifest
 {
+    /// <summary>Stands for the node itself among the domains of images and manifests: the Max UUID (RFC 9562, section 5.10), which
+    /// is no domain's.</summary>
+    public static Guid NodeId { get; } = new("ffffffff-ffff-ffff-ffff-ffffffffffff");
+
     /// <summary>The checkpoint's identity; its images carry the same.</summary>
     public required Guid Id { get; init; }
 
@@ -23,11 +27,19 @@ public sealed record CheckpointManifest
     /// <summary>Domains of the node that are not part of it, in the order in which they were left out.</summary>
     public IReadOnlyList<LeftOutDomain> LeftOut { get; init; } = [];
 
+    /// <summary>The images of the node itself: its channel state, where the checkpoint has no domain whose image could hold it.
+    /// </summary>
+    public IReadOnlyList<ManifestPart> NodeParts { get; init; } = [];
+
+    /// <summary>The domains, and behind them the node itself where it has images.</summary>
+    public IEnumerable<ManifestDomain> Entries =>
+        NodeParts.Count == 0 ? Domains : Domains.Append(new ManifestDomain(NodeId, "", NodeParts));
+
     /// <summary>Finds a part, or null.</summary>
-    /// <param name="domain">The domain's UUID.</param>
+    /// <param name="domain">The domain's UUID, or <see cref="NodeId"/>.</param>
     /// <param name="content">What the part holds.</param>
     /// <param name="name">The disk's name; empty for other parts.</param>
-    public ManifestPart? Find(Guid domain, ImageContent content, string name = "") => Domains
+    public ManifestPart? Find(Guid domain, ImageContent content, string name = "") => Entries
         .Where(d => d.Uuid == domain)
         .SelectMany(d => d.Parts)
         .FirstOrDefault(p => p.Content == content && p.Name == name);
@@ -37,7 +49,7 @@ public sealed record CheckpointManifest
         Domains.Any(d => d.Parts.Any(p => p.Kind == ImageKind.Increment && p.ParentId == checkpoint));
 
     /// <summary>The names of all files.</summary>
-    internal IEnumerable<string> Files => Domains.SelectMany(d => d.Parts).Select(p => p.File);
+    internal IEnumerable<string> Files => Entries.SelectMany(d => d.Parts).Select(p => p.File);
 }
 
 /// <summary>A domain's part in a checkpoint.</summary>

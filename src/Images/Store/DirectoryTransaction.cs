@@ -180,11 +180,11 @@ internal sealed class DirectoryTransaction : ICheckpointTransaction
             throw new ArgumentException($"The manifest is not possible: {problem}.", nameof(manifest));
         }
 
-        foreach (ManifestPart part in manifest.Domains.SelectMany(d => d.Parts))
+        foreach (ManifestPart part in manifest.Entries.SelectMany(d => d.Parts))
         {
             bool there = _files.TryGetValue(part.File, out Stream? stream)
                 ? stream.Length == part.Length
-                : _old?.Domains.SelectMany(d => d.Parts).Contains(part) == true;
+                : _old?.Entries.SelectMany(d => d.Parts).Contains(part) == true;
             if (!there)
             {
                 throw new ArgumentException($"The manifest names {part.File}, which is not there.", nameof(manifest));

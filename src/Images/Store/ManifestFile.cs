@@ -80,7 +80,7 @@ internal static class ManifestFile
         json.WriteString("label", manifest.Closing.Label);
         json.WriteString("node", manifest.Node);
         json.WriteStartArray("domains");
-        foreach (ManifestDomain domain in manifest.Domains)
+        foreach (ManifestDomain domain in manifest.Entries)
         {
             json.WriteStartObject();
             json.WriteString("uuid", domain.Uuid);

@@ -24,6 +24,12 @@ internal static class ManifestReader
                 file, 0, $"the manifest is of version {version}, this software reads {ManifestFile.Version}");
         }
 
+        ManifestDomain[] entries = [.. root.GetProperty("domains").EnumerateArray().Select(ReadDomain)];
+        if (entries.Count(e => e.Uuid == CheckpointManifest.NodeId) > 1)
+        {
+            throw new FormatException("the node is there twice");
+        }
+
         var manifest = new CheckpointManifest
         {
             Id = Id(root, "id"),
@@ -35,7 +41,8 @@ internal static class ManifestReader
                     DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal),
                 Text(root, "label")),
             Node = Text(root, "node"),
-            Domains = [.. root.GetProperty("domains").EnumerateArray().Select(ReadDomain)],
+            Domains = [.. entries.Where(e => e.Uuid != CheckpointManifest.NodeId)],
+            NodeParts = entries.FirstOrDefault(e => e.Uuid == CheckpointManifest.NodeId)?.Parts ?? [],
             LeftOut = ReadLeftOut(root),
         };
         return Problem(manifest) is { } problem ? throw new FormatException(problem) : manifest;
@@ -56,7 +63,7 @@ internal static class ManifestReader
         }
 
         var domains = new HashSet<Guid>();
-        foreach (ManifestDomain domain in manifest.Domains)
+        foreach (ManifestDomain domain in manifest.Entries)
         {
             if (domain.Uuid == Guid.Empty || !domains.Add(domain.Uuid)
                 || (domain.Name.Length > 0 && !Names.IsName(domain.Name)))

@@ -123,7 +123,7 @@ public static class Verifier
     }
 
     private static IEnumerable<(ManifestDomain Domain, ManifestPart Part)> PartsOf(CheckpointManifest manifest) =>
-        manifest.Domains.SelectMany(d => d.Parts.Select(p => (d, p)));
+        manifest.Entries.SelectMany(d => d.Parts.Select(p => (d, p)));
 
     private static Seen? VerifyPart(
         ICheckpointStore store, CheckpointManifest manifest, Guid domain, ManifestPart part, List<Finding> findings)
