@@ -136,17 +136,17 @@ public interface INodeMessages : IAsyncDisposable
     /// <see cref="Adopt"/>.</summary>
     bool AwaitsAdoption { get; }
 
-    /// <summary>The domains of a lost node have been put back here to its checkpoint of the line, and do not run yet; this node has
-    /// reached the line in <see cref="RollBack"/> or <see cref="Survive"/>, and carries nothing yet. What crossed the line to the
-    /// lost node is delivered again from its channel log; what was on its way between it and this node is delivered; what was on
-    /// its way between it and others comes here, and goes to them, from now on.</summary>
-    /// <param name="adoption">What is left of the lost node.</param>
+    /// <summary>The domains of lost nodes have been put back here to their checkpoints of the line, and do not run yet; this node has
+    /// reached the line in <see cref="RollBack"/> or <see cref="Survive"/>, and carries nothing yet. What crossed the line to a
+    /// lost node is delivered again from its channel log; what was on its way between it and this node, or another one of them, is
+    /// delivered; what was on its way between it and others comes here, and goes to them, from now on.</summary>
+    /// <param name="adoptions">What is left of the lost nodes: all whose domains come here with this recovery.</param>
     /// <param name="line">k.</param>
     /// <returns>Batches that are delivered.</returns>
-    /// <exception cref="ArgumentException">It is not known as lost, with its domains here.</exception>
-    /// <exception cref="InvalidDataException">The state or the log is damaged.</exception>
-    /// <exception cref="IOException">The log cannot be read.</exception>
-    long Adopt(Adoption adoption, long line);
+    /// <exception cref="ArgumentException">One is not known as lost, with its domains here.</exception>
+    /// <exception cref="InvalidDataException">A state or a log is damaged.</exception>
+    /// <exception cref="IOException">A log cannot be read.</exception>
+    long Adopt(IReadOnlyList<Adoption> adoptions, long line);
 
     /// <summary>A lost node whose domains are here, and are so in every line that a failure can still take the cluster back to, as
     /// the peers have told of their checkpoints; null for none. Until <see cref="Settle"/> everybody keeps what a recovery

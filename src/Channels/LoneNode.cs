@@ -196,7 +196,7 @@ public sealed class LoneNode : INodeMessages
     }
 
     /// <summary>No batches: there are no channels.</summary>
-    public long Adopt(Adoption adoption, long line)
+    public long Adopt(IReadOnlyList<Adoption> adoptions, long line)
     {
         lock (_gate)
         {

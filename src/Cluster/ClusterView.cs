@@ -21,26 +21,11 @@ public sealed class ClusterView
     /// <summary>Those that answer.</summary>
     public IEnumerable<Node> Answering => Nodes.Select(n => n.Node).OfType<Node>();
 
-    /// <summary>The greatest line that no failure takes the cluster back behind: the least durable index over all nodes, for
-    /// one that does not answer the greatest that another node has heard of it. Null where that is not known.</summary>
-    public long? SafeLine
-    {
-        get
-        {
-            var durable = new List<long>();
-            foreach (NodeView node in Nodes)
-            {
-                if (DurableIndex(node.Name) is not { } index)
-                {
-                    return null;
-                }
+    /// <summary>The cluster as <see cref="ClusterRecoveryPlanner"/> takes it.</summary>
+    public ClusterState State => new([.. Nodes.Select(From)]);
 
-                durable.Add(index);
-            }
-
-            return Garbage.SafeLine(durable);
-        }
-    }
+    /// <summary>As <see cref="ClusterState.SafeLine"/>.</summary>
+    public long? SafeLine => State.SafeLine;
 
     /// <summary>Asks all nodes.</summary>
     /// <param name="nodes">The nodes.</param>
@@ -61,17 +46,24 @@ public sealed class ClusterView
             }
         })).ConfigureAwait(false));
 
-    /// <summary>The durable index of a node, by its own word or by the latest that another one has heard.</summary>
-    /// <param name="name">The node.</param>
-    /// <returns>Null where nobody knows.</returns>
-    public long? DurableIndex(string name)
-    {
-        if (Nodes.FirstOrDefault(n => n.Name == name)?.Node is { } node)
+    private static MemberState From(NodeView view) => view.Node is not { } node
+        ? new MemberState { Name = view.Name, Problem = view.Problem ?? "it says nothing" }
+        : new MemberState
         {
-            return (long)node.DurableSn;
-        }
+            Name = view.Name,
+            DurableIndex = (long)node.DurableSn,
+            AwaitsRecovery = node.AwaitsRecovery,
+            LostInBegun = node.Recovery is { LostInIt: true },
+            Domains = node.Domains,
+            Records = new RecoveryRecords(
+                (int)node.Incarnation, OrderOf(node.Promise), node.Recovery is { Done: false } ? OrderOf(node.Recovery) : null,
+                node.Recovery is { Done: true } ? OrderOf(node.Recovery) : null),
+            Settled = node.Recovery?.Settled.ToArray() ?? [],
+            Heard = node.Peers.Where(p => p.LastHeard is not null).ToDictionary(p => p.Name, p => (long)p.DurableSn),
+        };
 
-        Peer[] heard = [.. Answering.SelectMany(n => n.Peers).Where(p => p.Name == name && p.LastHeard is not null)];
-        return heard.Length > 0 ? (long)heard.Max(p => p.DurableSn) : null;
-    }
+    private static RecoveryOrder? OrderOf(RecoveryRecord? record) => record is null
+        ? null
+        : RecoveryOrder.Of(
+            (long)record.Line, (int)record.Incarnation, record.Moves.Select(m => new DomainMove(m.Node, m.To)), record.DestroyNewer);
 }

@@ -237,7 +237,7 @@ public sealed class ControlService(NodeDaemon node, ILogger logger, Cancellation
             return true;
         }
 
-        List<(Guid Domain, ManifestPart Part)> parts = [.. one.Domains.SelectMany(d => d.Parts.Select(p => (d.Uuid, p)))];
+        List<(Guid Domain, ManifestPart Part)> parts = [.. one.Entries.SelectMany(d => d.Parts.Select(p => (d.Uuid, p)))];
         progress.Report(new VerificationStep(0, parts.Count, store.Problems));
         for (int i = 0; i < parts.Count; i++)
         {

@@ -68,6 +68,9 @@ internal sealed partial class DaemonLog(ILogger logger)
     [LoggerMessage(3033, LogLevel.Information, "The domains of the lost node {Node} are here in every line that a recovery can go to from now on")]
     internal partial void Settled(string node);
 
+    [LoggerMessage(3034, LogLevel.Information, "Promised a recovery: {Order}; nothing has changed yet")]
+    internal partial void Promised(string order);
+
     [LoggerMessage(3032, LogLevel.Error, "Recovery to line {Line} was interrupted and has to be asked for again: {Reason}")]
     internal partial void RecoveryInterrupted(long line, string reason);
 

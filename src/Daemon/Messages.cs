@@ -113,7 +113,7 @@ internal static class Messages
         Label = m.Closing.Label,
         Captured = Timestamp.FromDateTimeOffset(m.Closing.Captured),
         Node = m.Node,
-        Bytes = (ulong)m.Domains.Sum(d => d.Parts.Sum(p => p.Length)),
+        Bytes = (ulong)m.Entries.Sum(d => d.Parts.Sum(p => p.Length)),
         Domains = { m.Domains.Select(From) },
         Durable = m.Closing.Index <= (ulong)durableIndex,
         LeftOut = { m.LeftOut.Select(From) },

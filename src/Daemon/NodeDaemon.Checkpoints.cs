@@ -125,7 +125,7 @@ public sealed partial class NodeDaemon
     }
 
     private static StatusException Interrupted(PendingRecovery pending) => Problems.IsBusy(
-        $"A recovery to line {pending.Line} with incarnation {pending.Incarnation} has begun and not ended: make that call again.");
+        $"A recovery to line {pending.Order.Line} with incarnation {pending.Order.Incarnation} has begun and not ended: run 'xtlctl cluster recover' again.");
 
     private void Wake()
     {
@@ -382,7 +382,7 @@ public sealed partial class NodeDaemon
                 AskAll = order is not null,
 
                 // The index has to rise for others, also where there is nothing to save.
-                AllowEmpty = begun.Cause is CheckpointCause.Forced or CheckpointCause.Recovery,
+                AllowEmpty = begun.Cause is CheckpointCause.Forced or CheckpointCause.Recovery || _settings.Nodes.Count > 1,
             },
             cancellationToken).ConfigureAwait(false);
         _log.CheckpointTaken(

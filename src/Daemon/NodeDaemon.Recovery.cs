@@ -5,6 +5,7 @@ using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
@@ -12,8 +13,8 @@ namespace XenTwoLevelCkpt.Daemon;
 
 /// <content>The node's part of a recovery of the cluster.</content>
 /// <remarks>
-/// What happens, in this order, so that a call that ended anywhere can be made again: what is to be done is on disk; messages
-/// stop; domains of the member are destroyed, and restored without running; the messages begin the incarnation; that it has
+/// What happens, in this order, so that a call that ended anywhere can be made again: the promise is on disk, after everything has
+/// been looked at that could be wrong; what is to be done is on disk; messages stop; domains of the member are destroyed, and restored without running; the messages begin the incarnation; that it has
 /// begun is on disk; checkpoints of the past that is gone are removed; the domains run. A domain runs in the new
 /// incarnation only after the disk says that it has begun: what it sends is never sent a second time in the same one.
 /// </remarks>
@@ -24,7 +25,7 @@ public sealed partial class NodeDaemon
     private bool _quiesced;
 
     /// <summary>Takes part in a recovery.</summary>
-    /// <param name="request">The line, the incarnation, the lost node.</param>
+    /// <param name="request">The line, the incarnation, the lost nodes, and what is asked.</param>
     /// <param name="cancellationToken">Gives up; the call may be made again.</param>
     /// <exception cref="StatusException">As Recover in node_control.proto.</exception>
     /// <exception cref="OperationCanceledException">It was given up.</exception>
@@ -32,32 +33,38 @@ public sealed partial class NodeDaemon
     {
         ArgumentNullException.ThrowIfNull(request);
         RequireStarted();
-        if (request.Line > long.MaxValue)
-        {
-            throw StatusException.Because(
-                StatusCode.FailedPrecondition, Problems.Line, "No index is above 2^63 - 1.");
-        }
-
         if (State == V1.NodeState.Restoring)
         {
             throw Problems.IsBusy("A restore is under way; ask again when it has ended.");
         }
 
-        if (request.DryRun)
+        if (request.Phase == V1.RecoverPhase.DryRun)
         {
-            return Repeated(request) ?? Plan(request).Foretell((long)request.Line);
+            return Foretell(request);
         }
 
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stop.Token);
         await TakeTurnAsync(giveUp.Token).ConfigureAwait(false);
         try
         {
-            if (Repeated(request) is { } same)
+            OrderVerdict verdict = Judge(request, out RecoveryOrder order);
+            if (verdict == OrderVerdict.Done)
             {
-                return same;
+                return Repeated();
             }
 
-            using RecoveryTask task = Plan(request);
+            using RecoveryTask task = await Task.Run(() => Plan(order), CancellationToken.None).ConfigureAwait(false);
+            if (request.Phase == V1.RecoverPhase.Prepare)
+            {
+                if (verdict == OrderVerdict.Promise)
+                {
+                    _file!.Write(_file.State with { Promised = order });
+                    _log.Promised($"{order}");
+                }
+
+                return task.Foretell();
+            }
+
             FailOrders(Problems.IsBusy("A recovery has begun."));
             SetState(V1.NodeState.Recovering);
             return await Task.Run(() => RecoverAsync(task, giveUp.Token), CancellationToken.None).ConfigureAwait(false);
@@ -69,6 +76,20 @@ public sealed partial class NodeDaemon
             Wake();
         }
     }
+
+    private V1.RecoverResponse Foretell(V1.RecoverRequest request)
+    {
+        if (Judge(request, out RecoveryOrder order) == OrderVerdict.Done)
+        {
+            return Repeated();
+        }
+
+        using RecoveryTask task = Plan(order);
+        return task.Foretell();
+    }
+
+    // The answer of the same call before.
+    private V1.RecoverResponse Repeated() => V1.RecoverResponse.Parser.ParseFrom(_file!.State.Last!.Response);
 
     // A checkpoint that is being taken is given up where that is still possible.
     private async Task TakeTurnAsync(CancellationToken cancellationToken)
@@ -101,9 +122,9 @@ public sealed partial class NodeDaemon
         PendingRecovery what = task.What;
         Fault?.Invoke(RecoverStep.Decided);
         _log.Recovering(
-            what.Line, what.Incarnation,
+            task.Order.Line, task.Order.Incarnation,
             task.Member is { } m && what.RollsBack ? $"its domains go back to checkpoint {m.Closing.Index}" : "its domains go on");
-        _file!.Write(_file.State with { Pending = what });
+        _file!.Write(_file.State with { Pending = what, Promised = null });
         try
         {
             Fault?.Invoke(RecoverStep.PendingWritten);
@@ -114,20 +135,20 @@ public sealed partial class NodeDaemon
                 : await GoOnAsync(task, cancellationToken).ConfigureAwait(false);
             _quiesced = false;
             StartMessages();
-            if (what.LostNode.Length + what.DepartedNode.Length > 0 && _settings.BasicInterval is not null)
+            if (task.Order.Moves.Count > 0 && _settings.BasicInterval is not null)
             {
                 // Until all have checkpoints with the domains in their new place, another failure brings the lost node's back.
                 _basicAt = Now;
             }
 
-            _log.Recovered(what.Line, what.Incarnation, _messages!.Index);
+            _log.Recovered(task.Order.Line, task.Order.Incarnation, _messages!.Index);
             Events.Add(new V1.Event { DurableSn = (ulong)_messages.DurableIndex });
             Events.Add(new V1.Event { Recovered = response });
             return response;
         }
         catch (Exception e)
         {
-            _log.RecoveryInterrupted(what.Line, e.Message);
+            _log.RecoveryInterrupted(task.Order.Line, e.Message);
             await BeginAgainAsync(what).ConfigureAwait(false);
             throw;
         }
@@ -136,7 +157,7 @@ public sealed partial class NodeDaemon
     private void Quiet(PendingRecovery what)
     {
         // The rest of a recovery in which the node has begun to go on. Another one in its place stops the messages again.
-        if (_quiesced && !what.RollsBack && _messages!.Incarnation == what.Incarnation)
+        if (_quiesced && !what.RollsBack && _messages!.Incarnation == what.Order.Incarnation)
         {
             return;
         }
@@ -186,34 +207,35 @@ public sealed partial class NodeDaemon
         CheckpointManifest member = task.Member!;
         await CloseCheckpointerAsync().ConfigureAwait(false);
         Undo();
-        Destroy(member);
-        Destroy(task.LostMember);
+        Destroy([.. member.Domains.Select(d => d.Uuid), .. task.Newer.Select(d => d.Uuid)]);
+        Destroy([.. task.Adopted.SelectMany(a => a.Member.Domains).Select(d => d.Uuid)]);
         Fault?.Invoke(RecoverStep.Destroyed);
-        using PausedDomains own = Restore(_store!, member, cancellationToken);
-        using PausedDomains? lost = task.LostMember is { } lostMember
-            ? Restore(task.Lost!, lostMember, cancellationToken)
-            : null;
+        using var restored = new RestoredNodes();
+        restored.Add(Restore(_store!, member, cancellationToken));
+        foreach (AdoptedNode lost in task.Adopted)
+        {
+            restored.Add(Restore(lost.Store, lost.Member, cancellationToken));
+        }
+
         Fault?.Invoke(RecoverStep.Restored);
         long replayed = _messages!.RollBack(
-            new Restorer(_store!).ReadNodeState(member), what.Line, what.Incarnation, Departures(what),
-            adopts: task.LostMember is not null);
+            new Restorer(_store!).ReadNodeState(member), task.Order.Line, task.Order.Incarnation, Departures(task.Order),
+            adopts: task.Adopted.Count > 0);
         replayed += Adopt(task);
         Fault?.Invoke(RecoverStep.RolledBack);
-        IReadOnlyList<IDomain> domains = [.. own.Domains, .. lost?.Domains ?? []];
+        IReadOnlyList<IDomain> domains = [.. restored.Domains];
         V1.RecoverResponse response = Response(V1.RecoverAction.RollBack, member, domains, replayed);
         End(what, response, [.. domains.Select(d => d.Uuid)],
             new DiscardedEpochs(member.Epoch, _store!.Checkpoints[^1].Epoch));
 
         // The disk says that they are there.
-        own.Keep();
-        lost?.Keep();
+        restored.Keep();
         Fault?.Invoke(RecoverStep.EndWritten);
         Discard();
         Fault?.Invoke(RecoverStep.Discarded);
         _messages.DurableIndex = _messages.Index;
         OpenCheckpointer();
-        LetRun(own);
-        LetRun(lost);
+        restored.All.ForEach(LetRun);
         _file!.Write(_file.State with { Paused = [] });
         Fault?.Invoke(RecoverStep.Running);
         return response;
@@ -224,9 +246,10 @@ public sealed partial class NodeDaemon
         PendingRecovery what = task.What;
         IReadOnlyList<V1.RestoredDomain> adopted = [];
         long replayed = 0;
-        if (_messages!.Incarnation != what.Incarnation)
+        if (_messages!.Incarnation != task.Order.Incarnation)
         {
-            _ = _messages.Survive(what.Line, what.Incarnation, Departures(what), adopts: task.LostMember is not null);
+            _ = _messages.Survive(
+                task.Order.Line, task.Order.Incarnation, Departures(task.Order), adopts: task.Adopted.Count > 0);
             Fault?.Invoke(RecoverStep.RolledBack);
         }
 
@@ -235,23 +258,28 @@ public sealed partial class NodeDaemon
         if (_messages.AwaitsAdoption)
         {
             // The node's member of the line has been taken without them, as where it goes back.
-            Destroy(task.LostMember);
+            Destroy([.. task.Adopted.SelectMany(a => a.Member.Domains).Select(d => d.Uuid)]);
             Fault?.Invoke(RecoverStep.Destroyed);
-            using PausedDomains lost = Restore(task.Lost!, task.LostMember!, cancellationToken);
+            using var restored = new RestoredNodes();
+            foreach (AdoptedNode lost in task.Adopted)
+            {
+                restored.Add(Restore(lost.Store, lost.Member, cancellationToken));
+            }
+
             Fault?.Invoke(RecoverStep.Restored);
             replayed = Adopt(task);
-            adopted = [.. lost.Domains.Select(Daemon.Messages.From)];
+            adopted = [.. restored.Domains.Select(Daemon.Messages.From)];
             _messages.Resume();
-            LetRun(lost);
+            restored.All.ForEach(LetRun);
         }
-        else if (task.LostMember is { } there)
+        else
         {
-            adopted = [.. there.Domains.Select(d => Hypervisor.ListDomains().FirstOrDefault(i => i.Uuid == d.Uuid))
+            adopted = [.. task.Adopted.SelectMany(a => a.Member.Domains).Select(d => Hypervisor.ListDomains().FirstOrDefault(i => i.Uuid == d.Uuid))
                 .OfType<DomainInfo>()
                 .Select(i => new V1.RestoredDomain { Uuid = $"{i.Uuid}", Name = i.Name ?? "", Id = (uint)i.Id })];
         }
 
-        CheckpointManifest? taken = Line().FirstOrDefault(m => (long)m.Closing.Index >= what.Line);
+        CheckpointManifest? taken = Line().FirstOrDefault(m => (long)m.Closing.Index >= task.Order.Line);
         V1.RecoverResponse response = Response(V1.RecoverAction.Checkpoint, taken, [], replayed);
         response.Domains.AddRange(adopted);
         End(what, response, [], null);
@@ -288,21 +316,23 @@ public sealed partial class NodeDaemon
             Hypervisor, member, disks: member.Domains.Any(HasDisks) ? _platform.DiskRestorer(store) : null,
             verified: true, cancellationToken: cancellationToken);
 
-    private long Adopt(RecoveryTask task) => task.LostMember is not { } member
+    private long Adopt(RecoveryTask task) => task.Adopted.Count == 0
         ? 0
         : _messages!.Adopt(
-            new Adoption(
-                task.What.LostNode, new Restorer(task.Lost!).ReadNodeState(member),
-                NodeSettings.ChannelLogOf(task.Lost!.Root), [.. member.Domains.Select(d => d.Uuid)]),
-            task.What.Line);
+            [
+                .. task.Adopted.Select(lost => new Adoption(
+                    lost.Node, new Restorer(lost.Store).ReadNodeState(lost.Member),
+                    NodeSettings.ChannelLogOf(lost.Store.Root), [.. lost.Member.Domains.Select(d => d.Uuid)])),
+            ],
+            task.Order.Line);
 
-    private void Destroy(CheckpointManifest? member)
+    private void Destroy(IReadOnlyList<Guid> domains)
     {
-        foreach (ManifestDomain domain in member?.Domains ?? [])
+        foreach (Guid domain in domains)
         {
             try
             {
-                using IDomain there = Hypervisor.OpenDomain(domain.Uuid);
+                using IDomain there = Hypervisor.OpenDomain(domain);
                 there.Destroy();
             }
             catch (DomainNotFoundException)
@@ -312,16 +342,13 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private void LetRun(PausedDomains? domains)
+    private void LetRun(PausedDomains domains)
     {
-        if (domains is not null)
+        IReadOnlyList<IDomain> running = domains.Run();
+        _platform.Running(running);
+        foreach (IDomain domain in running)
         {
-            IReadOnlyList<IDomain> running = domains.Run();
-            _platform.Running(running);
-            foreach (IDomain domain in running)
-            {
-                domain.Dispose();
-            }
+            domain.Dispose();
         }
     }
 
@@ -340,11 +367,12 @@ public sealed partial class NodeDaemon
         _file!.Write(_file.State with
         {
             Index = _messages!.Index,
-            Incarnation = what.Incarnation,
+            Incarnation = what.Order.Incarnation,
+            Promised = null,
             Pending = null,
-            Last = new LastRecovery(what.Line, what.Incarnation, what.LostNode, response.ToByteArray()),
+            Last = new LastRecovery(what.Order, response.ToByteArray()),
             Discarded = discarded ?? _file.State.Discarded,
-            Departures = Departures(what),
+            Departures = Departures(what.Order),
             Paused = paused,
         });
 
@@ -439,7 +467,7 @@ public sealed partial class NodeDaemon
             _quiesced = false;
             StartMessages();
         }
-        else if (what.RollsBack && _messages!.Incarnation == what.Incarnation)
+        else if (what.RollsBack && _messages!.Incarnation == what.Order.Incarnation)
         {
             await MakeMessagesAsync().ConfigureAwait(false);
             _messages.Quiesce();
@@ -450,6 +478,21 @@ public sealed partial class NodeDaemon
             OpenCheckpointer();
         }
     }
+}
+
+/// <summary>Domains of several nodes that are back and do not run yet.</summary>
+internal sealed class RestoredNodes : IDisposable
+{
+    internal List<PausedDomains> All { get; } = [];
+
+    internal IEnumerable<IDomain> Domains => All.SelectMany(d => d.Domains);
+
+    internal void Add(PausedDomains domains) => All.Add(domains);
+
+    internal void Keep() => All.ForEach(d => d.Keep());
+
+    /// <summary>Removes those that neither run nor are kept.</summary>
+    public void Dispose() => All.ForEach(d => d.Dispose());
 }
 
 /// <summary>Points inside a recovery at which tests make it fail.</summary>

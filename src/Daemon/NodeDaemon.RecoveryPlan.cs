@@ -1,7 +1,10 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
@@ -10,75 +13,153 @@ namespace XenTwoLevelCkpt.Daemon;
 /// <content>What the node's part of a recovery is; nothing is changed here.</content>
 public sealed partial class NodeDaemon
 {
-    // The answer of the same call before; null where it is to be done.
-    private V1.RecoverResponse? Repeated(V1.RecoverRequest request) =>
-        _file!.State is { Pending: null, Last: { } last } && (ulong)last.Incarnation == request.Incarnation
-            && (ulong)last.Line == request.Line && last.LostNode == request.LostNode
-            ? V1.RecoverResponse.Parser.ParseFrom(last.Response)
-            : null;
-
-    // Looks at all that can be wrong before anything is changed.
-    private RecoveryTask Plan(V1.RecoverRequest request)
+    // What the node has on disk about recoveries, for whoever leads the next one.
+    private void Describe(V1.Node node)
     {
-        NodeRecord state = _file!.State;
-        if (request.Incarnation <= (ulong)state.Incarnation || request.Incarnation > int.MaxValue)
+        if (_file?.State is not { } state)
+        {
+            return;
+        }
+
+        if (state.Promised is { } promised)
+        {
+            node.Promise = RecoveryMessages.From(promised, done: false, []);
+        }
+
+        if (state.Pending is { } pending)
+        {
+            node.Recovery = RecoveryMessages.From(pending.Order, done: false, []);
+            node.Recovery.LostInIt = IsLostIn(pending);
+        }
+        else if (state.Last is { } last)
+        {
+            node.Recovery = RecoveryMessages.From(
+                last.Order, done: true, last.Order.Moves.Where(m => m.To == _settings.Node && IsSettled(m, last.Order)).Select(m => m.Node));
+        }
+    }
+
+    // A node without peers has nobody whose checkpoints it would have to wait for.
+    private bool IsSettled(DomainMove move, RecoveryOrder order) => _messages is LoneNode
+        ? _messages.DurableIndex > order.Line
+        : _file!.State.Departures.Any(d => d.Node == move.Node && d.Settled);
+
+    // It has carried frames in the incarnation, and what it sent would be sent a second time.
+    private bool IsLostIn(PendingRecovery pending) =>
+        !pending.RollsBack && _messages is { AwaitsRecovery: true } messages && messages.Incarnation >= pending.Order.Incarnation;
+
+    // The order of a request that makes sense, and what the node does with it.
+    private OrderVerdict Judge(V1.RecoverRequest request, out RecoveryOrder order)
+    {
+        RequirePossible(request);
+        order = RecoveryMessages.OrderOf(request);
+        RecoveryRecords records = RecoveryMessages.From(_file!.State);
+        bool alone = _settings.Nodes.Count <= 1;
+        int after = alone || request.Phase == V1.RecoverPhase.DryRun ? records.Newest : (int)Math.Min(request.After, int.MaxValue);
+        OrderVerdict verdict = alone || request.Phase is V1.RecoverPhase.DryRun or V1.RecoverPhase.Prepare
+            ? RecoveryPromises.OnPrepare(records, order, after, out string? why)
+            : RecoveryPromises.OnCarryOut(records, order, out why);
+        if (verdict == OrderVerdict.CarryOut && _file.State.Pending is { } pending && pending.Order == order && IsLostIn(pending))
+        {
+            (verdict, why) = (OrderVerdict.Refuse, "The node has lost its state in the middle of it, and another recovery has to take its place: plan again.");
+        }
+
+        return verdict != OrderVerdict.Refuse ? verdict
+            : order.Incarnation <= records.Newest && order != records.Begun
+                ? throw StatusException.Because(StatusCode.InvalidArgument, Problems.Incarnation, why!)
+                : throw StatusException.Because(StatusCode.FailedPrecondition, Problems.Promise, why!);
+    }
+
+    private void RequirePossible(V1.RecoverRequest request)
+    {
+        if (request.Line > long.MaxValue)
+        {
+            throw StatusException.Because(StatusCode.FailedPrecondition, Problems.Line, "No index is above 2^63 - 1.");
+        }
+
+        if (request.Incarnation is 0 or > int.MaxValue)
         {
             throw StatusException.Because(
                 StatusCode.InvalidArgument, Problems.Incarnation,
-                $"The incarnation {request.Incarnation} is not above the node's, {state.Incarnation}"
-                + (request.Incarnation > int.MaxValue ? $", and at most {int.MaxValue}." : "."));
+                $"The incarnation {request.Incarnation} is not above the node's, or above {int.MaxValue}.");
         }
 
-        long line = (long)request.Line;
-        RequireKnown(request);
-        var wanted = new PendingRecovery(
-            line, (int)request.Incarnation, request.LostNode, false, request.DepartedNode, request.DepartedTo);
-        bool known = state.Pending is { } pending && pending with { RollsBack = false } == wanted;
+        // Every node of a cluster has the same set of names; a node on its own has none.
+        foreach (string name in request.Moves.SelectMany(m => new[] { m.Node, m.To }))
+        {
+            if (name != _settings.Node && (name.Length == 0 || (_settings.Nodes.Count > 0 && _settings.Nodes.All(node => node.Name != name))))
+            {
+                throw StatusException.Because(
+                    StatusCode.NotFound, Problems.Node, $"There is no node '{name}' in this node's configuration.");
+            }
+        }
+
+        if (request.Moves.Any(m => m.Node == m.To || m.Node == _settings.Node)
+            || request.Moves.Select(m => m.Node).Distinct().Count() != request.Moves.Count)
+        {
+            throw StatusException.Because(
+                StatusCode.InvalidArgument, Problems.Node,
+                $"The moves name {_settings.Node} as lost, or a node twice, or one as its own new place.");
+        }
+    }
+
+    // Looks at all that can be wrong before anything is changed.
+    private RecoveryTask Plan(RecoveryOrder order)
+    {
+        NodeRecord state = _file!.State;
+        PendingRecovery? pending = state.Pending;
         bool awaits = _messages!.AwaitsRecovery;
 
-        // Of one that was interrupted while its domains went back, none may be left; another one takes its place where a node is lost.
-        bool gone = state.Pending is { RollsBack: true };
-        bool rollsBack = known ? state.Pending!.RollsBack : awaits || gone || _messages.Index >= line;
-        CheckpointManifest? member = null;
-        if (rollsBack)
-        {
-            member = Member([.. Line()], line) ?? throw NoMember($"Node {_settings.Node}", line);
-            if (!awaits && member.Domains.Count == 0 && Hypervisor.ListDomains().All(d => d.Id == 0))
-            {
-                // Nothing to put back, and nothing to forget: its index may stay.
-                rollsBack = false;
-            }
-            else
-            {
-                RequireWhole(_store!, member);
-                RequireAdopted(member, request);
-            }
-        }
-
-        DirectoryStore? lost = null;
+        // Of one that was interrupted while its domains went back, none may be left.
+        bool gone = pending is { RollsBack: true };
+        bool rollsBack = gone || (pending?.Order == order && !awaits
+            ? pending.RollsBack
+            : ClusterRecoveryPlanner.StepOf(_messages.Index, awaits, order.Line) == RecoveryStep.RollBack);
+        var task = new RecoveryTask(new PendingRecovery(order, rollsBack));
         try
         {
-            CheckpointManifest? lostMember = null;
-            if (request.LostNode.Length > 0)
+            if (rollsBack)
             {
-                lost = OpenLost(request.LostNode);
-                lostMember = Member(lost.Checkpoints, line) ?? throw NoMember($"The lost node {request.LostNode}", line);
-                RequireWhole(lost, lostMember);
+                task.Member = Member([.. Line()], order.Line) ?? throw NoMember($"Node {_settings.Node}", order.Line);
+                RequireWhole(_store!, task.Member);
+                RequireAdopted(task.Member, order);
             }
 
-            return new RecoveryTask(wanted with { RollsBack = rollsBack }, member, lost, lostMember);
+            foreach (DomainMove move in order.Moves.Where(m => m.To == _settings.Node))
+            {
+                DirectoryStore store = OpenLost(move.Node);
+                task.Stores.Add(store);
+                CheckpointManifest member = Member(store.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line);
+                RequireWhole(store, member);
+                RequireNotHere(move, member);
+                task.Adopted.Add(new AdoptedNode(move.Node, store, member));
+            }
+
+            if (task.Member is not null)
+            {
+                task.Newer = Newer(task);
+            }
+
+            HashSet<Guid> going =
+            [
+                .. (task.Member?.Domains ?? []).Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid),
+                .. task.Newer.Select(d => d.Uuid),
+            ];
+            task.Staying =
+                [.. Hypervisor.ListDomains().Where(d => d.Id != 0 && !d.State.HasFlag(DomainStates.Dying) && !going.Contains(d.Uuid))];
+            return task;
         }
         catch
         {
-            lost?.Dispose();
+            task.Dispose();
             throw;
         }
     }
 
     // Domains that came here from a lost node since the member would be gone.
-    private void RequireAdopted(CheckpointManifest member, V1.RecoverRequest request)
+    private void RequireAdopted(CheckpointManifest member, RecoveryOrder order)
     {
-        Departure[] here = [.. _file!.State.Departures.Where(d => d.Host == _settings.Node && d.Node != request.LostNode)];
+        Departure[] here =
+            [.. _file!.State.Departures.Where(d => d.Host == _settings.Node && !order.Moves.Any(m => m.Node == d.Node))];
         if (here.Length == 0)
         {
             return;
@@ -89,44 +170,70 @@ public sealed partial class NodeDaemon
         {
             throw StatusException.Because(
                 StatusCode.FailedPrecondition, Problems.Line,
-                $"The domains of {gone.Node} came to {_settings.Node} after its checkpoint of the line {request.Line}, and would be lost: "
+                $"The domains of {gone.Node} came to {_settings.Node} after its checkpoint of the line {order.Line}, and would be lost: "
                 + $"recover with '--lost {gone.Node} --to {_settings.Node}'.");
         }
     }
 
-    // Every node of a cluster has the same set of names; a node on its own has none.
-    private void RequireKnown(V1.RecoverRequest request)
+    // Where the node has not brought them up before, those of a lost node that are here moved since the line.
+    private void RequireNotHere(DomainMove move, CheckpointManifest member)
     {
-        foreach (string name in new[] { request.LostNode, request.DepartedNode, request.DepartedTo })
+        NodeRecord state = _file!.State;
+        if (state.Departures.Any(d => d.Node == move.Node && d.Host == move.To) || state.Pending?.Order.Moves.Contains(move) == true)
         {
-            if (name.Length > 0 && name != _settings.Node && _settings.Nodes.Count > 0
-                && _settings.Nodes.All(node => node.Name != name))
-            {
-                throw StatusException.Because(
-                    StatusCode.NotFound, Problems.Node, $"There is no node '{name}' in this node's configuration.");
-            }
+            return;
         }
 
-        if (request.DepartedNode.Length == 0 != (request.DepartedTo.Length == 0)
-            || request.DepartedNode == _settings.Node || request.DepartedTo == _settings.Node
-            || (request.DepartedNode.Length > 0 && (request.LostNode.Length > 0 || request.DepartedNode == request.DepartedTo)))
+        HashSet<Guid> there = [.. Hypervisor.ListDomains().Where(d => !d.State.HasFlag(DomainStates.Dying)).Select(d => d.Uuid)];
+        if (member.Domains.FirstOrDefault(d => there.Contains(d.Uuid)) is { } moved)
         {
             throw StatusException.Because(
-                StatusCode.InvalidArgument, Problems.Node,
-                "departed_node and departed_to name two other nodes, where lost_node is empty.");
+                StatusCode.FailedPrecondition, Problems.Domain,
+                $"Domain {moved.Name} is in the checkpoint of {move.Node}, and is on {_settings.Node} now: it moved after this line. "
+                + "Name a later line with --at, or destroy it where it is now.");
         }
     }
 
-    // All nodes that are lost, with the one that the recovery brings here or to another node. Where a recovery does once more what an
-    // earlier one did, that one counts: since then frames for its domains have gone there.
-    private IReadOnlyList<Departure> Departures(PendingRecovery what)
+    // Domains that exchange frames with others, and are not in the checkpoint that the node goes back to: they would run on from
+    // the future.
+    private IReadOnlyList<DomainInfo> Newer(RecoveryTask task)
     {
-        (string node, string host) = what.LostNode.Length > 0 ? (what.LostNode, _settings.Node) : (what.DepartedNode, what.DepartedTo);
-        IReadOnlyList<Departure> known = _file!.State.Departures;
-        return node.Length == 0 || _messages is LoneNode || known.Any(d => d.Node == node && d.Host == host)
-            ? known
-            : [.. known.Where(d => d.Node != node), new Departure(node, host, what.Incarnation)];
+        HashSet<Guid> known = [.. task.Member!.Domains.Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid)];
+        DomainInfo[] newer =
+        [
+            .. Hypervisor.ListDomains()
+                .Where(d => d.Id != 0 && !known.Contains(d.Uuid) && !d.State.HasFlag(DomainStates.Dying) && ReachesPeers(d)),
+        ];
+        return newer.Length == 0 || task.Order.DestroysNewer
+            ? newer
+            : throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.NewerDomain,
+                $"{string.Join(", ", newer.Select(d => d.Name ?? $"{d.Uuid}"))}: not in checkpoint {task.Member.Id} of the line {task.Order.Line}, and "
+                + "would run on from a time that the others go back from. Destroy what is newer with '--destroy-newer'.");
     }
+
+    // Only these can have what other nodes' guests sent in the time that is undone.
+    private bool ReachesPeers(DomainInfo domain)
+    {
+        if (_settings.Nodes.Count <= 1 || _policies!.Of(domain.Uuid, domain.Name) is { Include: false })
+        {
+            return false;
+        }
+
+        try
+        {
+            using IDomain there = Hypervisor.OpenDomain(domain.Uuid);
+            return _platform.ReachesPeers(there.GetConfiguration(), _settings);
+        }
+        catch (HypervisorException)
+        {
+            // It is going, or is of a kind that no checkpoint covers.
+            return false;
+        }
+    }
+
+    private IReadOnlyList<Departure> Departures(RecoveryOrder order) =>
+        _messages is LoneNode ? _file!.State.Departures : RecoveryMessages.DeparturesWith(_file!.State.Departures, order);
 
     private static StatusException NoMember(string node, long line) => StatusException.Because(
         StatusCode.FailedPrecondition, Problems.Line,
@@ -151,10 +258,13 @@ public sealed partial class NodeDaemon
 
     private static void RequireWhole(DirectoryStore store, CheckpointManifest member)
     {
+        var restorer = new Restorer(store);
         if (member.Domains.Count > 0)
         {
-            new Restorer(store).Verify(member, null, memory: true, disks: true);
+            restorer.Verify(member, null, memory: true, disks: true);
         }
+
+        _ = restorer.ReadNodeState(member);
     }
 
     private DirectoryStore OpenLost(string node)
@@ -177,30 +287,46 @@ public sealed partial class NodeDaemon
                     : $"{_settings.Shared} has no store of a node '{node}'.");
     }
 
+    /// <summary>A lost node whose domains come here.</summary>
+    private sealed record AdoptedNode(string Node, DirectoryStore Store, CheckpointManifest Member);
+
     /// <summary>What a recovery does on this node.</summary>
-    private sealed record RecoveryTask(
-        PendingRecovery What, CheckpointManifest? Member, DirectoryStore? Lost, CheckpointManifest? LostMember) : IDisposable
+    private sealed record RecoveryTask(PendingRecovery What) : IDisposable
     {
-        public void Dispose() => Lost?.Dispose();
+        internal RecoveryOrder Order => What.Order;
 
-        /// <summary>The answer of a dry run.</summary>
-        internal V1.RecoverResponse Foretell(long line)
+        /// <summary>What the node goes back to; null where it goes on.</summary>
+        internal CheckpointManifest? Member { get; set; }
+
+        /// <summary>Domains that are not in it, and go.</summary>
+        internal IReadOnlyList<DomainInfo> Newer { get; set; } = [];
+
+        internal List<AdoptedNode> Adopted { get; } = [];
+
+        /// <summary>Domains of the node that stay as they are.</summary>
+        internal IReadOnlyList<DomainInfo> Staying { get; set; } = [];
+
+        internal List<DirectoryStore> Stores { get; } = [];
+
+        public void Dispose() => Stores.ForEach(s => s.Dispose());
+
+        /// <summary>What would be done.</summary>
+        internal V1.RecoverResponse Foretell()
         {
-            using (this)
+            var response = new V1.RecoverResponse
             {
-                var response = new V1.RecoverResponse
-                {
-                    Action = What.RollsBack ? V1.RecoverAction.RollBack : V1.RecoverAction.Checkpoint,
-                    CheckpointId = What.RollsBack ? $"{Member!.Id}" : "",
-                    Index = What.RollsBack ? Member!.Closing.Index : (ulong)line,
-                };
-                foreach (ManifestDomain domain in (What.RollsBack ? Member!.Domains : []).Concat(LostMember?.Domains ?? []))
-                {
-                    response.Domains.Add(new V1.RestoredDomain { Uuid = $"{domain.Uuid}", Name = domain.Name });
-                }
-
-                return response;
+                Action = What.RollsBack ? V1.RecoverAction.RollBack : V1.RecoverAction.Checkpoint,
+                CheckpointId = What.RollsBack ? $"{Member!.Id}" : "",
+                Index = What.RollsBack ? Member!.Closing.Index : (ulong)Order.Line,
+            };
+            foreach (ManifestDomain domain in (Member?.Domains ?? []).Concat(Adopted.SelectMany(a => a.Member.Domains)))
+            {
+                response.Domains.Add(new V1.RestoredDomain { Uuid = $"{domain.Uuid}", Name = domain.Name });
             }
+
+            response.Staying.AddRange(Staying.Select(d => new V1.RestoredDomain { Uuid = $"{d.Uuid}", Name = d.Name ?? "" }));
+
+            return response;
         }
     }
 }

@@ -29,6 +29,15 @@ public sealed partial class NodeDaemon
             throw Interrupted(pending);
         }
 
+        if (_settings.Nodes.Count > 1 && !request.HasNewName)
+        {
+            // Other nodes' guests have heard of what is undone, and this one's of what others have not sent then.
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Cluster,
+                $"{_settings.Node} is a node of a cluster, and its domains cannot go back alone. 'xtlctl cluster recover --at {manifest.Closing.Index}' takes "
+                + "all nodes to the line of this checkpoint; '--as NAME' makes a copy of one domain.");
+        }
+
         if (!await _turn.WaitAsync(0, cancellationToken).ConfigureAwait(false))
         {
             throw Problems.IsBusy("A checkpoint, a recovery or another restore is under way; ask again when it has ended.");

@@ -147,7 +147,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         OpenCheckpointer();
         if (_file.State.Pending is { } pending)
         {
-            _log.RecoveryInterrupted(pending.Line, "the daemon ended in the middle");
+            _log.RecoveryInterrupted(pending.Order.Line, "the daemon ended in the middle");
             _messages!.Quiesce();
             _quiesced = true;
         }
@@ -231,32 +231,9 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             node.Peers.AddRange(messages.Peers.Select(Daemon.Messages.From));
         }
 
-        node.Recovery = _file?.State switch
-        {
-            { Pending: { } pending } => new V1.RecoveryRecord
-            {
-                Line = (ulong)pending.Line,
-                Incarnation = (ulong)pending.Incarnation,
-                LostNode = pending.LostNode,
-            },
-            { Last: { } last } => new V1.RecoveryRecord
-            {
-                Line = (ulong)last.Line,
-                Incarnation = (ulong)last.Incarnation,
-                LostNode = last.LostNode,
-                Done = true,
-                Settled = last.LostNode.Length > 0 && IsSettled(last),
-            },
-            _ => null,
-        };
-
+        Describe(node);
         return node;
     }
-
-    // A node without peers has nobody whose checkpoints it would have to wait for.
-    private bool IsSettled(LastRecovery last) => _messages is LoneNode
-        ? _messages.DurableIndex > last.Line
-        : _file!.State.Departures.Any(d => d.Node == last.LostNode && d.Settled);
 
     /// <summary>Removes checkpoints that no recovery can need.</summary>
     /// <param name="request">The safe line.</param>
@@ -294,7 +271,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             return new V1.CollectGarbageResponse
             {
                 Epochs = { gone.Select(m => m.Epoch).Order() },
-                Bytes = (ulong)gone.Sum(m => m.Domains.Sum(d => d.Parts.Sum(p => p.Length))),
+                Bytes = (ulong)gone.Sum(m => m.Entries.Sum(d => d.Parts.Sum(p => p.Length))),
             };
         }
         finally

@@ -2,26 +2,20 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.NativeInterop.Files;
+using XenTwoLevelCkpt.Protocol.Recovery;
 
 namespace XenTwoLevelCkpt.Daemon;
 
 /// <summary>A recovery that has begun and not ended.</summary>
-/// <param name="Line">k.</param>
-/// <param name="Incarnation">The incarnation that begins.</param>
-/// <param name="LostNode">The lost node whose domains come here; empty for none.</param>
+/// <param name="Order">What is to be done.</param>
 /// <param name="RollsBack">True where the node's domains go back; false where it takes a checkpoint and goes on. Decided once:
 /// the index from which it follows may change before the call is made again.</param>
-/// <param name="DepartedNode">The lost node whose domains go to another one; empty for none.</param>
-/// <param name="DepartedTo">That other one; empty for none.</param>
-internal sealed record PendingRecovery(
-    long Line, int Incarnation, string LostNode, bool RollsBack, string DepartedNode = "", string DepartedTo = "");
+internal sealed record PendingRecovery(RecoveryOrder Order, bool RollsBack);
 
 /// <summary>The recovery that ended last.</summary>
-/// <param name="Line">k.</param>
-/// <param name="Incarnation">The incarnation that began.</param>
-/// <param name="LostNode">The lost node whose domains came here; empty for none.</param>
+/// <param name="Order">What was done.</param>
 /// <param name="Response">What was answered: a RecoverResponse in protobuf's bytes.</param>
-internal sealed record LastRecovery(long Line, int Incarnation, string LostNode, byte[] Response);
+internal sealed record LastRecovery(RecoveryOrder Order, byte[] Response);
 
 /// <summary>Checkpoints of a past that a recovery has rolled back.</summary>
 /// <param name="After">Those of later epochs than this one,</param>
@@ -44,6 +38,9 @@ internal sealed record NodeRecord
 
     /// <summary>The node's incarnation.</summary>
     public int Incarnation { get; init; }
+
+    /// <summary>The recovery that is promised and has not begun; null for none.</summary>
+    public RecoveryOrder? Promised { get; init; }
 
     /// <summary>The recovery that is under way; null for none.</summary>
     public PendingRecovery? Pending { get; init; }

@@ -13,6 +13,7 @@ namespace XenTwoLevelCkpt.Daemon;
 internal static class Problems
 {
     internal const string Busy = "BUSY";
+    internal const string Cluster = "CLUSTER";
     internal const string Checkpoint = "CHECKPOINT";
     internal const string DirtyLogBusy = "DIRTY_LOG_BUSY";
     internal const string Disk = "DISK";
@@ -25,9 +26,11 @@ internal static class Problems
     internal const string Limit = "LIMIT";
     internal const string Line = "LINE";
     internal const string NewName = "NEW_NAME";
+    internal const string NewerDomain = "NEWER_DOMAIN";
     internal const string NoHypervisor = "NO_HYPERVISOR";
     internal const string Node = "NODE";
     internal const string Partial = "PARTIAL";
+    internal const string Promise = "PROMISE";
     internal const string Store = "STORE";
     internal const string SuspendTimeoutReason = "SUSPEND_TIMEOUT";
 

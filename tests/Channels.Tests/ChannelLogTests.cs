@@ -38,6 +38,29 @@ public sealed class ChannelLogTests : IDisposable
     }
 
     [Fact]
+    public void What_is_committed_is_there_when_everything_that_was_not_synced_is_lost()
+    {
+        var synced = new Dictionary<string, long>();
+        using (var log = ChannelLog.Open(_folder.FullName, segmentLength: 2_000))
+        {
+            synced[Last] = new FileInfo(Last).Length;
+            log.Sync = file =>
+            {
+                RandomAccess.FlushToDisk(file);
+                synced[File.ResolveLinkTarget($"/proc/self/fd/{file.DangerousGetHandle()}", false)!.FullName] = RandomAccess.GetLength(file);
+            };
+            for (int i = 0; i < 60; i++)
+            {
+                _ = log.Append(Entry(i, index: 0, after: 0));
+                log.Commit();
+                Assert.All(log.Files, file => Assert.True(synced.GetValueOrDefault(file.Path) >= file.Length, file.Path));
+            }
+
+            Assert.True(synced.Count > 1);
+        }
+    }
+
+    [Fact]
     public void A_batch_to_a_lost_node_has_its_name_and_a_log_without_such_is_gone_on_with_in_another_file()
     {
         using (var log = ChannelLog.Open(_folder.FullName))

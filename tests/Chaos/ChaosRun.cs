@@ -210,7 +210,7 @@ public sealed partial class ChaosRun : IDisposable
     {
         DaemonProcess? lost = await UnsettledAsync(cancellationToken);
         var leader = new RecoveryLeader([.. _nodes.Concat(lost is null ? [] : [lost]).Select(n => n.Remote)]);
-        ClusterRecovery plan = await leader.PlanAsync(new RecoveryWish(lost?.Name, null, null), cancellationToken);
+        ClusterRecovery plan = await leader.PlanAsync(new RecoveryWish(lost is null ? [] : [lost.Name]), cancellationToken);
         _ = await leader.CarryOutAsync(plan, null, cancellationToken);
         _recoveries++;
         _homeless &= lost is null;
@@ -259,7 +259,7 @@ public sealed partial class ChaosRun : IDisposable
         }
 
         ClusterView view = await ClusterView.AskAsync([.. _nodes.Select(n => n.Remote)], cancellationToken);
-        if (view.Answering.Any(n => n.Recovery is { Settled: true } record && record.LostNode == _unsettled.Name))
+        if (view.Answering.Any(n => n.Recovery?.Settled.Contains(_unsettled.Name) == true))
         {
             _unsettled = null;
         }

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 
@@ -8,15 +9,25 @@ namespace XenTwoLevelCkpt.Cluster.Tests;
 /// be cut off at any call.</summary>
 internal sealed class FakeNode(string name) : INodeClient
 {
-    private RecoveryRecord? _record;
-
     public string Name => name;
 
     internal long Index { get; set; }
 
     internal long Durable { get; set; }
 
-    internal int Incarnation { get; set; }
+    internal int Incarnation => Records.Incarnation;
+
+    /// <summary>What it has on its imagined disk.</summary>
+    internal RecoveryRecords Records { get; set; } = new(0, null, null, null);
+
+    /// <summary>What it says that it would restore, beside what it says of steps.</summary>
+    internal List<RestoredDomain> Restores { get; } = [];
+
+    /// <summary>Domains that it has and keeps.</summary>
+    internal List<RestoredDomain> Stays { get; } = [];
+
+    /// <summary>Why it cannot do its part of any recovery; null where it can.</summary>
+    internal string? CannotDo { get; set; }
 
     internal uint Domains { get; set; } = 2;
 
@@ -41,8 +52,6 @@ internal sealed class FakeNode(string name) : INodeClient
     /// <summary>Called before and after a part is done; throws to cut the call off there.</summary>
     internal Action<string>? Cut { get; set; }
 
-    internal RecoveryRecord? Record => _record;
-
     public Task<Node> GetNodeAsync(CancellationToken cancellationToken)
     {
         Require();
@@ -54,7 +63,8 @@ internal sealed class FakeNode(string name) : INodeClient
             Incarnation = (ulong)Incarnation,
             Domains = Domains,
             AwaitsRecovery = Awaits && Starts == 0,
-            Recovery = Told(),
+            Recovery = Told(Records.Begun ?? Records.Last, Records.Begun is null, Settled),
+            Promise = Told(Records.Promised, done: false, settled: false),
             State = Starts > 0 ? NodeState.Starting : NodeState.Ready,
         };
         Starts = Math.Max(0, Starts - 1);
@@ -72,62 +82,73 @@ internal sealed class FakeNode(string name) : INodeClient
     {
         await Task.Yield();
         Require();
-        bool same = _record is { } r && r.Line == request.Line && r.Incarnation == request.Incarnation
-            && r.LostNode == request.LostNode;
-        if (!same && (int)request.Incarnation <= Incarnation)
+        var order = RecoveryOrder.Of(
+            (long)request.Line, (int)request.Incarnation, request.Moves.Select(m => new DomainMove(m.Node, m.To)), request.DestroyNewer);
+        OrderVerdict verdict = request.Phase == RecoverPhase.CarryOut
+            ? RecoveryPromises.OnCarryOut(Records, order, out string? why)
+            : RecoveryPromises.OnPrepare(Records, order, request.Phase == RecoverPhase.Prepare ? (int)request.After : Records.Newest, out why);
+        if (verdict == OrderVerdict.Refuse)
         {
-            throw StatusException.Because(StatusCode.InvalidArgument, "INCARNATION", $"{name} is at {Incarnation} already.");
+            throw StatusException.Because(StatusCode.FailedPrecondition, "PROMISE", why!);
         }
 
-        bool back = Index >= (long)request.Line;
-        var response = new RecoverResponse { Action = back ? RecoverAction.RollBack : RecoverAction.Checkpoint };
-        if (request.DryRun || (same && _record!.Done))
+        bool back = ClusterRecoveryPlanner.StepOf(Index, Awaits, order.Line) == RecoveryStep.RollBack;
+        var response = new RecoverResponse
+        {
+            Action = back ? RecoverAction.RollBack : RecoverAction.Checkpoint,
+            Domains = { Restores },
+            Staying = { Stays },
+        };
+        if (request.Phase == RecoverPhase.DryRun || verdict == OrderVerdict.Done)
         {
             return response;
         }
 
+        if (CannotDo is { } problem)
+        {
+            throw new StatusException(StatusCode.DataLoss, problem);
+        }
+
+        if (request.Phase == RecoverPhase.Prepare)
+        {
+            Cut?.Invoke("preparing");
+            Records = verdict == OrderVerdict.Promise ? Records with { Promised = order } : Records;
+            Cut?.Invoke("promised");
+            return response;
+        }
+
         Cut?.Invoke("before");
-        _record = new RecoveryRecord { Line = request.Line, Incarnation = request.Incarnation, LostNode = request.LostNode };
+        Records = Records with { Promised = null, Begun = order };
         Cut?.Invoke("recorded");
-        Incarnation = (int)request.Incarnation;
         foreach ((string peer, long heard) in Heard.ToArray())
         {
-            Heard[peer] = Math.Min(heard, (long)request.Line);
+            Heard[peer] = Math.Min(heard, order.Line);
         }
 
         if (back)
         {
-            WentBackTo.Add((long)request.Line);
+            WentBackTo.Add(order.Line);
         }
 
-        if (request.LostNode.Length > 0)
-        {
-            Adopted.Add(request.LostNode);
-        }
-
-        if (request.DepartedNode.Length > 0)
-        {
-            Departed.Add((request.DepartedNode, request.DepartedTo));
-        }
-
-        Index = (long)request.Line;
+        Adopted.AddRange(order.Moves.Where(m => m.To == name).Select(m => m.Node));
+        Departed.AddRange(order.Moves.Where(m => m.To != name).Select(m => (m.Node, m.To)));
+        Index = order.Line;
         Durable = Index;
         Awaits = false;
-        _record.Done = true;
+        Records = new RecoveryRecords(order.Incarnation, null, null, order);
         Cut?.Invoke("done");
         return response;
     }
 
-    private RecoveryRecord? Told()
+    private static RecoveryRecord? Told(RecoveryOrder? order, bool done, bool settled) => order is null ? null : new RecoveryRecord
     {
-        RecoveryRecord? record = _record?.Clone();
-        if (record is { LostNode.Length: > 0 })
-        {
-            record.Settled = Settled;
-        }
-
-        return record;
-    }
+        Line = (ulong)order.Line,
+        Incarnation = (ulong)order.Incarnation,
+        Moves = { order.Moves.Select(m => new Move { Node = m.Node, To = m.To }) },
+        Done = done,
+        Settled = { settled ? order.Lost() : [] },
+        DestroyNewer = order.DestroysNewer,
+    };
 
     private void Require()
     {

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 using Xunit;
@@ -26,8 +27,8 @@ public sealed class RecoveryLeaderTests
     [Fact]
     public async Task All_go_back_to_the_latest_line_that_all_have()
     {
-        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
-        Assert.Equal((3, 1, (string?)null), (plan.Line, plan.Incarnation, plan.To));
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish([]), Token);
+        Assert.Equal((3, 1, (string?)null), (plan.Order.Line, plan.Order.Incarnation, PlaceOf(plan)));
         Assert.False(plan.IsNeeded);
         Assert.All(_nodes, node => Assert.Equal(0, node.Incarnation));
         _ = await Leader.CarryOutAsync(plan, null, Token);
@@ -40,8 +41,8 @@ public sealed class RecoveryLeaderTests
     {
         _nodes[1].Dead = true;
         _nodes[2].Domains = 1;
-        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
-        Assert.Equal((4, "c"), (plan.Line, plan.To));
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(["b"]), Token);
+        Assert.Equal((4, "c"), (plan.Order.Line, PlaceOf(plan)));
         Assert.True(plan.IsNeeded);
         ClusterRecovery done = await Leader.CarryOutAsync(plan, null, Token);
         Assert.Equal(["b"], _nodes[2].Adopted);
@@ -57,8 +58,8 @@ public sealed class RecoveryLeaderTests
     {
         // a, which lags behind, has not failed: it takes a checkpoint.
         _nodes[1].Awaits = true;
-        ClusterRecovery done = await RunAsync(new RecoveryWish(null, null, null));
-        Assert.Equal(4, done.Line);
+        ClusterRecovery done = await RunAsync(new RecoveryWish([]));
+        Assert.Equal(4, done.Order.Line);
         Assert.Equal(
             [RecoverAction.Checkpoint, RecoverAction.RollBack, RecoverAction.RollBack], done.Steps.Select(s => s.Response.Action));
         Assert.All(_nodes, node => Assert.False(node.Awaits));
@@ -69,19 +70,19 @@ public sealed class RecoveryLeaderTests
     {
         _nodes[1].Dead = true;
         (_nodes[0].Awaits, _nodes[0].Domains) = (true, 1);
-        ClusterRecovery both = await RunAsync(new RecoveryWish("b", null, null));
-        Assert.Equal((3, false), (both.Line, both.Done));
-        string host = both.To!, other = host == "a" ? "c" : "a";
+        ClusterRecovery both = await RunAsync(new RecoveryWish(["b"]));
+        Assert.Equal((3, false), (both.Order.Line, both.Done));
+        string host = PlaceOf(both)!, other = host == "a" ? "c" : "a";
         FakeNode failed = _nodes.First(n => n.Name == other);
         var rest = new RecoveryLeader([_nodes[0], _nodes[2]]);
 
         // No checkpoint has its domains on their new node yet: they come from its own once more.
         failed.Awaits = true;
         Assert.Contains($"--lost b --to {host}", (await Assert.ThrowsAsync<ClusterRecoveryException>(
-            () => rest.PlanAsync(new RecoveryWish(null, null, null), Token))).Message, StringComparison.Ordinal);
-        await RefusedAsync(new RecoveryWish("b", other, null), $"--to {host}");
-        ClusterRecovery again = await RunAsync(new RecoveryWish("b", null, null));
-        Assert.Equal((3, 2, host, false), (again.Line, again.Incarnation, again.To, again.Done));
+            () => rest.PlanAsync(new RecoveryWish([]), Token))).Message, StringComparison.Ordinal);
+        await RefusedAsync(new RecoveryWish(["b"], other), $"--to {host}");
+        ClusterRecovery again = await RunAsync(new RecoveryWish(["b"]));
+        Assert.Equal((3, 2, host, false), (again.Order.Line, again.Order.Incarnation, PlaceOf(again), again.Done));
 
         // A later line need not have them, either, as long as their host does not say so.
         foreach (FakeNode node in new[] { _nodes[0], _nodes[2] })
@@ -91,23 +92,23 @@ public sealed class RecoveryLeaderTests
 
         failed.Awaits = true;
         Assert.Contains($"--lost b --to {host}", (await Assert.ThrowsAsync<ClusterRecoveryException>(
-            () => rest.PlanAsync(new RecoveryWish(null, null, null), Token))).Message, StringComparison.Ordinal);
-        ClusterRecovery third = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
-        Assert.Equal((3, 3, host, false), (third.Line, third.Incarnation, third.To, third.Done));
+            () => rest.PlanAsync(new RecoveryWish([]), Token))).Message, StringComparison.Ordinal);
+        ClusterRecovery third = await Leader.PlanAsync(new RecoveryWish(["b"]), Token);
+        Assert.Equal((3, 3, host, false), (third.Order.Line, third.Order.Incarnation, PlaceOf(third), third.Done));
 
         // Now all have.
         _nodes.First(n => n.Name == host).Settled = true;
-        await RefusedAsync(new RecoveryWish("b", null, null), "Take b out");
-        ClusterRecovery later = await rest.PlanAsync(new RecoveryWish(null, null, null), Token);
-        Assert.Equal((5, 3), (later.Line, later.Incarnation));
+        await RefusedAsync(new RecoveryWish(["b"]), "Take b out");
+        ClusterRecovery later = await rest.PlanAsync(new RecoveryWish([]), Token);
+        Assert.Equal((5, 3), (later.Order.Line, later.Order.Incarnation));
     }
 
     [Fact]
     public async Task Where_several_failed_the_one_that_is_furthest_back_decides()
     {
         _nodes[1].Awaits = _nodes[2].Awaits = true;
-        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
-        Assert.Equal((4L, 4L, 6L), (plan.Line, _nodes[1].Durable, _nodes[2].Durable));
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish([]), Token);
+        Assert.Equal((4L, 4L, 6L), (plan.Order.Line, _nodes[1].Durable, _nodes[2].Durable));
     }
 
     [Fact]
@@ -119,12 +120,12 @@ public sealed class RecoveryLeaderTests
             node.Cut = at => _ = at == "recorded" ? throw new StatusException(StatusCode.Unavailable, "cut off") : 0;
         }
 
-        _ = await Assert.ThrowsAnyAsync<Exception>(() => RunAsync(new RecoveryWish(null, null, null)));
-        Assert.All(_nodes, node => Assert.Equal((0, 1UL, false), (node.Incarnation, node.Record!.Incarnation, node.Record.Done)));
+        _ = await Assert.ThrowsAnyAsync<Exception>(() => RunAsync(new RecoveryWish([])));
+        Assert.All(_nodes, node => Assert.Equal((0, 1), (node.Incarnation, node.Records.Begun!.Incarnation)));
 
         _nodes[1].Dead = true;
-        ClusterRecovery instead = await Leader.PlanAsync(new RecoveryWish("b", null, null), Token);
-        Assert.Equal(2, instead.Incarnation);
+        ClusterRecovery instead = await Leader.PlanAsync(new RecoveryWish(["b"]), Token);
+        Assert.Equal(2, instead.Order.Incarnation);
     }
 
     [Fact]
@@ -132,23 +133,23 @@ public sealed class RecoveryLeaderTests
     {
         FakeNode late = _nodes[2];
         (late.Awaits, late.Starts) = (true, 3);
-        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
-        Assert.Equal(late.Durable, plan.Line);
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish([]), Token);
+        Assert.Equal(late.Durable, plan.Order.Line);
         Assert.True(plan.IsNeeded);
         late.Starts = int.MaxValue;
         var hasty = new RecoveryLeader(_nodes) { Patience = TimeSpan.FromMilliseconds(1) };
         Assert.Contains("node c is still starting", (await Assert.ThrowsAsync<ClusterRecoveryException>(
-            () => hasty.PlanAsync(new RecoveryWish(null, null, null), Token))).Message, StringComparison.Ordinal);
+            () => hasty.PlanAsync(new RecoveryWish([]), Token))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task The_same_wish_again_changes_nothing()
     {
         _nodes[1].Dead = true;
-        await RunAsync(new RecoveryWish("b", "a", null));
-        ClusterRecovery again = await RunAsync(new RecoveryWish("b", null, null));
+        await RunAsync(new RecoveryWish(["b"], "a"));
+        ClusterRecovery again = await RunAsync(new RecoveryWish(["b"]));
         Assert.True(again.Done);
-        Assert.Equal((4, 1, "a"), (again.Line, again.Incarnation, again.To));
+        Assert.Equal((4, 1, "a"), (again.Order.Line, again.Order.Incarnation, PlaceOf(again)));
         Assert.All([_nodes[0], _nodes[2]], node => Assert.Equal(1, node.Incarnation));
         Assert.Equal(["b"], _nodes[0].Adopted);
     }
@@ -158,7 +159,7 @@ public sealed class RecoveryLeaderTests
     {
         foreach (int node in new[] { 0, 2 })
         {
-            foreach (string where in new[] { "before", "recorded", "done" })
+            foreach (string where in new[] { "preparing", "promised", "before", "recorded", "done" })
             {
                 var nodes = new FakeNode[] { new("a") { Index = 3, Durable = 3 }, new("b") { Dead = true }, new("c") { Index = 6, Durable = 6 } };
                 nodes[0].Heard["b"] = 4;
@@ -171,17 +172,19 @@ public sealed class RecoveryLeaderTests
                     }
                 };
                 var leader = new RecoveryLeader(nodes);
-                var wish = new RecoveryWish("b", "a", null);
+                var wish = new RecoveryWish(["b"], "a");
                 ClusterRecovery plan = await leader.PlanAsync(wish, Token);
                 await Assert.ThrowsAsync<ClusterRecoveryException>(() => leader.CarryOutAsync(plan, null, Token));
 
                 // Whoever asks next knows nothing of the first attempt, and lets the adopter be found.
                 leader = new RecoveryLeader(nodes);
-                wish = nodes[0].Record is null ? wish : wish with { To = null };
+                wish = nodes.All(n => n.Records.Newest == 0) ? wish : wish with { To = null };
                 plan = await leader.PlanAsync(wish, Token);
                 _ = await leader.CarryOutAsync(plan, null, Token);
-                Assert.Equal((4, 1), (plan.Line, plan.Incarnation));
-                Assert.All([nodes[0], nodes[2]], n => Assert.Equal((1, 4L, true), (n.Incarnation, n.Index, n.Record!.Done)));
+
+                // What was promised and has not begun is not gone on with: nobody can have done any of it.
+                Assert.Equal((4, where is "preparing" or "promised" ? 2 : 1), (plan.Order.Line, plan.Order.Incarnation));
+                Assert.All([nodes[0], nodes[2]], n => Assert.Equal((plan.Order.Incarnation, 4L, true), (n.Incarnation, n.Index, n.Records.Begun is null)));
                 Assert.Equal(["b"], nodes[0].Adopted);
                 Assert.Empty(nodes[2].Adopted);
             }
@@ -192,49 +195,122 @@ public sealed class RecoveryLeaderTests
     public async Task A_node_that_is_lost_in_the_middle_of_a_recovery_is_recovered_with_another_one()
     {
         FakeNode lost = _nodes[1];
-        lost.Cut = at => throw new StatusException(StatusCode.Unavailable, "gone " + at);
-        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(null, null, null), Token);
-        Assert.Equal(3, plan.Line);
+        lost.Cut = WhenItCarriesOut;
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish([]), Token);
+        Assert.Equal(3, plan.Order.Line);
         await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.CarryOutAsync(plan, null, Token));
         lost.Dead = true;
-        await RefusedAsync(new RecoveryWish(null, null, null), "name it with --lost");
-        await RefusedAsync(new RecoveryWish("b", "a", 4), "0 to 3");
+        await RefusedAsync(new RecoveryWish([]), "name it with --lost");
+        await RefusedAsync(new RecoveryWish(["b"], "a", 4), "0 to 3");
 
         // The same where another one has not done its part, either.
-        _nodes[2].Record!.Done = false;
-        await RefusedAsync(new RecoveryWish("b", "a", 4), "0 to 3");
-        ClusterRecovery done = await RunAsync(new RecoveryWish("b", "a", null));
-        Assert.Equal((3, 2, "a", false), (done.Line, done.Incarnation, done.To, done.Resumed));
+        _nodes[2].Records = _nodes[2].Records with { Begun = _nodes[2].Records.Last, Last = null };
+        await RefusedAsync(new RecoveryWish(["b"], "a", 4), "0 to 3");
+        ClusterRecovery done = await RunAsync(new RecoveryWish(["b"], "a"));
+        Assert.Equal((3, 2, "a", false), (done.Order.Line, done.Order.Incarnation, PlaceOf(done), done.Resumed));
         Assert.Equal(["b"], _nodes[0].Adopted);
-        Assert.All([_nodes[0], _nodes[2]], n => Assert.Equal((2, 3L, true), (n.Incarnation, n.Index, n.Record!.Done)));
+        Assert.All([_nodes[0], _nodes[2]], n => Assert.Equal((2, 3L, true), (n.Incarnation, n.Index, n.Records.Begun is null)));
     }
 
     [Fact]
     public async Task Another_wish_waits_until_one_that_was_interrupted_is_ended()
     {
         _nodes[1].Dead = true;
-        _nodes[2].Cut = at => throw new StatusException(StatusCode.Unavailable, "cut off " + at);
-        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish("b", "a", null), Token);
+        _nodes[2].Cut = WhenItCarriesOut;
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish(["b"], "a"), Token);
         await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.CarryOutAsync(plan, null, Token));
         _nodes[2].Cut = null;
-        await RefusedAsync(new RecoveryWish("b", "a", 2), "xtlctl cluster recover --lost b");
+        await RefusedAsync(new RecoveryWish(["b"], "a", 2), "xtlctl cluster recover --lost b");
     }
 
     [Fact]
     public async Task What_cannot_be_is_refused_before_anything_changes()
     {
-        await RefusedAsync(new RecoveryWish("x", null, null), "no node 'x'");
-        await RefusedAsync(new RecoveryWish("b", null, null), "would run twice");
-        await RefusedAsync(new RecoveryWish(null, "a", null), "--to names another node");
-        await RefusedAsync(new RecoveryWish(null, null, 4), "0 to 3");
+        await RefusedAsync(new RecoveryWish(["x"]), "no node 'x'");
+        await RefusedAsync(new RecoveryWish(["b"]), "would run twice");
+        await RefusedAsync(new RecoveryWish([], "a"), "--to names another node");
+        await RefusedAsync(new RecoveryWish([], At: 4), "0 to 3");
         _nodes[1].Dead = true;
-        await RefusedAsync(new RecoveryWish(null, null, null), "name it with --lost");
-        await RefusedAsync(new RecoveryWish("b", "b", null), "--to names another node");
+        await RefusedAsync(new RecoveryWish([]), "name it with --lost");
+        await RefusedAsync(new RecoveryWish(["b"], "b"), "--to names another node");
         _nodes[0].Heard.Clear();
         _nodes[2].Heard.Clear();
-        await RefusedAsync(new RecoveryWish("b", null, null), "Name the line with --at");
-        Assert.Equal(2, (await Leader.PlanAsync(new RecoveryWish("b", null, 2), Token)).Line);
-        Assert.All(_nodes, node => Assert.Null(node.Record));
+        await RefusedAsync(new RecoveryWish(["b"]), "Name the line with --at");
+        Assert.Equal(2, (await Leader.PlanAsync(new RecoveryWish(["b"], At: 2), Token)).Order.Line);
+        Assert.All(_nodes, node => Assert.Equal(new RecoveryRecords(0, null, null, null), node.Records));
+    }
+
+    [Fact]
+    public async Task Nothing_changes_where_one_node_cannot_do_its_part()
+    {
+        _nodes[1].CannotDo = "an image is damaged";
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish([]), Token);
+        ClusterRecoveryException e = await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.CarryOutAsync(plan, null, Token));
+        Assert.Contains("Node b cannot take part: an image is damaged Nothing has changed.", e.Message, StringComparison.Ordinal);
+        Assert.All(_nodes, node => Assert.Empty(node.WentBackTo));
+        Assert.All(_nodes, node => Assert.Equal((0, (RecoveryOrder?)null), (node.Incarnation, node.Records.Begun)));
+
+        // Another line may be chosen.
+        _nodes[1].CannotDo = null;
+        ClusterRecovery lower = await RunAsync(new RecoveryWish([], At: 2));
+        Assert.Equal((2, 2), (lower.Order.Line, lower.Order.Incarnation));
+    }
+
+    [Fact]
+    public async Task Of_two_leaders_one_brings_the_guests_up()
+    {
+        _nodes[1].Dead = true;
+        ClusterRecovery first = await Leader.PlanAsync(new RecoveryWish(["b"], "a"), Token);
+        ClusterRecovery second = await Leader.PlanAsync(new RecoveryWish(["b"], "c"), Token);
+        _ = await Leader.CarryOutAsync(first, null, Token);
+        Assert.Contains("Nothing has changed", (await Assert.ThrowsAsync<ClusterRecoveryException>(
+            () => Leader.CarryOutAsync(second, null, Token))).Message, StringComparison.Ordinal);
+        Assert.Equal(["b"], _nodes[0].Adopted);
+        Assert.Empty(_nodes[2].Adopted);
+
+        // Who plans again learns what was done.
+        Assert.True((await RunAsync(new RecoveryWish(["b"]))).Done);
+    }
+
+    [Fact]
+    public async Task Two_hosts_that_are_lost_together_come_up_on_a_third()
+    {
+        _nodes[0].Heard["c"] = 6;
+        (_nodes[1].Dead, _nodes[2].Dead) = (true, true);
+        await RefusedAsync(new RecoveryWish(["b"]), "name it with --lost");
+        ClusterRecovery done = await RunAsync(new RecoveryWish(["b", "c"]));
+        Assert.Equal(
+            RecoveryOrder.Of(2, 1, [new DomainMove("c", "a"), new DomainMove("b", "a")]), done.Order);
+        Assert.Equal(["b", "c"], _nodes[0].Adopted);
+    }
+
+    [Fact]
+    public async Task A_domain_that_moved_since_the_line_does_not_run_twice()
+    {
+        var moved = new RestoredDomain { Uuid = $"{Guid.NewGuid()}", Name = "web" };
+        _nodes[1].Restores.Add(moved);
+        _nodes[0].Stays.Add(moved);
+        await RefusedAsync(new RecoveryWish([], At: 3), "Domain web is in the checkpoint of b, and on a now. It moved after this line");
+        _nodes[0].Stays.Clear();
+        _nodes[2].Restores.Add(moved);
+        await RefusedAsync(new RecoveryWish([], At: 3), "Domain web is in the checkpoints of b and of c.");
+        _nodes[2].Restores.Clear();
+
+        // It moves after the plan.
+        ClusterRecovery plan = await Leader.PlanAsync(new RecoveryWish([], At: 3), Token);
+        _nodes[0].Stays.Add(moved);
+        await Assert.ThrowsAsync<ClusterRecoveryException>(() => Leader.CarryOutAsync(plan, null, Token));
+        Assert.All(_nodes, node => Assert.Empty(node.WentBackTo));
+    }
+
+    private static string? PlaceOf(ClusterRecovery plan) => plan.Order.Moves is [{ } move, ..] ? move.To : null;
+
+    private static void WhenItCarriesOut(string at)
+    {
+        if (at is not ("preparing" or "promised"))
+        {
+            throw new StatusException(StatusCode.Unavailable, "cut off " + at);
+        }
     }
 
     private async Task RefusedAsync(RecoveryWish wish, string says)

@@ -455,7 +455,7 @@ public sealed class PageTests : IDisposable
 
         public void Settle(string node) => _own.Settle(node);
 
-        public long Adopt(Adoption adoption, long line) => _own.Adopt(adoption, line);
+        public long Adopt(IReadOnlyList<Adoption> adoptions, long line) => _own.Adopt(adoptions, line);
 
         public ValueTask<ReadOnlyMemory<byte>?> ParkAsync() => _own.ParkAsync();
 

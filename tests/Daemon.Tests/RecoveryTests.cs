@@ -34,7 +34,7 @@ public class RecoveryTests
     {
         await using TestNode node = await TestNode.StartAsync();
         List<CheckpointReport> taken = await ThreeAsync(node);
-        RecoverResponse dry = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1, DryRun = true });
+        RecoverResponse dry = await node.Client.RecoverAsync(new RecoverRequest { Line = 2, Incarnation = 1, Phase = RecoverPhase.DryRun });
         Assert.Equal((RecoverAction.RollBack, taken[1].Id, 2UL), (dry.Action, dry.CheckpointId, dry.Index));
         Assert.Equal(Both, dry.Domains.Select(d => d.Name).Order());
         Assert.Equal(30, node.Steps()["a"]);
@@ -64,7 +64,7 @@ public class RecoveryTests
     {
         await using TestNode node = await TestNode.StartAsync();
         _ = await ThreeAsync(node);
-        RecoverResponse dry = await node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 2, DryRun = true });
+        RecoverResponse dry = await node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 2, Phase = RecoverPhase.DryRun });
         Assert.Equal((RecoverAction.Checkpoint, "", 7UL), (dry.Action, dry.CheckpointId, dry.Index));
         RecoverResponse done = await node.Client.RecoverAsync(new RecoverRequest { Line = 7, Incarnation = 2 });
         CheckpointManifest last = node.Stored()[^1];
@@ -85,15 +85,16 @@ public class RecoveryTests
         await Fails(StatusCode.InvalidArgument, "INCARNATION", new RecoverRequest { Line = 2, Incarnation = 0 });
         await Fails(StatusCode.InvalidArgument, "INCARNATION", new RecoverRequest { Line = 2, Incarnation = 1UL << 40 });
         await Fails(StatusCode.FailedPrecondition, "LINE", new RecoverRequest { Line = 0, Incarnation = 1 });
-        await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, LostNode = "beta" });
-        await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, LostNode = "../alpha" });
-        await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, LostNode = "alpha" });
-        await Fails(
-            StatusCode.InvalidArgument, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, DepartedNode = "beta", DepartedTo = "alpha" });
-        await Fails(StatusCode.InvalidArgument, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, DepartedNode = "beta" });
+        await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, Moves = { new Move { Node = "beta", To = "alpha" } } });
+        await Fails(StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, Moves = { new Move { Node = "../alpha", To = "alpha" } } });
         await Fails(
             StatusCode.InvalidArgument, "NODE",
-            new RecoverRequest { Line = 2, Incarnation = 1, DepartedNode = "beta", DepartedTo = "beta" });
+            new RecoverRequest { Line = 2, Incarnation = 1, Moves = { new Move { Node = "alpha", To = "beta" } } });
+        await Fails(
+            StatusCode.NotFound, "NODE", new RecoverRequest { Line = 2, Incarnation = 1, Moves = { new Move { Node = "beta" } } });
+        await Fails(
+            StatusCode.InvalidArgument, "NODE",
+            new RecoverRequest { Line = 2, Incarnation = 1, Moves = { new Move { Node = "beta", To = "beta" } } });
         string image = Directory.GetFiles(node.Settings.Store, "*.reg", SearchOption.AllDirectories).Order(StringComparer.Ordinal).ElementAt(2);
         byte[] whole = File.ReadAllBytes(image);
         File.WriteAllBytes(image, whole[..^7]);
@@ -241,8 +242,8 @@ public class RecoveryTests
         node.Hypervisor.Advance(10);
         _ = await node.CheckpointAsync();
         CopyFolder(lost.Settings.Store, Path.Combine(node.Settings.Shared!, "beta"));
-        var request = new RecoverRequest { Line = (ulong)line, Incarnation = 1, LostNode = "beta" };
-        RecoverResponse dry = await node.Client.RecoverAsync(new RecoverRequest(request) { DryRun = true });
+        var request = new RecoverRequest { Line = (ulong)line, Incarnation = 1, Moves = { new Move { Node = "beta", To = "alpha" } } };
+        RecoverResponse dry = await node.Client.RecoverAsync(new RecoverRequest(request) { Phase = RecoverPhase.DryRun });
         Assert.Equal(action, dry.Action);
         RecoverResponse done = await node.Client.RecoverAsync(request);
         Assert.Equal(action, done.Action);

@@ -45,7 +45,7 @@ internal sealed class FakeNode : NodeControl.NodeControlBase
         Started = At,
         Protocol = "bcs",
         Domains = 2,
-        Recovery = new RecoveryRecord { Line = 40, Incarnation = 3, LostNode = "gamma", Done = true },
+        Recovery = new RecoveryRecord { Line = 40, Incarnation = 3, Moves = { new Move { Node = "gamma", To = "alpha" } }, Done = true },
         Peers = { new Peer { Name = "beta", Connected = true, Sn = 40, DurableSn = 39, Incarnation = 3, LastHeard = At, Unacknowledged = 7 } },
     };
 

@@ -85,6 +85,9 @@ public sealed class ChannelLog : IDisposable
     /// <summary>Called before each sync; a test may wait here.</summary>
     internal Action? Syncing { get; set; }
 
+    /// <summary>Syncs a file; a test may look at what is lost where it does not.</summary>
+    internal Action<SafeFileHandle> Sync { get; set; } = RandomAccess.FlushToDisk;
+
     /// <summary>Opens the log of a node, or begins it. What a crash left of a record at the end is cut.</summary>
     /// <param name="directory">Where its files are; made where it is not there.</param>
     /// <param name="segmentLength">A file's length at which the next one begins.</param>
@@ -449,7 +452,7 @@ public sealed class ChannelLog : IDisposable
         LogSegment segment = _segments[^1];
         RandomAccess.Write(_file!, octets, segment.Length);
         Syncing?.Invoke();
-        RandomAccess.FlushToDisk(_file!);
+        Sync(_file!);
         lock (_lock)
         {
             segment.Length += octets.Length;
@@ -474,7 +477,7 @@ public sealed class ChannelLog : IDisposable
         }
 
         RandomAccess.Write(_file, head.WrittenSpan, 0);
-        RandomAccess.FlushToDisk(_file);
+        Sync(_file);
         DirectorySync.Flush(_directory);
         segment.Length = head.WrittenCount;
         lock (_lock)

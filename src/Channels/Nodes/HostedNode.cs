@@ -20,7 +20,7 @@ internal sealed class HostedNode
             if (i != number)
             {
                 // Nothing is added to its windows, so that they have no bound.
-                var link = new PeerLink(names[i], i, long.MaxValue) { End = this };
+                var link = new PeerLink(names[i], i, long.MaxValue, waitingLimit: 0) { End = this };
                 link.Restore(state.Peers.FirstOrDefault(peer => peer.Name == names[i]));
                 Links[i] = link;
             }

@@ -101,23 +101,39 @@ internal sealed partial class NodeMessenger<TProtocol>
         SealAll(beyond: true);
     }
 
-    // A frame may go to all peers, so each has to have room for the next one.
+    // A frame may go to all peers, so each has to have a place for the next one: in its open batch, or behind what waits for room.
     private bool HasRoomEverywhere(bool beyond)
     {
         bool room = true;
         foreach (PeerLink link in _routes)
         {
-            room &= !link.IsOpenFull || TrySeal(link, beyond);
+            room &= HasPlace(link, beyond) || link.MayWait || _uplink.MayLose;
         }
 
         return room;
     }
 
-    // A frame is read to where it mostly belongs: into the batch for the peer of the frame before it. All batches have room.
-    // False where there is none.
+    // What waited goes first.
+    private bool HasPlace(PeerLink link, bool beyond)
+    {
+        while (!link.HasPlace)
+        {
+            if (link.IsOpenFull && !TrySeal(link, beyond))
+            {
+                return false;
+            }
+
+            link.TakeWaiting();
+        }
+
+        return true;
+    }
+
+    // A frame is read to where it mostly belongs: into the batch for the peer of the frame before it. One for a link without room
+    // waits for it, and holds up no other. False where there is none.
     private bool TakeFrame()
     {
-        PeerLink guess = _likely;
+        PeerLink guess = _likely.HasPlace ? _likely : _spare;
         Span<byte> place = guess.NextFrame;
         int length = _uplink.Read(place);
         if (length < FrameBatch.MinFrame + _uplink.HeaderSize)
@@ -148,7 +164,7 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
         }
 
-        if (_routes.Length > 0)
+        if (guess != _spare)
         {
             guess.Commit(length);
         }
@@ -158,6 +174,12 @@ internal sealed partial class NodeMessenger<TProtocol>
 
     private static void Append(PeerLink link, PeerLink at, ReadOnlySpan<byte> frame)
     {
+        if (!link.HasPlace)
+        {
+            link.Wait(frame);
+            return;
+        }
+
         if (link != at)
         {
             frame.CopyTo(link.NextFrame);
@@ -170,7 +192,7 @@ internal sealed partial class NodeMessenger<TProtocol>
     {
         foreach (PeerLink link in _routes)
         {
-            if (link.Used > 0)
+            if (HasPlace(link, beyond) && link.Used > 0)
             {
                 _ = TrySeal(link, beyond);
             }

@@ -58,10 +58,10 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    public override long Adopt(Adoption adoption, long line)
+    public override long Adopt(IReadOnlyList<Adoption> adoptions, long line)
     {
-        ArgumentNullException.ThrowIfNull(adoption);
-        ChannelState? saved = adoption.State.IsEmpty ? null : ChannelState.Decode(adoption.State);
+        ArgumentNullException.ThrowIfNull(adoptions);
+        ChannelState?[] saved = [.. adoptions.Select(a => a.State.IsEmpty ? null : ChannelState.Decode(a.State))];
         long delivered;
         lock (_collecting)
         {
@@ -74,7 +74,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                         throw new InvalidOperationException("RollBack or Survive comes first, and says that domains come here.");
                     }
 
-                    delivered = Adopt(adoption, saved, line);
+                    delivered = Adopt(adoptions, saved, line);
                     _awaitsAdoption = false;
                 }
             }
@@ -84,29 +84,68 @@ internal sealed partial class NodeMessenger<TProtocol>
     }
 
     // Under all locks. Nothing runs that could send or take: what was on its way is handed over in the order in which it was sent.
-    private long Adopt(Adoption adoption, ChannelState? saved, long line)
+    private long Adopt(IReadOnlyList<Adoption> adoptions, ChannelState?[] saved, long line)
     {
-        int number = NumberOf(adoption.Node);
-        if (number < 0 || number == _number || HostOf(adoption.Node) != _options.Node)
+        if (adoptions.FirstOrDefault(a => NumberOf(a.Node) is var n && (n < 0 || n == _number || HostOf(a.Node) != _options.Node)) is { } strange)
         {
             throw new ArgumentException(
-                $"'{adoption.Node}' is not one of the nodes that are lost and whose domains are here.", nameof(adoption));
+                $"'{strange.Node}' is not one of the nodes that are lost and whose domains are here.", nameof(adoptions));
         }
 
-        HostedNode[] ends =
-        [
-            new(new HostedState(
-                    adoption.Node, _options.Node, _departures[adoption.Node].Incarnation, line, 0, [.. adoption.Domains],
-                    saved?.Peers ?? []),
-                number, _names),
-            .. (saved?.Hosted ?? []).Where(state => NumberOf(state.Name) >= 0)
-                .Select(state => new HostedNode(state with { Line = line, First = 0 }, NumberOf(state.Name), _names)),
-        ];
-        HostedNode[] before = [.. _hosted.Where(h => !ends.Any(end => end.Name == h.Name))];
-        Host([.. before, .. ends]);
-        _uplink.Admit(adoption.Domains, saved?.Uplink ?? []);
+        // What a lost node had of others that were lost before it goes where they go now, if that is said.
+        string[] names = [.. adoptions.Select(a => a.Node)];
+        var hosts = new List<AdoptedEnds>();
+        for (int i = 0; i < adoptions.Count; i++)
+        {
+            hosts.Add(new AdoptedEnds(adoptions[i], saved[i], EndsOf(adoptions[i], saved[i], line, names)));
+        }
 
-        // What the lost node had taken, and what had been sent to it from here. Its own trace tells of these.
+        HostedNode[] all = [.. hosts.SelectMany(h => h.Ends)];
+        HostedNode[] before = [.. _hosted.Where(h => !all.Any(end => end.Name == h.Name))];
+        Host([.. before, .. all]);
+        foreach (AdoptedEnds host in hosts)
+        {
+            _uplink.Admit(host.Adoption.Domains, host.State?.Uplink ?? []);
+        }
+
+        long delivered = 0;
+        for (int i = 0; i < hosts.Count; i++)
+        {
+            // Of two that are lost, the second one takes what the first one had sent it, too, and gives what it had sent.
+            delivered += Receive(hosts[i], [.. before, .. hosts.Take(i).SelectMany(h => h.Ends)], line);
+        }
+
+        // What this node has to deliver again; some of it is for these domains, where they have been here before.
+        delivered += Replay(_log.Replay(line, _ordinal));
+        for (int i = 0; i < hosts.Count; i++)
+        {
+            delivered += Give(hosts[i], [.. before, .. hosts.Take(i).SelectMany(h => h.Ends)]);
+        }
+
+        foreach (AdoptedEnds host in hosts)
+        {
+            _uplink.Join(host.Adoption.Domains);
+        }
+
+        Rewire();
+        Reckon();
+        return delivered;
+    }
+
+    private HostedNode[] EndsOf(Adoption adoption, ChannelState? saved, long line, string[] names) =>
+    [
+        new(new HostedState(
+                adoption.Node, _options.Node, _departures[adoption.Node].Incarnation, line, 0, [.. adoption.Domains],
+                saved?.Peers ?? []),
+            NumberOf(adoption.Node), _names),
+        .. (saved?.Hosted ?? []).Where(state => NumberOf(state.Name) >= 0 && !names.Contains(state.Name))
+            .Select(state => new HostedNode(state with { Line = line, First = 0 }, NumberOf(state.Name), _names)),
+    ];
+
+    // What the lost node had taken, and what had been sent to it from here. Its own trace tells of these.
+    private int Receive(AdoptedEnds host, HostedNode[] before, long line)
+    {
+        (Adoption adoption, ChannelState? saved, HostedNode[] ends) = host;
         var again = new List<(int From, int To, int Origin, long Sequence)>();
         foreach (LoggedBatch entry in ChannelLog.ReplayLost(adoption.LogDirectory, line, saved?.Ordinal ?? 0))
         {
@@ -136,13 +175,15 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         _trace.Adopted(
-            number, adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
+            NumberOf(adoption.Node), adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
+        return again.Count;
+    }
 
-        // What this node has to deliver again; some of it is for these domains, where they have been here before.
-        long own = Replay(_log.Replay(line, _ordinal));
-
-        // What it had sent here.
-        foreach (HostedNode end in ends)
+    // What the lost node had sent here.
+    private long Give(AdoptedEnds host, HostedNode[] before)
+    {
+        long given = 0;
+        foreach (HostedNode end in host.Ends)
         {
             foreach (PeerLink there in Here(before, end))
             {
@@ -153,7 +194,7 @@ internal sealed partial class NodeMessenger<TProtocol>
                     {
                         _trace.Delivered(
                             there.Number, there.End?.Number ?? _number, batch.Origin, batch.Sequence, _gate.Index, logged: true);
-                        own++;
+                        given++;
                     }
                 }
 
@@ -161,11 +202,11 @@ internal sealed partial class NodeMessenger<TProtocol>
             }
         }
 
-        _uplink.Join(adoption.Domains);
-        Rewire();
-        Reckon();
-        return again.Count + own;
+        return given;
     }
+
+    // A lost node's own channels, and those of nodes that it had the domains of.
+    private sealed record AdoptedEnds(Adoption Adoption, ChannelState? State, HostedNode[] Ends);
 
     // The links to a lost node of this node and of those that it had the domains of before.
     private IEnumerable<PeerLink> Here(IEnumerable<HostedNode> before, HostedNode end) =>

@@ -84,11 +84,11 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IArrival
         _byNumber = new PeerLink?[_names.Length];
         for (int i = 0; i < _names.Length; i++)
         {
-            _byNumber[i] = i == _number ? null : new PeerLink(_names[i], i, options.WindowBytes);
+            _byNumber[i] = i == _number ? null : new PeerLink(_names[i], i, options.WindowBytes, options.WaitingBytes);
         }
 
         _links = [.. _byNumber.OfType<PeerLink>()];
-        _spare = new PeerLink(options.Node, _number, options.WindowBytes);
+        _spare = new PeerLink(options.Node, _number, options.WindowBytes, waitingLimit: 0);
         _likely = _spare;
         Learn(options.Lost);
         _log = ChannelLog.Open(options.LogDirectory, options.LogSegmentLength);

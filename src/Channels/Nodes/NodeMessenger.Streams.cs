@@ -341,6 +341,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         : _uplinkProblem is { } broken ? $"The uplink is broken: {broken}"
         : link.Problem is { } problem ? problem
         : link.FullSince is { } since && Stopwatch.GetElapsedTime(since) > _options.Patience
-            ? $"{link.Out.Bytes} octets are not acknowledged; the guests' frames wait."
+            ? $"{link.Out.Bytes} octets are not acknowledged; the guests' frames for it wait"
+                + (link.Dropped > 0 ? $", and {link.Dropped} have been dropped." : ".")
         : null;
 }

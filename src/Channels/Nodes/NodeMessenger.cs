@@ -113,7 +113,7 @@ public abstract class NodeMessenger : INodeMessages
     public abstract bool AwaitsAdoption { get; }
 
     /// <inheritdoc/>
-    public abstract long Adopt(Adoption adoption, long line);
+    public abstract long Adopt(IReadOnlyList<Adoption> adoptions, long line);
 
     /// <inheritdoc/>
     public abstract string? ToSettle { get; }

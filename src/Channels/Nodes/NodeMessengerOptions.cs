@@ -38,8 +38,12 @@ public sealed record NodeMessengerOptions
     public string? TracePath { get; init; }
 
     /// <summary>The most octets of frames that are sent to a peer and not acknowledged. 16 MiB fill a link of 10 Gb/s for
-    /// 13 ms; where they are used up, the guests' frames wait.</summary>
+    /// 13 ms; where they are used up, the guests' frames for that peer wait.</summary>
     public long WindowBytes { get; init; } = 16 << 20;
+
+    /// <summary>The most octets of frames that wait for room in the window of a peer: 64 of the longest ones. Beyond it they are
+    /// dropped where the uplink may lose frames, and otherwise those for all peers wait.</summary>
+    public long WaitingBytes { get; init; } = 4 << 20;
 
     /// <summary>Octets of frames that wait for a checkpoint before peers are not read from any more.</summary>
     public long HeldBytes { get; init; } = 64 << 20;

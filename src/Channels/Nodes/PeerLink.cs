@@ -14,16 +14,20 @@ internal sealed class PeerLink
     private const int LeastOpen = 128 << 10;
 
     private readonly Queue<PendingEntry> _pending = new();
+    private readonly Queue<ArraySegment<byte>> _waiting = new();
     private readonly long _windowBytes;
+    private readonly long _waitingLimit;
     private byte[] _open = [];
     private int _used;
+    private int _waitingBytes;
     private long _heard;
 
-    internal PeerLink(string name, int number, long windowBytes)
+    internal PeerLink(string name, int number, long windowBytes, long waitingLimit)
     {
         Name = name;
         Number = number;
         _windowBytes = windowBytes;
+        _waitingLimit = waitingLimit;
         Out = new SendWindow(windowBytes) { Released = Release };
     }
 
@@ -65,6 +69,15 @@ internal sealed class PeerLink
 
     /// <summary>True where the open batch may not have room for one more frame.</summary>
     internal bool IsOpenFull => _used > FrameBatch.MaxLength - FrameBatch.Prefix - FrameBatch.MaxFrame;
+
+    /// <summary>True where the next frame can go into the open batch: there is room, and none waits before it.</summary>
+    internal bool HasPlace => !IsOpenFull && _waiting.Count == 0;
+
+    /// <summary>True where one more frame may wait for room.</summary>
+    internal bool MayWait => _waitingBytes <= _waitingLimit - FrameBatch.MaxFrame;
+
+    /// <summary>Frames that were dropped, as too many waited for room.</summary>
+    internal long Dropped { get; private set; }
 
     /// <summary>The place of the open batch's next frame, <see cref="FrameBatch.MaxFrame"/> octets; there is room.</summary>
     internal Span<byte> NextFrame
@@ -113,6 +126,33 @@ internal sealed class PeerLink
         _heard = Stopwatch.GetTimestamp();
     }
 
+    /// <summary>A frame waits for room, or is dropped where too many wait.</summary>
+    internal void Wait(ReadOnlySpan<byte> frame)
+    {
+        if (!MayWait)
+        {
+            Dropped++;
+            return;
+        }
+
+        byte[] kept = ArrayPool<byte>.Shared.Rent(frame.Length);
+        frame.CopyTo(kept);
+        _waiting.Enqueue(new ArraySegment<byte>(kept, 0, frame.Length));
+        _waitingBytes += frame.Length;
+    }
+
+    /// <summary>What waits goes into the open batch, as far as there is room.</summary>
+    internal void TakeWaiting()
+    {
+        while (!IsOpenFull && _waiting.TryDequeue(out ArraySegment<byte> frame))
+        {
+            frame.AsSpan().CopyTo(NextFrame);
+            Commit(frame.Count);
+            _waitingBytes -= frame.Count;
+            ArrayPool<byte>.Shared.Return(frame.Array!);
+        }
+    }
+
     /// <summary>The frame in <see cref="NextFrame"/> is one of the open batch.</summary>
     internal void Commit(int length) => FrameBatch.Commit(_open, ref _used, length);
 
@@ -139,6 +179,12 @@ internal sealed class PeerLink
         In = new ReceiveWindow(state?.Delivered ?? 0);
         _pending.Clear();
         _used = 0;
+        while (_waiting.TryDequeue(out ArraySegment<byte> frame))
+        {
+            ArrayPool<byte>.Shared.Return(frame.Array!);
+        }
+
+        _waitingBytes = 0;
     }
 
     /// <summary>The open batch leaves: its array, where at least half of it is filled, so that a window's batches take at most

@@ -37,6 +37,9 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
     /// <inheritdoc/>
     public int HeaderSize => 0;
 
+    /// <summary>False: the model's guests count their messages.</summary>
+    public bool MayLose => false;
+
     /// <summary>Messages that are given to this node's guests and not taken yet.</summary>
     public LocalGuestNetwork Local => _local;
 

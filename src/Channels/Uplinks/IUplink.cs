@@ -11,6 +11,10 @@ public interface IUplink : IDisposable
     /// </summary>
     int HeaderSize { get; }
 
+    /// <summary>True where a frame may be lost as on any Ethernet: those for a node that takes none are dropped in the end, rather than
+    /// that the frames for all others wait for it.</summary>
+    bool MayLose { get; }
+
     /// <summary>Waits until a frame can be read.</summary>
     /// <param name="timeout">How long at most.</param>
     /// <returns>False where there is none: the time is over, or <see cref="Wake"/> was called.</returns>

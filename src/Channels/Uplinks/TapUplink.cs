@@ -18,6 +18,9 @@ public sealed class TapUplink : IUplink
     /// <inheritdoc/>
     public int HeaderSize => TapDevice.HeaderSize;
 
+    /// <summary>True: guests' transports send again what is lost.</summary>
+    public bool MayLose => true;
+
     /// <summary>The interface's name.</summary>
     public string Name => _tap.Name;
 

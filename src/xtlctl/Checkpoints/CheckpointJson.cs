@@ -16,7 +16,7 @@ internal sealed record CheckpointJson(
 {
     internal static CheckpointJson From(ICheckpointStore store, CheckpointManifest m) => new(
         m.Id, m.Epoch, m.Closing.Index, m.Closing.Label, m.Closing.Captured, m.Node,
-        m.Domains.Sum(d => d.Parts.Sum(p => p.Length)), store.IsExpendable(m.Epoch),
+        m.Entries.Sum(d => d.Parts.Sum(p => p.Length)), store.IsExpendable(m.Epoch),
         [.. m.Domains.Select(CheckpointDomainJson.From)], m.LeftOut);
 
     internal static CheckpointJson From(V1.Checkpoint c) => new(

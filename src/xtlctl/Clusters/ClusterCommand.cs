@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using XenTwoLevelCkpt.Cluster;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control.Clusters;
@@ -112,9 +113,9 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
 
     private Command Recover()
     {
-        var lost = new Option<string?>("--lost")
+        var lost = new Option<string[]>("--lost")
         {
-            Description = "The node that is lost: its domains come up on another one, from the shared storage.",
+            Description = "A node that is lost, once for each: its domains come up on another one, from the shared storage.",
             HelpName = "NODE",
         };
         var to = new Option<string?>("--to")
@@ -123,6 +124,10 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
             HelpName = "NODE",
         };
         var dry = new Option<bool>("--dry-run") { Description = "Only print the plan." };
+        var newer = new Option<bool>("--destroy-newer")
+        {
+            Description = "Destroy domains that are not in the checkpoint that their node goes back to; without it such a node takes no part.",
+        };
         var yes = new Option<bool>("--yes")
         {
             Description = "Go back also where no node has failed, without a question.",
@@ -132,13 +137,13 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
             "Bring the cluster back to a consistent line. Nodes that have reached it go back, the others take a checkpoint and "
             + "go on. A recovery that was interrupted is ended by the same command.")
         {
-            lost, to, _at, dry, yes, _json,
+            lost, to, _at, newer, dry, yes, _json,
         };
         command.SetAction((result, cancellation) => WithNodesAsync(result, async nodes =>
         {
             var leader = new RecoveryLeader(nodes) { Patience = result.GetValue(_timeout) };
             ClusterRecovery plan = await leader.PlanAsync(
-                new RecoveryWish(result.GetValue(lost), result.GetValue(to), result.GetValue(_at)), cancellation)
+                new RecoveryWish(result.GetValue(lost) ?? [], result.GetValue(to), result.GetValue(_at), result.GetValue(newer)), cancellation)
                 .ConfigureAwait(false);
             bool carryOut = !result.GetValue(dry) && !plan.Done;
             bool json = result.GetValue(_json);
@@ -168,7 +173,7 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
     private bool Confirmed(ClusterRecovery plan)
     {
         string what = string.Create(
-            CultureInfo.InvariantCulture, $"No node has failed, and the guests of all nodes would go back to line {plan.Line}.");
+            CultureInfo.InvariantCulture, $"No node has failed, and the guests of all nodes would go back to line {plan.Order.Line}.");
         if (Console.IsInputRedirected || Console.IsErrorRedirected || error != Console.Error)
         {
             error.WriteLine($"xtlctl: {what} '--yes' does that, '--dry-run' shows what it would do; nothing was done.");
@@ -235,12 +240,16 @@ internal sealed class ClusterCommand(TextWriter output, TextWriter error)
         {
             error.WriteLine($"xtlctl: {n.Name}: {n.Problem}");
         }
+
+        foreach (string next in cluster.Next)
+        {
+            output.WriteLine($"next: {next}");
+        }
     }
 
     private void Announce(ClusterRecovery plan) => output.WriteLine(
         (plan.Done ? "done before: " : plan.Resumed ? "the rest of an interrupted recovery: " : "")
-        + string.Create(CultureInfo.InvariantCulture, $"line {plan.Line}, incarnation {plan.Incarnation}")
-        + (plan.Lost is null ? "" : $", the domains of {plan.Lost} on {plan.To}"));
+        + $"{plan.Order}");
 
     private void Print(ClusterRecovery recovery, bool done, bool json)
     {

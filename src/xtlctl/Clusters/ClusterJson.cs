@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenTwoLevelCkpt.Cluster;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Control.Clusters;
@@ -8,10 +9,11 @@ namespace XenTwoLevelCkpt.Control.Clusters;
 /// <summary>A cluster as <c>xtlctl cluster status --json</c> prints it.</summary>
 /// <param name="Line">The greatest line that no failure takes the cluster back behind; null where it is not known.</param>
 /// <param name="Nodes">The nodes.</param>
-internal sealed record ClusterJson(long? Line, IReadOnlyList<ClusterNodeJson> Nodes)
+/// <param name="Next">What to do next, as sentences; empty where nothing is to be done.</param>
+internal sealed record ClusterJson(long? Line, IReadOnlyList<ClusterNodeJson> Nodes, IReadOnlyList<string> Next)
 {
     internal static ClusterJson From(ClusterView view) => new(
-        view.SafeLine, [.. view.Nodes.Select(n => ClusterNodeJson.From(n, view.SafeLine))]);
+        view.SafeLine, [.. view.Nodes.Select(n => ClusterNodeJson.From(n, view.SafeLine))], ClusterRecoveryPlanner.Advice(view.State));
 }
 
 /// <summary>A node of a cluster. All but <paramref name="Name"/> and <paramref name="Problem"/> are null where it does not
@@ -60,18 +62,22 @@ internal sealed record LineJson(long Line, IReadOnlyList<MemberJson> Members);
 /// <summary>A recovery, for <c>xtlctl cluster recover --json</c>.</summary>
 /// <param name="Line">k.</param>
 /// <param name="Incarnation">The incarnation that begins.</param>
-/// <param name="Lost">The lost node, or null.</param>
-/// <param name="To">The node that brings its domains up, or null.</param>
+/// <param name="Moves">Lost nodes, and the nodes that bring their domains up.</param>
 /// <param name="Resumed">True where it is the rest of one that was interrupted.</param>
 /// <param name="Done">True where it is done.</param>
 /// <param name="Nodes">The parts of the nodes.</param>
 internal sealed record RecoveryJson(
-    long Line, int Incarnation, string? Lost, string? To, bool Resumed, bool Done, IReadOnlyList<RecoveryPartJson> Nodes)
+    long Line, int Incarnation, IReadOnlyList<MoveJson> Moves, bool Resumed, bool Done, IReadOnlyList<RecoveryPartJson> Nodes)
 {
     internal static RecoveryJson From(ClusterRecovery recovery, bool done) => new(
-        recovery.Line, recovery.Incarnation, recovery.Lost, recovery.To, recovery.Resumed, done,
+        recovery.Order.Line, recovery.Order.Incarnation, [.. recovery.Order.Moves.Select(m => new MoveJson(m.Node, m.To))], recovery.Resumed, done,
         [.. recovery.Steps.Select(RecoveryPartJson.From)]);
 }
+
+/// <summary>The domains of a lost node come up on another one.</summary>
+/// <param name="Node">The lost node.</param>
+/// <param name="To">The other one.</param>
+internal sealed record MoveJson(string Node, string To);
 
 /// <summary>A node's part in a recovery.</summary>
 /// <param name="Node">The node.</param>

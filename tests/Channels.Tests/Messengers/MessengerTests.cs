@@ -96,6 +96,37 @@ public sealed class MessengerTests(ITestOutputHelper output)
         Assert.Equal(settles, settled > 0);
     }
 
+    [Theory]
+    [InlineData("bcs", 3, 9000)]
+    [InlineData("bcs", 4, 9100)]
+    [InlineData("bcs-aftersend", 4, 9200)]
+    [InlineData("manivannan-singhal", 4, 9300)]
+    [InlineData("lazy-bcs", 4, 9400)]
+    public async Task The_guests_of_two_nodes_that_are_lost_together_go_on(string protocol, int nodes, int seed)
+    {
+        long adopted = 0;
+        for (int run = 0; run < 12 && (run < 3 || adopted == 0); run++)
+        {
+            await using var cluster = new TestCluster(protocol, nodes, seed + run);
+            await cluster.StartAsync();
+            await cluster.LiveAsync(60);
+            adopted += await cluster.LoseAsync(count: 2);
+            for (int round = 0; round < 2; round++)
+            {
+                await cluster.LiveAsync(20);
+                await cluster.RecoverAsync();
+            }
+
+            await cluster.SettleAsync();
+            CheckReport report = await cluster.JudgeAsync();
+            Show(report);
+            Assert.True(report.Sound, string.Join('\n', report.Findings.Take(10).Select(f => f.Text)));
+            Assert.Equal(0, report.InFlight);
+        }
+
+        Assert.True(adopted > 0);
+    }
+
     private static TheoryData<string, int, int> Sizes(int seed, int step)
     {
         var runs = new TheoryData<string, int, int>();

@@ -41,9 +41,12 @@ internal sealed class TestCluster : IAsyncDisposable
     /// <summary>Those that live.</summary>
     internal List<TestNode> Nodes { get; }
 
-    internal IEnumerable<TestNode> Members => Lost is null ? Nodes : Nodes.Append(Lost);
+    internal IEnumerable<TestNode> Members => Nodes.Concat(Lost);
 
     internal long WindowBytes { get; init; } = 4 << 10;
+
+    /// <summary>Some frames wait for a link without room, and then all do.</summary>
+    internal long WaitingBytes { get; init; } = FrameBatch.MaxFrame + 2048;
 
     internal long HeldBytes { get; init; } = 8 << 10;
 
@@ -81,7 +84,7 @@ internal sealed class TestCluster : IAsyncDisposable
             await Task.Delay(_random.Next(8));
             if (_random.Next(_settlesOneIn) == 0 && Host?.Messenger.ToSettle is { } settled)
             {
-                Departures = [.. Departures.Select(departure => departure with { Settled = true })];
+                Departures = [.. Departures.Select(d => d with { Settled = d.Settled || d.Node == settled })];
                 Host.Messenger.Settle(settled);
                 Settled++;
             }
@@ -148,33 +151,38 @@ internal sealed class TestCluster : IAsyncDisposable
         await GoBackAsync(failed, killed);
     }
 
-    /// <summary>A node is lost for good, and its guests go on on another one.</summary>
+    /// <summary>Nodes are lost for good, and their guests go on on another one.</summary>
+    /// <param name="count">How many, together.</param>
     /// <returns>The batches that were delivered to them, and by them, once more.</returns>
-    internal async Task<long> LoseAsync()
+    internal async Task<long> LoseAsync(int count = 1)
     {
         foreach (TestNode node in Nodes)
         {
             node.StopGuests();
         }
 
-        Lost = Nodes[_random.Next(Nodes.Count)];
-        for (int ahead = _random.Next(7); ahead > 0; ahead--)
+        for (; count > 0; count--)
         {
-            // Others have not reached its line, and survive.
-            _ = Lost.Messenger.Tick(CheckpointCause.Basic);
-            await Lost.StopCheckpointsAsync();
+            TestNode lost = Nodes[_random.Next(Nodes.Count)];
+            for (int ahead = _random.Next(7); ahead > 0; ahead--)
+            {
+                // Others have not reached its line, and survive.
+                _ = lost.Messenger.Tick(CheckpointCause.Basic);
+                await lost.StopCheckpointsAsync();
+            }
+
+            await lost.KillAsync();
+            _ = Nodes.Remove(lost);
+            Lost.Add(lost);
         }
 
-        await Lost.KillAsync();
-        _ = Nodes.Remove(Lost);
         foreach (TestNode node in Nodes)
         {
             await QuiesceAsync(node);
         }
 
         Host = Nodes[_random.Next(Nodes.Count)];
-        _ = Lost.Status(failed: true);
-        Departures = [new Departure(Lost.Name, Host.Name, _incarnation + 1)];
+        Departures = [.. Lost.Select(lost => new Departure(lost.Name, Host.Name, _incarnation + 1))];
         return await GoBackAsync(new bool[Nodes.Count], new bool[Nodes.Count]);
     }
 
@@ -182,8 +190,14 @@ internal sealed class TestCluster : IAsyncDisposable
     private async Task<long> GoBackAsync(bool[] failed, bool[] killed)
     {
         bool adopts = Departures.Any(departure => !departure.Settled);
+        if (adopts)
+        {
+            // All that came with one recovery come once more: its line has none of them.
+            Departures = [.. Departures.Select(departure => departure with { Settled = false })];
+        }
+
         RecoveryPlan plan = RecoveryPlan.ByIndex(
-            [.. Nodes.Select((node, i) => node.Status(failed[i])), .. adopts ? [Lost!.Status(failed: true)] : Array.Empty<NodeStatus>()],
+            [.. Nodes.Select((node, i) => node.Status(failed[i])), .. adopts ? Lost.Select(lost => lost.Status(failed: true)) : []],
             _incarnation);
         for (int i = 0; i < Nodes.Count; i++)
         {
@@ -222,7 +236,7 @@ internal sealed class TestCluster : IAsyncDisposable
 
             if (host)
             {
-                adopted = await Nodes[i].AdoptAsync(Lost!, plan.Line);
+                adopted = await Nodes[i].AdoptAsync(Lost, plan.Line);
                 Adoptions++;
             }
         }
@@ -242,8 +256,8 @@ internal sealed class TestCluster : IAsyncDisposable
     /// <summary>How often they came there.</summary>
     internal int Adoptions { get; private set; }
 
-    /// <summary>The node that was lost.</summary>
-    internal TestNode? Lost { get; private set; }
+    /// <summary>The nodes that were lost.</summary>
+    internal List<TestNode> Lost { get; } = [];
 
     /// <summary>Guests stand still until everything has arrived: the money is what it was.</summary>
     internal async Task SettleAsync()
@@ -287,11 +301,11 @@ internal sealed class TestCluster : IAsyncDisposable
         }
 
         using var merged = new MemoryStream();
-        string[] lost = Lost is null ? [] : [Lost.TracePath];
-        string[] adopted = Lost is null ? [] : [$"{Host!.TracePath}.{Lost.Name}"];
+        string[] lost = [.. Lost.Select(node => node.TracePath)];
+        string[] adopted = [.. Lost.Select(node => $"{Host!.TracePath}.{node.Name}")];
         TraceFiles.Merge(
             [.. Nodes.Select(node => node.TracePath), .. lost, .. adopted], lost, header => TraceWriter.Create(merged, header));
-        Lost?.Discard();
+        Lost.ForEach(node => node.Discard());
         merged.Position = 0;
         return TraceChecker.Check(merged);
     }

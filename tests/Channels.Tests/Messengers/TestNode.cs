@@ -119,6 +119,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             LogDirectory = Path.Combine(_folder, "log"),
             TracePath = TracePath,
             WindowBytes = _cluster.WindowBytes,
+            WaitingBytes = _cluster.WaitingBytes,
             HeldBytes = _cluster.HeldBytes,
             LogSegmentLength = 512,
             HeartbeatInterval = TimeSpan.FromMilliseconds(20),
@@ -297,7 +298,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     }
 
     /// <summary>The guests of a node that was killed come here, to a checkpoint of theirs.</summary>
-    internal async Task<long> AdoptAsync(TestNode lost, long line)
+    internal async Task<long> AdoptAsync(IReadOnlyList<TestNode> all, long line)
     {
         // The checkpoint that the recovery asks for is taken without them.
         while (Messenger.AwaitsAdoption && Messenger.Index < line)
@@ -305,6 +306,13 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
             await StopCheckpointsAsync();
         }
 
+        long delivered = Messenger.Adopt([.. all.Select(lost => AdoptionOf(lost, line))], line);
+        Messenger.Resume();
+        return delivered;
+    }
+
+    private Adoption AdoptionOf(TestNode lost, long line)
+    {
         int member = RecoveryLine.Member([.. lost.Saved.Select(s => new StoredCheckpoint(s.Label, s.Reach))], line);
         SavedNode saved = lost.Saved[member];
 
@@ -318,10 +326,7 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
         }
 
         Banks = [.. Banks, .. lost.Banks];
-        long delivered = Messenger.Adopt(
-            new Adoption(lost.Name, saved.State, Path.Combine(lost._folder, "log"), [.. lost.Banks.Select(bank => bank.Id)]), line);
-        Messenger.Resume();
-        return delivered;
+        return new Adoption(lost.Name, saved.State, Path.Combine(lost._folder, "log"), [.. lost.Banks.Select(bank => bank.Id)]);
     }
 
     public async ValueTask DisposeAsync()
@@ -400,6 +405,8 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
     private sealed class CheckedUplink(GuestNetworkUplink uplink, Action delivering) : IUplink
     {
         public int HeaderSize => uplink.HeaderSize;
+
+        public bool MayLose => uplink.MayLose;
 
         public bool Wait(TimeSpan timeout) => uplink.Wait(timeout);
 

@@ -22,14 +22,18 @@ internal sealed class Victim : IAsyncDisposable
 
     internal GuestNetworkUplink Uplink { get; } = new();
 
+    /// <summary>What is there in its place; null for nothing.</summary>
+    internal IUplink? Other { get; private init; }
+
     internal NodeMessenger Messenger { get; private set; } = null!;
 
     internal ChannelLog ChannelLog => Messenger.Log;
 
     internal static async Task<Victim> StartAsync(
-        bool start = true, TimeSpan? patience = null, TimeSpan? helloPatience = null)
+        bool start = true, TimeSpan? patience = null, TimeSpan? helloPatience = null, IUplink? uplink = null, long? window = null,
+        long? waiting = null)
     {
-        var victim = new Victim();
+        var victim = new Victim { Other = uplink };
         victim.Messenger = NodeMessenger.Create("bcs", new NodeMessengerOptions
         {
             Cluster = victim.Cluster,
@@ -39,7 +43,9 @@ internal sealed class Victim : IAsyncDisposable
             HeartbeatInterval = TimeSpan.FromHours(1),
             Patience = patience ?? TimeSpan.FromHours(1),
             HelloPatience = helloPatience ?? TimeSpan.FromHours(1),
-        }, victim.Uplink, victim.Checkpoints, new Collector(victim.Log, LogLevel.Warning));
+            WindowBytes = window ?? (16 << 20),
+            WaitingBytes = waiting ?? (4 << 20),
+        }, uplink ?? victim.Uplink, victim.Checkpoints, new Collector(victim.Log, LogLevel.Warning));
         victim.Checkpoints.Messenger = victim.Messenger;
         victim._host = await MessengerHost.StartAsync(victim.Messenger, new Collector(victim.Log, LogLevel.Warning));
         victim._channel = RpcChannel.ForTcp(
