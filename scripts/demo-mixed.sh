@@ -55,13 +55,13 @@ taken() { dom0 bash -c 'grep -c "\"checkpointTaken\"" "$0/events" || true' "$FOL
 last_step() { lab guest 1 log "$1" | tr -d '\r' | awk '$1 == "step" { n = $2 } END { print n + 0 }'; }
 
 # stretch NAME SECONDS: lets the daemon work for so long, and notes which checkpoints that were. One that began before the
-# guests were as they are now does not count.
+# guests were as they are now does not count. On a busy machine it takes longer: a figure needs three.
 stretch() {
     local first until
     first=$(($(taken) + 1))
     until (($(taken) >= first)); do sleep 2; done
     until=$((SECONDS + $2))
-    while ((SECONDS < until)); do
+    while ((SECONDS < until || $(taken) < first + 3)); do
         sleep 5
         echo "$(($(taken) - first)) checkpoints, $((until > SECONDS ? until - SECONDS : 0)) s left"
     done
@@ -100,20 +100,19 @@ trap 'XTL_LAB=$XTL_LAB "$REPO/dev" lab down' EXIT
 lab up
 lab push
 progress "two PVH guests and a PV guest" "$OUT/covered.log" create_covered
+# Before the daemon is at work: a device model that competes with it for the emulated processor boots its guest for ever.
+progress "an HVM guest (some minutes), a paused one and one that hangs" "$OUT/others.log" create_others
 progress "starting xtlckptd, which takes a checkpoint every 10 s" "$OUT/start.log" start_daemon
-seconds=$((MINUTES * 60))
-progress "without the others" "$OUT/without-1.log" stretch without $((seconds / 2))
-progress "an HVM guest, a paused one and one that hangs" "$OUT/others.log" create_others
 before=("$(last_step "${OTHERS[0]}")" "$(last_step "${OTHERS[2]}")")
-progress "with them" "$OUT/with.log" stretch with "$seconds"
+progress "checkpoints with all six" "$OUT/with.log" stretch with "$((MINUTES * 60))"
 dom0 xl list
 for i in 0 1; do
     guest=${OTHERS[2 * i]} after=$(last_step "${OTHERS[2 * i]}")
     ((after > before[i])) || die "$guest stands still at step $after"
     echo "$guest runs: from step ${before[i]} to $after"
 done
-progress "taking them away again" "$OUT/away.log" destroy "${OTHERS[@]}"
-progress "without the others" "$OUT/without-2.log" stretch without $((seconds / 2))
+progress "taking the last three away" "$OUT/away.log" destroy "${OTHERS[@]}"
+progress "checkpoints without them" "$OUT/without.log" stretch without "$((MINUTES * 60))"
 collect
 judge checkpoints "$OUT" --covered "${COVERED[@]}" --others "${OTHERS[0]}=kind" "${OTHERS[1]}=paused" "${OTHERS[2]}=no-answer"
 say "back to the last checkpoint that was taken with all six"
