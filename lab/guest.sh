@@ -5,15 +5,15 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 guest_usage() {
     cat <<'EOF'
-usage: ./dev lab guest NODE create NAME [--type pvh|pv] [--memory MIB] [--vcpus N] [--disk MIB] [--vif | --bridge NAME]
+usage: ./dev lab guest NODE create NAME [--type pvh|pv|hvm] [--memory MIB] [--vcpus N] [--disk MIB] [--vif | --bridge NAME]
                                    [--on-reboot ACTION] [--app stepper|bank] [PARAMETER=VALUE...]
        ./dev lab guest NODE destroy NAME
        ./dev lab guest NODE log NAME [--follow]
        ./dev lab guest NODE list
 
 create   makes a guest and returns when it is up
-         --type    pvh (the default) or pv
-         --memory  96 MiB where nothing else is said, which is the least that the kernel needs
+         --type    pvh (the default), pv, or hvm: one with QEMU as its device model, which takes minutes to boot
+         --memory  96 MiB where nothing else is said, which is the least that the kernel needs; 160 of an HVM guest
          --disk    a disk of so many MiB, /dev/xvda in the guest
          --vif     a network card on the node's bridge; the guest's address is printed
          --bridge  the same on another bridge; xtlbr0 is one that other nodes reach through their daemons only
@@ -28,7 +28,7 @@ EOF
 remote() { node_ssh "$NODE" "root@$(node_ip "$NODE")" "$(shell_words "$@")"; }
 
 create() {
-    local type=pvh memory=96 vcpus=1 disk=0 vif='' app=stepper reboot=destroy extra=()
+    local type=pvh memory='' vcpus=1 disk=0 vif='' app=stepper reboot=destroy extra=()
     while (($# > 0)); do
         case $1 in
             --type) type=${2:?}; shift 2 ;;
@@ -45,7 +45,9 @@ create() {
             *) usage_error "lab guest create: '$1' is no PARAMETER=VALUE" ;;
         esac
     done
-    [[ $type == pvh || $type == pv ]] || usage_error "--type is pvh or pv, not '$type'"
+    [[ $type == pvh || $type == pv || $type == hvm ]] || usage_error "--type is pvh, pv or hvm, not '$type'"
+    # An HVM guest has QEMU's video memory in it, and a kernel that has to unpack itself.
+    [[ -n $memory ]] || if [[ $type == hvm ]]; then memory=160; else memory=96; fi
     [[ $memory =~ ^[0-9]+$ ]] && ((memory >= 96)) || usage_error "--memory is a number of MiB from 96 on, which the kernel needs, not '$memory'"
     [[ $disk =~ ^[0-9]+$ && $vcpus =~ ^[1-9][0-9]*$ ]] || usage_error "--disk and --vcpus are numbers"
     [[ $reboot == destroy || $reboot == restart ]] || usage_error "--on-reboot is destroy or restart, not '$reboot'"
@@ -68,6 +70,11 @@ create() {
             done
             nics="\"bridge=$vif,mac=$(printf "00:16:3e:77:%02x:%02x" "$node" "$host")\""
         fi
+        kernel=$dir/guest/vmlinuz more=''
+        if [[ $type == hvm ]]; then
+            # QEMU starts no unpacked kernel: the same one, as Debian packs it.
+            kernel=/boot/vmlinuz-$(uname -r) more="vnc = 0"
+        fi
         disks=''
         if ((disk > 0)); then
             truncate -s "${disk}M" "$dir/$name.img"
@@ -76,7 +83,7 @@ create() {
         cat >"$dir/$name.cfg" <<EOF
 name = "$name"
 type = "$type"
-kernel = "$dir/guest/vmlinuz"
+kernel = "$kernel"
 ramdisk = "$dir/guest/initrd"
 memory = $memory
 vcpus = $vcpus
@@ -86,6 +93,7 @@ extra = "console=hvc0 loglevel=2 panic=5 xtl.app=$app ${address:+xtl.ip=$address
 tsc_mode = "native"
 on_crash = "preserve"
 on_reboot = "$reboot"
+$more
 EOF
         give_up() { echo "$1" >&2; xl destroy "$name" 2>/dev/null; rm -f "$dir/$name".{cfg,img}; exit 1; }
         log=/var/log/xen/console/guest-$name.log

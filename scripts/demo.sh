@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 demo_usage() {
     cat <<'EOF'
-usage: ./dev demo [--model | --cluster [--recoveries N]]
+usage: ./dev demo [--model | --cluster [--recoveries N] | --mixed [--minutes N]]
 
 Starts two PVH guests with disks and a PV guest that rewrite their memory and disks all the time, takes a first checkpoint
 and five increments of all of them together, destroys the guests, and restores two different checkpoints one after the
@@ -18,6 +18,10 @@ removes again. Elsewhere it boots a Xen host in an emulator (as root; some minut
             are brought up on the other, with every transfer accounted for. With --recoveries N there are N failures at
             random moments: mostly a daemon is killed and both hosts go back to a line; some take a host, the last one in
             any case, and two new hosts begin anew after it
+  --mixed   one Xen host in an emulator with two PVH guests, a PV guest, an HVM guest, one that is paused and one that
+            hangs: xtlckptd takes a checkpoint every 10 s for 10 minutes (--minutes N) and as long without the last three.
+            Each checkpoint has to cover the first three and to name the others; what the others cost the first three is
+            shown as the ratio of their pauses; the last checkpoint is restored
   --model   the same on a model of a hypervisor inside one process, in seconds and without root
 EOF
 }
@@ -57,7 +61,7 @@ in_box() {
     "$REPO/dev" lab exec 1 -- bash --norc -c "$(<"$REPO/scripts/demo-host.sh")" demo-host.sh xtlctl /var/lib/xtl-lab/guest
 }
 
-model='' cluster='' recoveries=''
+model='' cluster='' recoveries='' mixed='' minutes=''
 while (($# > 0)); do
     case $1 in
         --model) model=1 ;;
@@ -67,12 +71,20 @@ while (($# > 0)); do
             recoveries=$2
             shift
             ;;
+        --mixed) mixed=1 ;;
+        --minutes)
+            [[ ${2:-} =~ ^[1-9][0-9]{0,3}$ ]] || usage_error "demo: --minutes takes a number from 1 on"
+            minutes=$2
+            shift
+            ;;
         -h | --help) demo_usage; exit 0 ;;
         *) demo_usage >&2; usage_error "demo: $1 is not known" ;;
     esac
     shift
 done
 [[ -z $recoveries || -n $cluster ]] || usage_error "demo: --recoveries goes with --cluster"
+[[ -z $minutes || -n $mixed ]] || usage_error "demo: --minutes goes with --mixed"
+[[ -z $mixed ]] || exec "$REPO/scripts/demo-mixed.sh" "${minutes:-10}"
 [[ -z $cluster ]] || exec "$REPO/scripts/demo-cluster.sh" "${recoveries:-1}"
 if [[ -n $model ]]; then
     need build
