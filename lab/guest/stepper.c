@@ -14,14 +14,18 @@
  *   stepper.verify=all   verify the whole buffer each step, not only headers and a moving part
  *   stepper.seed=N       (1)
  *   stepper.gaps=1       print after each step for how long the guest stood still at most since the step before
+ *   stepper.cpus=1       take each step on the next processor, and print after it which that was and how many are online; those
+ *                        that were plugged in are put online first, as udev does
+ *   stepper.clock=1      print after each step what the guest's two clocks say, in milliseconds: the wall clock, the monotonic
  *
  * Output, a line a step: step K hash H pages P ms T, with P pages written since the start and T milliseconds of
  * the guest's monotonic clock. With gaps, also: gap G us. It is told by the time-stamp counter, which goes on while the
- * guest is suspended; the monotonic clock does not.
+ * guest is suspended; the monotonic clock does not. With cpus, also: cpu C of N. With clock, also: clock W M.
  */
 #define _GNU_SOURCE
 #include "guest.h"
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -205,6 +209,47 @@ static void watch_gaps(void)
     }
 }
 
+/* Writes 1 where a processor that is there is not online: the kernel leaves that to user space. */
+static void put_online(int cpu)
+{
+    char name[64], state = 0;
+    snprintf(name, sizeof name, "/sys/devices/system/cpu/cpu%d/online", cpu);
+    int fd = open(name, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && read(fd, &state, 1) == 1 && state == '0' && pwrite(fd, "1", 1, 0) != 1)
+        say("guest: processor %d does not come online: %m", cpu);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Goes on on the next processor that is online, and returns how many are. One whose virtual processor does not run lets the
+ * guest stand still. */
+static int change_cpu(void)
+{
+    enum { CPUS = 64 };
+    static int last = -1;
+    cpu_set_t online, one;
+    for (int i = 0; i < CPUS; i++)
+        put_online(i);
+    memset(&online, 0xff, sizeof online);
+    if (sched_setaffinity(0, sizeof online, &online) != 0 || sched_getaffinity(0, sizeof online, &online) != 0)
+        fail("processors");
+    do
+        last = (last + 1) % CPUS;
+    while (!CPU_ISSET(last, &online));
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    /* It may have gone offline meanwhile: then the step is taken wherever it can be. */
+    sched_setaffinity(0, sizeof one, &one);
+    return CPU_COUNT(&online);
+}
+
+static void say_clock(void)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    say("clock %llu %llu", (unsigned long long)wall.tv_sec * 1000 + wall.tv_nsec / 1000000, (unsigned long long)now_ms());
+}
+
 int main(void)
 {
     pages = number("stepper.pages", 1024);
@@ -238,8 +283,10 @@ int main(void)
     if (gaps)
         watch_gaps();
 
+    bool cpus = number("stepper.cpus", 0) != 0, clock = number("stepper.clock", 0) != 0;
     uint64_t due = now_ms();
     for (;;) {
+        int online = cpus ? change_cpu() : 0;
         verify(all);
         step++;
         hash = mix(hash + step);
@@ -262,6 +309,10 @@ int main(void)
             (unsigned long long)written, (unsigned long long)now_ms());
         if (gaps)
             say("gap %llu us", (unsigned long long)(atomic_exchange(longest, 0) * 1000 / ticks_per_ms));
+        if (cpus)
+            say("cpu %d of %d", sched_getcpu(), online);
+        if (clock)
+            say_clock();
 
         /* A fixed rhythm; one that cannot be kept starts anew instead of being made up for in a burst. */
         due += period;
