@@ -5,7 +5,8 @@ using System.Text.RegularExpressions;
 namespace XenTwoLevelCkpt.XenTests;
 
 /// <summary>Guests with several virtual processors, and a restored guest's clocks. The stepper takes each step on the next
-/// processor, so one that does not run lets it stand still.</summary>
+/// processor, so one that does not run lets it stand still. Explicit (<c>-explicit only</c>): several processors on the lab's one
+/// take a machine that does nothing else.</summary>
 public sealed partial class VcpuTests : IAsyncLifetime
 {
     private const string Name = "cpus";
@@ -33,7 +34,7 @@ public sealed partial class VcpuTests : IAsyncLifetime
         return ValueTask.CompletedTask;
     }
 
-    [Theory]
+    [Theory(Explicit = true)]
     [InlineData("pvh", 1)]
     [InlineData("pv", 4)]
     public async Task A_guest_goes_on_on_all_of_its_processors(string type, int vcpus)
@@ -44,7 +45,7 @@ public sealed partial class VcpuTests : IAsyncLifetime
     }
 
     // XTL_VCPU_ROUNDS=20 is the long form.
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task A_guest_with_four_processors_survives_one_checkpoint_and_restore_after_the_other()
     {
         int rounds = int.Parse(Environment.GetEnvironmentVariable("XTL_VCPU_ROUNDS") ?? "2", CultureInfo.InvariantCulture);
@@ -58,7 +59,7 @@ public sealed partial class VcpuTests : IAsyncLifetime
         }
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task Processors_that_come_and_go_between_checkpoints_are_restored_as_they_were()
     {
         await CreateAsync("pvh", 4);
@@ -84,7 +85,7 @@ public sealed partial class VcpuTests : IAsyncLifetime
         }
     }
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task The_wall_clock_of_a_restored_guest_is_now_and_its_monotonic_clock_goes_on()
     {
         await CreateAsync("pvh", 2);
