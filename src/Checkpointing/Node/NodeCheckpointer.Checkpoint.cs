@@ -99,7 +99,7 @@ public sealed partial class NodeCheckpointer
                 $"A domain is still suspended and could not be resumed: {failure.Message}", failure);
         }
 
-        _roster.Find(_settings, _draft);
+        _roster.Find(_settings, _draft, cancellationToken);
         if (_roster.Present.Count == 0)
         {
             return TakeEmpty(index, label, progress);
