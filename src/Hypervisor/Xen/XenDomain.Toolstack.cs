@@ -54,7 +54,7 @@ internal sealed partial class XenDomain
     /// <summary>True where a domain runs that xenstored does not know. One that is being built or restored it does not know yet:
     /// that one is paused, or has never run.</summary>
     internal static bool IsForgotten(DomainInfo info, bool known) =>
-        !known && info.CpuTime > TimeSpan.Zero && (info.State & (DomainStates.Paused | DomainStates.Dying)) == 0;
+        !known && info.CpuTime > TimeSpan.Zero && (info.State & (DomainStates.Paused | DomainStates.Dying)) == DomainStates.None;
 
     // Asked by switching it on. libxenguest would take a log over that is on, a migration's for instance.
     private bool HasDirtyLog()

@@ -260,7 +260,8 @@ internal sealed class DomainRoster(
         if (domains.Find(d => d.Uuid == domain.Uuid && d.Id != domain.Id && !d.State.HasFlag(DomainStates.Dying)) is { } other)
         {
             return (LeftOutReason.Ambiguous, $"Domains {name} ({domain.Id}) and {other.Name} ({other.Id}) have one UUID, "
-                + $"{domain.Uuid}: which of them a checkpoint is of could not be told. One of them is probably being migrated or restored.");
+                + $"{domain.Uuid}: which of them a checkpoint is of could not be told. One of them is probably being migrated or restored; "
+                + "where none is, shut one of them down and give it another UUID ('uuid' in its configuration).");
         }
 
         if (Selection.LeftOut.ByState(domain, capture?.Suspended == true) is { } state)
