@@ -82,6 +82,9 @@ internal sealed class TakeCommand(
         }
     }
 
+    /// <summary>As the daemon's <c>backgroundShare</c> where nothing is said.</summary>
+    private const double DefaultShare = 0.25;
+
     private static NodeOptions Settings(TakeOptions options, IHypervisor hypervisor) => new()
     {
         StateDirectory = options.Places.State,
@@ -94,6 +97,7 @@ internal sealed class TakeCommand(
         AllowedPause = options.AllowedPause,
         SuspendTimeout = options.SuspendTimeout,
         BackgroundBandwidth = options.Bandwidth,
+        BackgroundShare = DefaultShare,
         StagingPages = options.StagingMiB << 8,
     };
 
