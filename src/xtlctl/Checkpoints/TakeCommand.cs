@@ -33,6 +33,8 @@ internal sealed record TakeOptions
 
     internal long? Bandwidth { get; init; }
 
+    internal double BackgroundShare { get; init; }
+
     internal int StagingMiB { get; init; }
 
     /// <summary>For <c>watch</c>: the time from one checkpoint to the next.</summary>
@@ -82,9 +84,6 @@ internal sealed class TakeCommand(
         }
     }
 
-    /// <summary>As the daemon's <c>backgroundShare</c> where nothing is said.</summary>
-    private const double DefaultShare = 0.25;
-
     private static NodeOptions Settings(TakeOptions options, IHypervisor hypervisor) => new()
     {
         StateDirectory = options.Places.State,
@@ -97,7 +96,7 @@ internal sealed class TakeCommand(
         AllowedPause = options.AllowedPause,
         SuspendTimeout = options.SuspendTimeout,
         BackgroundBandwidth = options.Bandwidth,
-        BackgroundShare = DefaultShare,
+        BackgroundShare = options.BackgroundShare,
         StagingPages = options.StagingMiB << 8,
     };
 
