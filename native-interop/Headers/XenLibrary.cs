@@ -24,7 +24,4 @@ internal static class XenLibrary
 
     /// <summary>libxentoollog; stable ABI.</summary>
     internal const string ToolLog = "libxentoollog.so.1";
-
-    /// <summary>libxenstore; stable ABI.</summary>
-    internal const string Store = "libxenstore.so.4";
 }

@@ -39,6 +39,8 @@ internal static class Errno
     [CConstant] internal const int ENODATA = 61;
     [CConstant] internal const int EBADFD = 77;
     [CConstant] internal const int EOPNOTSUPP = 95;
+    [CConstant] internal const int ECONNRESET = 104;
+    [CConstant] internal const int ETIMEDOUT = 110;
     [CConstant] internal const int ECONNREFUSED = 111;
     [CConstant] internal const int ESTALE = 116;
     [CConstant] internal const int EDQUOT = 122;
@@ -78,6 +80,8 @@ internal static class Errno
         ENODATA => nameof(ENODATA),
         EBADFD => nameof(EBADFD),
         EOPNOTSUPP => nameof(EOPNOTSUPP),
+        ECONNRESET => nameof(ECONNRESET),
+        ETIMEDOUT => nameof(ETIMEDOUT),
         ECONNREFUSED => nameof(ECONNREFUSED),
         ESTALE => nameof(ESTALE),
         EDQUOT => nameof(EDQUOT),

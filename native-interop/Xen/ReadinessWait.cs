@@ -14,7 +14,20 @@ internal static class ReadinessWait
     /// <param name="timeout">How long; <see cref="Timeout.InfiniteTimeSpan"/> for ever.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>False at the timeout.</returns>
-    internal static bool Wait(SafeHandle owner, int fd, TimeSpan timeout, CancellationToken cancellationToken)
+    internal static bool Wait(SafeHandle owner, int fd, TimeSpan timeout, CancellationToken cancellationToken) =>
+        Wait(owner, fd, Libc.Poll.POLLIN, timeout, cancellationToken);
+
+    /// <summary>Waits for <paramref name="fd"/>.</summary>
+    /// <param name="owner">Keeps the descriptor open during the wait.</param>
+    /// <param name="fd">A descriptor of <paramref name="owner"/>.</param>
+    /// <param name="events">What to wait for: POLLIN, POLLOUT. Its end, and an error, end the wait, too.</param>
+    /// <param name="timeout">How long; <see cref="Timeout.InfiniteTimeSpan"/> for ever.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <param name="other">A second descriptor, whose becoming readable ends the wait, too; the caller keeps it open. -1 for none.
+    /// </param>
+    /// <returns>False at the timeout.</returns>
+    internal static bool Wait(
+        SafeHandle owner, int fd, short events, TimeSpan timeout, CancellationToken cancellationToken, int other = -1)
     {
         cancellationToken.ThrowIfCancellationRequested();
         bool added = false;
@@ -23,7 +36,7 @@ internal static class ReadinessWait
         {
             if (!cancellationToken.CanBeCanceled)
             {
-                return Poll(fd, -1, timeout);
+                return Poll(fd, events, -1, other, timeout);
             }
 
             // The token cannot interrupt poll(2), so it makes a second descriptor readable.
@@ -37,7 +50,7 @@ internal static class ReadinessWait
             {
                 using CancellationTokenRegistration registration =
                     cancellationToken.UnsafeRegister(_ => EventDescriptor.Set(wake), null);
-                bool ready = Poll(fd, wake, timeout);
+                bool ready = Poll(fd, events, wake, other, timeout);
                 cancellationToken.ThrowIfCancellationRequested();
                 return ready;
             }
@@ -53,13 +66,14 @@ internal static class ReadinessWait
         }
     }
 
-    private static bool Poll(int fd, int wake, TimeSpan timeout)
+    private static bool Poll(int fd, short events, int wake, int other, TimeSpan timeout)
     {
         // poll(2) ignores negative descriptors.
         Span<PollFd> fds =
         [
-            new PollFd { fd = fd, events = Libc.Poll.POLLIN },
+            new PollFd { fd = fd, events = events },
             new PollFd { fd = wake, events = Libc.Poll.POLLIN },
+            new PollFd { fd = other, events = Libc.Poll.POLLIN },
         ];
         long start = Stopwatch.GetTimestamp();
         while (true)
@@ -74,7 +88,7 @@ internal static class ReadinessWait
             int ready = Libc.Poll.poll(ref MemoryMarshal.GetReference(fds), (nuint)fds.Length, wait);
             if (ready >= 0)
             {
-                return fds[0].revents != 0;
+                return fds[0].revents != 0 || fds[2].revents != 0;
             }
 
             if (Marshal.GetLastPInvokeError() != Errno.EINTR)

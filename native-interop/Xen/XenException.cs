@@ -75,3 +75,13 @@ public sealed class XenUnavailableException : XenException
     {
     }
 }
+
+/// <summary>xenstored did not answer in time (ETIMEDOUT). It may do later what it was asked.</summary>
+public sealed class XenTimeoutException : XenException
+{
+    /// <inheritdoc cref="XenException(string, int, string, Exception?)"/>
+    public XenTimeoutException(string operation, int errno, string message)
+        : base(operation, errno, message)
+    {
+    }
+}

@@ -1,5 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 using XenTwoLevelCkpt.NativeInterop.Headers;
 using XenTwoLevelCkpt.NativeInterop.Libc;
 
@@ -7,60 +7,55 @@ namespace XenTwoLevelCkpt.NativeInterop.Xen;
 
 public sealed partial class XenStore
 {
-    /// <summary>Watches a node and all below it. A first event comes at once, without a change.</summary>
+    /// <summary>Watches a node and all below it. A first event comes at once, without a change; another one whenever the connection
+    /// was made anew, since what happened in between is not told.</summary>
     /// <param name="path">An absolute path, or <c>@introduceDomain</c> or <c>@releaseDomain</c> for domains that
     /// appear, shut down or go.</param>
     /// <param name="token">Comes back in each event of the watch.</param>
-    public void Watch(string path, string token)
+    /// <param name="cancellationToken">Ends the call.</param>
+    public void Watch(string path, string token, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentException.ThrowIfNullOrEmpty(token);
-        if (Xenstore.xs_watch(this, path, token) == 0)
-        {
-            XenErrors.Throw(XenErrorSource.Store, $"watch xenstore node {path}");
-        }
+        Talk(
+            new Call(
+                XsWire.XS_WATCH, $"watch xenstore node {path}", [.. Encode(path), .. Encode(token)], Repeatable: true),
+            null, cancellationToken, _ => _watches.Add((path, token)));
     }
 
     /// <summary>Ends a watch; none of its events comes any more.</summary>
     /// <param name="path">The path that was given to <see cref="Watch"/>.</param>
     /// <param name="token">The token that was given with it.</param>
+    /// <param name="cancellationToken">Ends the call; the watch may have been ended all the same.</param>
     /// <returns>False where there was no such watch.</returns>
-    public bool Unwatch(string path, string token)
+    public bool Unwatch(string path, string token, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         ArgumentException.ThrowIfNullOrEmpty(token);
-        return Xenstore.xs_unwatch(this, path, token) != 0 || !NotFoundOrThrow("unwatch", path);
-    }
-
-    /// <summary>Takes the next watch event, where one waits. Does not block.</summary>
-    /// <param name="watchEvent">The event.</param>
-    /// <returns>False where none waits.</returns>
-    public bool TryReadWatch([NotNullWhen(true)] out XenStoreEvent? watchEvent)
-    {
-        nint block = Xenstore.xs_check_watch(this);
-        if (block == nint.Zero)
-        {
-            if (Marshal.GetLastPInvokeError() != Errno.EAGAIN)
-            {
-                XenErrors.Throw(XenErrorSource.Store, "read a xenstore watch event");
-            }
-
-            watchEvent = null;
-            return false;
-        }
-
+        var call = new Call(
+            XsWire.XS_UNWATCH, $"unwatch xenstore node {path}", [.. Encode(path), .. Encode(token)], Repeatable: true);
         try
         {
-            watchEvent = new XenStoreEvent(
-                Marshal.PtrToStringUTF8(Marshal.ReadIntPtr(block, Xenstore.XS_WATCH_PATH * nint.Size))!,
-                Marshal.PtrToStringUTF8(Marshal.ReadIntPtr(block, Xenstore.XS_WATCH_TOKEN * nint.Size))!);
+            Talk(call, null, cancellationToken, c =>
+            {
+                _ = _watches.Remove((path, token));
+                c.Forget(path, token);
+            });
             return true;
         }
-        finally
+        catch (XenNotFoundException)
         {
-            Stdlib.free(block);
+            return false;
         }
     }
+
+    /// <summary>Takes the next watch event, where one waits. Does not wait for one.</summary>
+    /// <param name="watchEvent">The event.</param>
+    /// <param name="cancellationToken">Ends the call, where the connection has to be made anew.</param>
+    /// <returns>False where none waits.</returns>
+    public bool TryReadWatch(
+        [NotNullWhen(true)] out XenStoreEvent? watchEvent, CancellationToken cancellationToken = default) =>
+        TryTakeEvent(out watchEvent, out _, cancellationToken);
 
     /// <summary>Waits for a watch event and takes it.</summary>
     /// <param name="timeout">How long to wait; <see cref="Timeout.InfiniteTimeSpan"/> for ever.</param>
@@ -72,23 +67,79 @@ public sealed partial class XenStore
         TimeSpan timeout, [NotNullWhen(true)] out XenStoreEvent? watchEvent,
         CancellationToken cancellationToken = default)
     {
-        // Asking for the descriptor first makes libxenstore signal on it what it has queued already.
-        int fd = Xenstore.xs_fileno(this);
-        if (fd < 0)
-        {
-            XenErrors.Throw(XenErrorSource.Store, "wait for xenstore watch events");
-        }
-
         var deadline = new Deadline(timeout);
-        while (!TryReadWatch(out watchEvent))
+        bool added = false;
+        try
         {
-            if (!ReadinessWait.Wait(this, fd, deadline.Left, cancellationToken))
+            SafeFileHandle nudge = _nudge.Handle;
+            nudge.DangerousAddRef(ref added);
+            while (!TryTakeEvent(out watchEvent, out SafeFileHandle handle, cancellationToken))
             {
-                return false;
+                try
+                {
+                    if (!ReadinessWait.Wait(
+                            handle, (int)handle.DangerousGetHandle(), Poll.POLLIN, deadline.Left, cancellationToken,
+                            (int)nudge.DangerousGetHandle()))
+                    {
+                        return false;
+                    }
+                }
+                catch (ObjectDisposedException) when (!_disposed)
+                {
+                    // Another call has found the connection broken meanwhile.
+                }
+            }
+
+            return true;
+        }
+        finally
+        {
+            if (added)
+            {
+                _nudge.Handle.DangerousRelease();
             }
         }
+    }
 
-        return true;
+    private bool TryTakeEvent(
+        [NotNullWhen(true)] out XenStoreEvent? watchEvent, out SafeFileHandle handle, CancellationToken cancellationToken)
+    {
+        const string Operation = "read a xenstore watch event";
+        Deadline deadline = Deadline();
+        Enter(Operation, deadline, cancellationToken);
+        try
+        {
+            for (bool again = false; ; again = true)
+            {
+                XenStoreConnection connection = Connected(deadline, cancellationToken);
+                try
+                {
+                    // Before the look: what comes behind it rings again.
+                    _nudge.Reset();
+                    bool taken = connection.TryTakeEvent(out watchEvent);
+                    handle = connection.Handle;
+                    return taken;
+                }
+                catch (XenStoreLostException) when (!again)
+                {
+                    Drop();
+                }
+            }
+        }
+        catch (XenStoreLostException e)
+        {
+            Drop();
+            throw XenErrors.Create(XenErrorSource.Store, Operation, e.Errno == 0 ? Errno.EPIPE : e.Errno);
+        }
+        catch (TimeoutException)
+        {
+            _silent = true;
+            throw XenErrors.Create(XenErrorSource.Store, Operation, Errno.ETIMEDOUT);
+        }
+        finally
+        {
+            _ = _gate.Release();
+        }
     }
 }
 

@@ -1,69 +1,74 @@
-using System.Runtime.InteropServices;
-using XenTwoLevelCkpt.NativeInterop.Headers;
-using XenTwoLevelCkpt.NativeInterop.Libc;
-
 namespace XenTwoLevelCkpt.NativeInterop.Xen;
 
 /// <summary>A xenstore transaction: sees the store as it was at its start, and changes it at once or not at all.</summary>
-/// <remarks>One thread uses it at a time.</remarks>
+/// <remarks>One thread uses it at a time. It belongs to the connection that it was started on, and ends with it: its calls
+/// throw then, and nothing of it was done.</remarks>
 public sealed class XenStoreTransaction : IDisposable
 {
     private readonly XenStore _store;
     private readonly uint _id;
     private bool _ended;
 
-    internal XenStoreTransaction(XenStore store, uint id)
+    internal XenStoreTransaction(XenStore store, XenStoreConnection connection, uint id)
     {
         _store = store;
+        Connection = connection;
         _id = id;
     }
 
-    /// <inheritdoc cref="XenStore.Read(string)"/>
-    public string? Read(string path) => _store.Read(Id(), path);
+    /// <summary>What it was started on.</summary>
+    internal XenStoreConnection Connection { get; }
 
-    /// <inheritdoc cref="XenStore.Write(string, string)"/>
-    public void Write(string path, string value) => _store.Write(Id(), path, value);
+    /// <summary>xenstored's number for it.</summary>
+    internal uint Id => _id;
 
-    /// <inheritdoc cref="XenStore.Remove(string)"/>
-    public bool Remove(string path) => _store.Remove(Id(), path);
+    /// <inheritdoc cref="XenStore.Read(string, CancellationToken)"/>
+    public string? Read(string path, CancellationToken cancellationToken = default) =>
+        _store.Read(Open(), path, cancellationToken);
 
-    /// <inheritdoc cref="XenStore.List(string)"/>
-    public IReadOnlyList<string> List(string path) => _store.List(Id(), path);
+    /// <inheritdoc cref="XenStore.Write(string, string, CancellationToken)"/>
+    public void Write(string path, string value, CancellationToken cancellationToken = default) =>
+        _store.Write(Open(), path, value, cancellationToken);
+
+    /// <inheritdoc cref="XenStore.Remove(string, CancellationToken)"/>
+    public bool Remove(string path, CancellationToken cancellationToken = default) =>
+        _store.Remove(Open(), path, cancellationToken);
+
+    /// <inheritdoc cref="XenStore.List(string, CancellationToken)"/>
+    public IReadOnlyList<string> List(string path, CancellationToken cancellationToken = default) =>
+        _store.List(Open(), path, cancellationToken);
 
     /// <summary>Ends the transaction and makes its changes.</summary>
+    /// <param name="cancellationToken">Ends the call; the changes may have been made all the same.</param>
     /// <returns>False where somebody else changed meanwhile what it touches: nothing was changed, and the caller
     /// starts a new transaction.</returns>
-    public bool Commit()
+    public bool Commit(CancellationToken cancellationToken = default)
     {
-        uint id = Id();
+        XenStoreTransaction open = Open();
         _ended = true;
-        if (Xenstore.xs_transaction_end(_store, id, 0) != 0)
-        {
-            return true;
-        }
-
-        if (Marshal.GetLastPInvokeError() != Errno.EAGAIN)
-        {
-            XenErrors.Throw(XenErrorSource.Store, "commit a xenstore transaction");
-        }
-
-        return false;
+        return _store.End(open, commit: true, cancellationToken);
     }
 
     /// <summary>Abandons the transaction unless it was committed.</summary>
     public void Dispose()
     {
-        if (!_ended && !_store.IsClosed)
+        if (!_ended)
         {
-            // A failure leaves nothing to do: xenstored drops the transaction with the connection.
             _ended = true;
-            _ = Xenstore.xs_transaction_end(_store, _id, 1);
+            try
+            {
+                _ = _store.End(this, commit: false, CancellationToken.None);
+            }
+            catch (Exception e) when (e is XenException or ObjectDisposedException)
+            {
+                // A failure leaves nothing to do: xenstored drops the transaction with the connection.
+            }
         }
     }
 
-    private uint Id()
+    private XenStoreTransaction Open()
     {
         ObjectDisposedException.ThrowIf(_ended, this);
-        return _id;
+        return this;
     }
 }

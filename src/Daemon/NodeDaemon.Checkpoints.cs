@@ -381,6 +381,9 @@ public sealed partial class NodeDaemon
                 SuspendTimeout = order?.SuspendTimeout,
                 AskAll = order is not null,
 
+                // Messages of other nodes wait for it, and with them their guests.
+                Urgent = begun.Cause is CheckpointCause.Forced or CheckpointCause.Recovery,
+
                 // The index has to rise for others, also where there is nothing to save.
                 AllowEmpty = begun.Cause is CheckpointCause.Forced or CheckpointCause.Recovery || _settings.Nodes.Count > 1,
             },

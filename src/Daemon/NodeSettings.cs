@@ -153,6 +153,9 @@ public sealed record NodeSettings
     /// <summary>Bytes a second that are written while guests run; null for no limit.</summary>
     public long? Bandwidth { get; init; }
 
+    /// <summary>The share of the time in which memory is saved while guests run, 0.01 to 1; 1 for no limit.</summary>
+    public double BackgroundShare { get; init; } = 0.25;
+
     /// <summary>Which checkpoints are kept; null for all.</summary>
     public RetentionPolicy? Retention { get; init; } = new();
 
@@ -185,6 +188,7 @@ public sealed record NodeSettings
             CacheEntries = CacheEntries,
             StagingPages = (int)(Staging >> 12),
             BackgroundBandwidth = Bandwidth,
+            BackgroundShare = BackgroundShare,
             MemoryOnly = MemoryOnly,
         };
 }

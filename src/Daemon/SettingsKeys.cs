@@ -85,6 +85,7 @@ internal static class SettingsKeys
             Whole<NodeSettings>("cacheEntries", 0, 1 << 28, (s, v) => s with { CacheEntries = v }).OrNull(s => s with { CacheEntries = null }),
             Size<NodeSettings>("staging", 1 << 20, 1L << 40, (s, v) => s with { Staging = v }),
             Size<NodeSettings>("bandwidth", 1 << 16, 1L << 50, (s, v) => s with { Bandwidth = v }).OrNull(s => s with { Bandwidth = null }),
+            Share<NodeSettings>("backgroundShare", (s, v) => s with { BackgroundShare = v }, least: 0.01),
             Duration<NodeSettings>("keepFor", Seconds(1), Year, (s, v) => Kept(s, r => r with { KeepFor = v }))
                 .OrNull(s => Kept(s, r => r with { KeepFor = null })),
             Whole<NodeSettings>("maxIncrements", 0, 1000, (s, v) => Kept(s, r => r with { MaxIncrements = v })),

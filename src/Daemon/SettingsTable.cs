@@ -128,11 +128,11 @@ internal static class SettingsKey
             int.TryParse(v.Number, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
                 && value >= least && value <= most ? put(s, value) : null);
 
-    internal static SettingsKey<T> Share<T>(string name, Func<T, double, T> put)
+    internal static SettingsKey<T> Share<T>(string name, Func<T, double, T> put, double least = 0)
         where T : class =>
-        new(name, "a number from 0 to 1", (s, v) =>
-            double.TryParse(v.Number, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and <= 1
-                ? put(s, value) : null);
+        new(name, string.Create(CultureInfo.InvariantCulture, $"a number from {least} to 1"), (s, v) =>
+            double.TryParse(v.Number, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                && value >= least && value <= 1 ? put(s, value) : null);
 
     internal static SettingsKey<T> Flag<T>(string name, Func<T, bool, T> put)
         where T : class =>

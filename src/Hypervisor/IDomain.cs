@@ -117,9 +117,11 @@ public interface IDomain : IDisposable
     DomainRegisters CaptureRegisters();
 
     /// <summary>Reads what the domain is made of.</summary>
+    /// <param name="cancellationToken">Ends the call, which runs a program of the toolstack.</param>
     /// <exception cref="DomainNotFoundException">The domain is gone.</exception>
     /// <exception cref="HypervisorException">The toolstack does not tell.</exception>
-    DomainConfiguration GetConfiguration();
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    DomainConfiguration GetConfiguration(CancellationToken cancellationToken = default);
 
     /// <summary>Writes a PV guest as a libxc migration stream, most of it while the guest runs
     /// (<c>xc_domain_save</c>), or all of it while the guest is suspended where the hypervisor has no dirty log for such

@@ -10,7 +10,10 @@ public interface IHypervisor : IDisposable
     HypervisorInfo Info { get; }
 
     /// <summary>All domains, the control domain included, in ascending order of their ids.</summary>
-    IReadOnlyList<DomainInfo> ListDomains();
+    /// <param name="cancellationToken">Ends the call, which asks the toolstack's store for names.</param>
+    /// <exception cref="HypervisorException">The hypervisor or the store does not answer.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    IReadOnlyList<DomainInfo> ListDomains(CancellationToken cancellationToken = default);
 
     /// <summary>Opens a domain for work on it.</summary>
     /// <param name="uuid">The domain's UUID: ids change when a domain is restored, UUIDs do not.</param>

@@ -16,7 +16,7 @@ public class SettingsTests
               "shared": "/nfs/ckpt", "state": "/s", "controlSocket": "/run/c.sock", "socketGroup": "0", "listen": "10.0.0.1:7400",
               "pageListen": "127.0.0.1:7080",
               "basicInterval": "30s", "basicJitter": 0.5, "protocol": "lazy-bcs", "suspendTimeout": "1m",
-              "allowedPause": "20ms", "cacheEntries": 0, "staging": "128M", "bandwidth": "10M", "keep": 4, "keepFor": "24h",
+              "allowedPause": "20ms", "cacheEntries": 0, "staging": "128M", "bandwidth": "10M", "backgroundShare": 0.4, "keep": 4, "keepFor": "24h",
               "maxIncrements": 2, "memoryOnly": true, "hypervisor": "model",
               "model": {"guests": 3, "workload": "bank", "memory": "32M", "stepsPerSecond": 5, "failSuspends": 0.1, "tap": true},
             }
@@ -25,6 +25,7 @@ public class SettingsTests
         Assert.Equal([new ClusterNode("alpha", "10.0.0.1", 7400), new ClusterNode("beta", "fd00::2", 7400)], s.Nodes);
         Assert.Equal((TimeSpan.FromSeconds(30), 0.5, TimeSpan.FromMinutes(1)), (s.BasicInterval, s.BasicJitter, s.SuspendTimeout));
         Assert.Equal((0, 128L << 20, 10L << 20, true), (s.CacheEntries, s.Staging, s.Bandwidth, s.MemoryOnly));
+        Assert.Equal((0.4, 0.4), (s.BackgroundShare, s.ForCheckpoints((_, _) => null, _ => false).BackgroundShare));
         Assert.Equal((4, TimeSpan.FromHours(24), 2), (s.Retention!.KeepCount, s.Retention.KeepFor, s.Retention.MaxIncrements));
         Assert.Equal(new ModelSettings { Guests = 3, Workload = ModelWorkload.Bank, MemoryPages = 8192, StepsPerSecond = 5, FailSuspends = 0.1, Tap = true }, s.Model);
         Assert.Equal("0", s.SocketGroup);
@@ -39,6 +40,7 @@ public class SettingsTests
         Assert.Null(s.PageListen);
         Assert.Equal("/run/xtlckpt/control.sock", s.ControlSocket);
         Assert.Equal("bcs", s.Protocol);
+        Assert.Equal(0.25, s.BackgroundShare);
         Assert.Null(Parse("""{"basicInterval": "off", "keep": "all"}""").Retention);
         Assert.Null(Parse("""{"keep": "all", "maxIncrements": 2}""").Retention);
         Assert.Null(Parse("""{"basicInterval": null, "shared": null, "listen": null, "bandwidth": null, "cacheEntries": null, "keepFor": null}""").Shared);
@@ -54,6 +56,7 @@ public class SettingsTests
     [InlineData("""{"store": "relative"}""", "'store' is \"relative\"; allowed is an absolute path")]
     [InlineData("""{"shared": "/s", "store": "/t"}""", "'store' is \"/t\"; with 'shared'")]
     [InlineData("""{"socketGroup": "no such group"}""", "'socketGroup' is \"no such group\", and there is no such group")]
+    [InlineData("""{"backgroundShare": 0}""", "'backgroundShare' is 0; allowed is a number from 0.01 to 1")]
     [InlineData("""{"listen": "10.0.0.1"}""", "'listen' is \"10.0.0.1\"; allowed is")]
     [InlineData("""{"pageListen": 80}""", "'pageListen' is 80; allowed is an IP address")]
     [InlineData("""{"listen": "10.0.0.1:7400", "pageListen": "127.0.0.1:7400"}""", "'pageListen' is \"127.0.0.1:7400\"; allowed is another port")]

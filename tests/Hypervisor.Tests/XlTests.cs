@@ -22,6 +22,37 @@ public sealed class XlTests : IDisposable
     }
 
     [Fact]
+    public void A_command_that_is_given_up_is_ended()
+    {
+        string pid = Path.Combine(_folder, "pid");
+        using var giveUp = new CancellationTokenSource();
+        Task command = Task.Run(
+            () => XlCommand.Run(
+                "/bin/sh", XlCommand.Limit, giveUp.Token, "-c", $"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 1000"),
+            TestContext.Current.CancellationToken);
+        Until(() => File.Exists(pid));
+        giveUp.Cancel();
+        Assert.ThrowsAny<OperationCanceledException>(() => command.GetAwaiter().GetResult());
+        int id = int.Parse(File.ReadAllText(pid), System.Globalization.CultureInfo.InvariantCulture);
+        Until(() => ProcessIdentity.Of(id) is null);
+    }
+
+    [Theory]
+    [InlineData(true, DomainStates.Blocked, 5, false)]
+    [InlineData(false, DomainStates.Blocked, 5, true)]
+    [InlineData(false, DomainStates.Running, 5, true)]
+    [InlineData(false, DomainStates.Paused, 5, false)]
+    [InlineData(false, DomainStates.Blocked, 0, false)]
+    [InlineData(false, DomainStates.Dying, 5, false)]
+    public void A_domain_that_runs_and_that_xenstored_does_not_know_is_forgotten(
+        bool known, DomainStates state, int seconds, bool forgotten)
+    {
+        var domain = new DomainInfo(
+            7, Guid.NewGuid(), "seven", GuestKind.Pvh, state, null, 1, 1, 1, TimeSpan.FromSeconds(seconds));
+        Assert.Equal(forgotten, XenDomain.IsForgotten(domain, known));
+    }
+
+    [Fact]
     public void A_command_whose_child_holds_its_output_open_is_ended_too()
     {
         HypervisorException e = Assert.Throws<HypervisorException>(() => XlCommand.Run(

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Hypervisor;
@@ -99,7 +100,7 @@ public sealed partial class NodeCheckpointer
                 $"A domain is still suspended and could not be resumed: {failure.Message}", failure);
         }
 
-        _roster.Find(_settings, _draft);
+        _roster.Find(_settings, _draft, cancellationToken);
         if (_roster.Present.Count == 0)
         {
             return TakeEmpty(index, label, progress);
@@ -153,26 +154,39 @@ public sealed partial class NodeCheckpointer
             new PhaseTimes(default, default, default, default, default, default), default, progress);
     }
 
-    // The first checkpoint of a domain copies its whole memory here.
+    // The first checkpoint of a domain copies its whole memory here. Between two pieces it rests, so that guests go on as they did;
+    // meanwhile a look at the logs, for which guests stand still, is due only from time to time.
     private void CopyInAdvance(IProgress<CheckpointProgress>? progress, CancellationToken cancellationToken)
     {
         if (_roster.Present.Sum(c => c.Memory.FeedLeft) is > 0 and long all)
         {
+            int piece = _settings.Urgent || _options.BackgroundShare >= 1 ? FeedPages : PacedFeedPages;
+            long looked = Stopwatch.GetTimestamp();
+            TimeSpan pause = _options.MinSampleInterval;
+            _ = CopiedSince();
             long left;
             while ((left = _roster.Present.Sum(c => c.Memory.FeedLeft)) > 0)
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 progress?.Report(new CheckpointProgress(CheckpointStage.Copying, 1 - ((double)left / all)));
-                Each(capture =>
+                Pacer.Begin();
+                Each(capture => Copy(capture, m => _ = m.Feed(piece)));
+                if (_options.CacheEntries != 0 && Stopwatch.GetElapsedTime(looked) >= pause)
                 {
-                    Copy(capture, m => _ = m.Feed(FeedPages));
-                    if (_options.CacheEntries != 0)
-                    {
-                        Copy(capture, m => _ = m.Sample());
-                    }
-                });
+                    long start = Stopwatch.GetTimestamp();
+                    Each(capture => Copy(capture, m => _ = m.Sample()));
+                    looked = Stopwatch.GetTimestamp();
+                    TimeSpan cheapest = Stopwatch.GetElapsedTime(start, looked) / MaxSamplingShare;
+                    pause = cheapest < _options.MinSampleInterval ? _options.MinSampleInterval
+                        : cheapest > _options.MaxSampleInterval ? _options.MaxSampleInterval
+                        : cheapest;
+                }
 
                 SetLimits();
+                if (!_settings.Urgent)
+                {
+                    Pacer.Rest(CopiedSince(), cancellationToken);
+                }
             }
         }
     }

@@ -10,6 +10,10 @@ public sealed partial class NodeCheckpointer
     /// milliseconds, so that the cache sees what the guests write meanwhile.</summary>
     private const int FeedPages = 4096;
 
+    /// <summary>As many where the copy is held back: a domain's backends and the guests themselves wait for a piece at most.
+    /// </summary>
+    private const int PacedFeedPages = 1024;
+
     /// <summary>Looking at the logs may take this share of the time: the guests stand still while Xen copies a bitmap.
     /// </summary>
     private const double MaxSamplingShare = 0.02;
@@ -17,7 +21,7 @@ public sealed partial class NodeCheckpointer
     private readonly CancellationTokenSource _stop = new();
     private Task? _sampling;
     private TimeSpan _interval;
-    private long _written;
+    private long _copied;
 
     /// <summary>Begins to save pages in the background, until this object is disposed.</summary>
     public void Start()
@@ -82,13 +86,14 @@ public sealed partial class NodeCheckpointer
     {
         long start = Stopwatch.GetTimestamp();
         double fill = 0;
+        Pacer.Begin();
         foreach (DomainCapture capture in _roster.Present)
         {
             if (capture.IsOpen)
             {
                 long dirty = Guarded(capture, () => capture.Memory.Sample());
                 fill = Math.Max(fill, (double)dirty / Math.Max(1, capture.Memory.Cache?.Limit ?? int.MaxValue));
-                _ = Guarded(capture, () => capture.Memory.Feed(FeedPages));
+                _ = Guarded(capture, () => capture.Memory.Feed(_options.BackgroundShare >= 1 ? FeedPages : PacedFeedPages));
             }
         }
 
@@ -102,26 +107,21 @@ public sealed partial class NodeCheckpointer
     {
         TimeSpan interval = fill > 0.25 ? _interval / 2 : fill < 0.0625 ? _interval * 1.5 : _interval;
         TimeSpan cheapest = took / MaxSamplingShare;
-        TimeSpan bandwidth = BandwidthDelay();
+        TimeSpan rest = Pacer.Done(CopiedSince());
         interval = interval < _options.MinSampleInterval ? _options.MinSampleInterval
             : interval > _options.MaxSampleInterval ? _options.MaxSampleInterval
             : interval;
         interval = interval < cheapest ? cheapest : interval;
-        _interval = interval < bandwidth ? bandwidth : interval;
+        _interval = interval < rest ? rest : interval;
     }
 
-    // How long the pages written since the last look take at the bandwidth that is allowed.
-    private TimeSpan BandwidthDelay()
+    // Octets of memory that were copied to the open images since this was asked last.
+    private long CopiedSince()
     {
-        if (_options.BackgroundBandwidth is not { } bandwidth)
-        {
-            return TimeSpan.Zero;
-        }
-
-        long written = _roster.Present.Sum(c => c.Memory.Statistics.Evicted + c.Memory.Statistics.Fed);
-        long bytes = Math.Max(0, written - _written) * Memory.PageSize.Bytes;
-        _written = written;
-        return TimeSpan.FromSeconds(bytes / (double)Math.Max(1, bandwidth));
+        long copied = _roster.Present.Sum(c => c.Memory.Statistics.Evicted + c.Memory.Statistics.Fed);
+        long pages = Math.Max(0, copied - _copied);
+        _copied = copied;
+        return pages * Memory.PageSize.Bytes;
     }
 
     private long Guarded(DomainCapture capture, Func<long> action)

@@ -3,6 +3,7 @@ using XenTwoLevelCkpt.Checkpointing.Cache;
 using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Memory;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
+using XenTwoLevelCkpt.Checkpointing.Pacing;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
@@ -58,6 +59,8 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
         _batch = new CopyBatch(_rate);
         _roster = new DomainRoster(hypervisor, disks, options, _intent, StartMemory, m => Log?.Invoke(m));
 
+        Pacer = new BackgroundPacer(new BackgroundPace(options.BackgroundShare, options.BackgroundBandwidth));
+
         // Copying saturates memory bandwidth with a few threads; more only take CPU time from the guests' backends.
         _crew = new WindowCrew(Math.Clamp(Environment.ProcessorCount, 2, 8) - 1);
     }
@@ -88,6 +91,9 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
 
     /// <summary>Octets of the open epoch that have gone to the store; never waits.</summary>
     public long Written => _draft?.Written ?? 0;
+
+    /// <summary>Holds back what is done while guests run. Tests have one of their own.</summary>
+    internal BackgroundPacer Pacer { get; init; }
 
     /// <summary>Fault points of the tests, by their numbers.</summary>
     internal Action<NodeStep>? Fault { get; set; }

@@ -40,9 +40,13 @@ public sealed record NodeOptions
     /// 0 nothing is saved in advance, and all dirty pages are copied while the guests are suspended.</summary>
     public int? CacheEntries { get; init; }
 
-    /// <summary>Bytes a second that are written while guests run, of all domains together; null for no limit. What
-    /// cannot be written in time stays for the suspension.</summary>
+    /// <summary>Bytes of guests' memory a second that are copied and written while guests run, of all domains together, the copy of a
+    /// first checkpoint included; null for no limit. What cannot be written in time stays for the suspension.</summary>
     public long? BackgroundBandwidth { get; init; }
+
+    /// <summary>The share of the time in which guests' memory is copied, compressed and written while they run, above 0; 1 for no
+    /// limit. The suspension and what is written after it are not held back, and neither is a checkpoint that is urgent.</summary>
+    public double BackgroundShare { get; init; } = 1;
 
     /// <summary>The shortest time from one look at the dirty logs to the next. Each look stops the guests for the time
     /// that Xen needs to copy a bitmap.</summary>
@@ -79,6 +83,10 @@ public sealed record CheckpointSettings
 
     /// <summary>Asks guests to suspend that did not follow the last requests, too, as an operator expects who is there.</summary>
     public bool AskAll { get; init; }
+
+    /// <summary>Somebody waits for it, such as a message of another node: nothing is held back to <see cref="NodeOptions.BackgroundShare"/>
+    /// or <see cref="NodeOptions.BackgroundBandwidth"/>.</summary>
+    public bool Urgent { get; init; }
 
     /// <summary>Saves a node without domains as a checkpoint without domains, instead of failing: its index counts all
     /// the same.</summary>

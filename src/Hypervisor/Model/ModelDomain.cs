@@ -59,7 +59,11 @@ internal sealed class ModelDomain(ModelGuest guest) : IDomain
 
     public DomainRegisters CaptureRegisters() => Guest.CaptureRegisters();
 
-    public DomainConfiguration GetConfiguration() => Guest.GetConfiguration();
+    public DomainConfiguration GetConfiguration(CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return Guest.GetConfiguration();
+    }
 
     public void SaveStream(SafeFileHandle output, Action suspend)
     {

@@ -99,8 +99,9 @@ public sealed class ModelHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<DomainInfo> ListDomains()
+    public IReadOnlyList<DomainInfo> ListDomains(CancellationToken cancellationToken = default)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         ObjectDisposedException.ThrowIf(_disposed, this);
         var domains = new List<DomainInfo>
         {

@@ -9,14 +9,21 @@ namespace XenTwoLevelCkpt.Hypervisor.Xen;
 internal sealed partial class XenDomain
 {
     /// <inheritdoc/>
-    public DomainConfiguration GetConfiguration()
+    public DomainConfiguration GetConfiguration(CancellationToken cancellationToken = default)
     {
         DomainInfo info = GetInfo();
         try
         {
+            if (IsForgotten(info, _store.Knows(Domid, cancellationToken)))
+            {
+                throw new HypervisorException(
+                    $"xenstored knows nothing of domain {Label}, which runs: it was ended and started anew, and lost what it knew. The "
+                    + "domain cannot be suspended or managed any more. Shut it down from inside, and start the host again.");
+            }
+
             CpuPolicy policy = _xen.GetCpuPolicy(Domid);
             return new DomainConfiguration(
-                info.Name ?? $"{Uuid}", Kind, ReadToolstackConfiguration(),
+                info.Name ?? $"{Uuid}", Kind, ReadToolstackConfiguration(cancellationToken),
                 MemoryMarshal.AsBytes(policy.Leaves.Span).ToArray(), MemoryMarshal.AsBytes(policy.Msrs.Span).ToArray(),
                 _hypervisor.Info.Version);
         }
@@ -43,6 +50,11 @@ internal sealed partial class XenDomain
             throw Translate(e);
         }
     }
+
+    /// <summary>True where a domain runs that xenstored does not know. One that is being built or restored it does not know yet:
+    /// that one is paused, or has never run.</summary>
+    internal static bool IsForgotten(DomainInfo info, bool known) =>
+        !known && info.CpuTime > TimeSpan.Zero && (info.State & (DomainStates.Paused | DomainStates.Dying)) == DomainStates.None;
 
     // Asked by switching it on. libxenguest would take a log over that is on, a migration's for instance.
     private bool HasDirtyLog()
@@ -94,9 +106,9 @@ internal sealed partial class XenDomain
     }
 
     // 'xl list -l' prints an array of {"domid", "config"}, where config is the libxl_domain_config.
-    private string ReadToolstackConfiguration()
+    private string ReadToolstackConfiguration(CancellationToken cancellationToken)
     {
-        string output = XlCommand.Run("list", "-l", $"{Id}");
+        string output = XlCommand.Run(cancellationToken, "list", "-l", $"{Id}");
         try
         {
             using JsonDocument document = JsonDocument.Parse(output);

@@ -59,11 +59,11 @@ public sealed class XenHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<DomainInfo> ListDomains()
+    public IReadOnlyList<DomainInfo> ListDomains(CancellationToken cancellationToken = default)
     {
         try
         {
-            return [.. _xen.ListDomains().Select(Describe)];
+            return [.. _xen.ListDomains().Select(d => Describe(d, cancellationToken))];
         }
         catch (XenException e)
         {
@@ -136,9 +136,9 @@ public sealed class XenHypervisor : IHypervisor
     /// <summary>Reads one domain.</summary>
     /// <returns>Null where the domain is gone.</returns>
     internal DomainInfo? TryGet(uint id, Guid uuid) =>
-        _xen.TryGetDomain(id, out XcDomainInfo info) && info.Uuid == uuid ? Describe(info) : null;
+        _xen.TryGetDomain(id, out XcDomainInfo info) && info.Uuid == uuid ? Describe(info, CancellationToken.None) : null;
 
-    private DomainInfo Describe(XcDomainInfo info)
+    private DomainInfo Describe(XcDomainInfo info, CancellationToken cancellationToken)
     {
         DomainStates state =
             (info.IsRunning ? DomainStates.Running : DomainStates.None)
@@ -152,7 +152,7 @@ public sealed class XenHypervisor : IHypervisor
         return new DomainInfo(
             info.DomainId,
             info.Uuid,
-            _store.Read($"{_store.GetDomainPath((uint)info.DomainId)}/name"),
+            _store.Read($"{_store.GetDomainPath((uint)info.DomainId, cancellationToken)}/name", cancellationToken),
             kind,
             state,
             info.IsShutdown ? (ShutdownReason)info.ShutdownReason : null,

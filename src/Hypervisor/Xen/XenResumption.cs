@@ -16,11 +16,17 @@ internal sealed class XenResumption
 {
     private static readonly ConcurrentDictionary<Guid, XenResumption> Domains = new();
 
+    /// <summary>How long xenstored has to take note of a guest that runs again, while others wait to be resumed.</summary>
+    private static readonly TimeSpan NoteLimit = TimeSpan.FromSeconds(1);
+
     /// <summary>How often a domain is looked at, should a watch event be lost.</summary>
     private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(1);
 
     private readonly Lock _gate = new();
     private CancellationTokenSource? _watch;
+
+    // The domain was resumed, and xenstored has not been told: it would not tell anybody of the domain's next end.
+    private bool _owed;
 
     private XenResumption()
     {
@@ -47,13 +53,47 @@ internal sealed class XenResumption
             if (XenDomain.IsSuspended(info))
             {
                 xen.Resume(domid);
-                store.ResumeDomain(domid);
+                _owed = true;
+                try
+                {
+                    if (!store.IsSilent)
+                    {
+                        Settle(store, domid, NoteLimit);
+                    }
+                }
+                catch (XenException)
+                {
+                    // Told below.
+                }
 
-                // Last: of a guest that is suspended, the mark says by whom.
-                XenSuspendNodes.End(store, domid);
+                if (_owed)
+                {
+                    // The guest runs, and others wait for their turn.
+                    _ = Task.Run(() => SettleLater(domid, uuid), CancellationToken.None);
+                }
             }
 
             return true;
+        }
+    }
+
+    /// <summary>Tells xenstored of a resumption that it has not been told of; nothing where there is none.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="domid">The domain's id.</param>
+    /// <param name="limit">How long xenstored has; null for what it has otherwise.</param>
+    /// <exception cref="XenException">It does not answer.</exception>
+    internal void Settle(XenStore store, uint domid, TimeSpan? limit = null)
+    {
+        lock (_gate)
+        {
+            if (_owed)
+            {
+                store.ResumeDomain(domid, limit);
+
+                // Last: of a guest that is suspended, the mark says by whom.
+                XenSuspendNodes.End(store, domid);
+                _owed = false;
+            }
         }
     }
 
@@ -131,17 +171,60 @@ internal sealed class XenResumption
         }
     }
 
+    // Until xenstored answers, or somebody else has told it, or the domain is gone.
+    private void SettleLater(uint domid, Guid uuid)
+    {
+        while (true)
+        {
+            Thread.Sleep(PollInterval);
+            try
+            {
+                using XenInterface xen = XenInterface.Open();
+                using XenStore store = XenStore.Open();
+                if (xen.TryGetDomain(domid, out XcDomainInfo info) && info.Uuid == uuid && !info.IsDying)
+                {
+                    Settle(store, domid, NoteLimit);
+                }
+
+                return;
+            }
+            catch (XenNotFoundException)
+            {
+                // xenstored was started anew, and knows nothing of the domain.
+                return;
+            }
+            catch (XenException)
+            {
+                // Not yet.
+            }
+        }
+    }
+
     private void ResumeWhenSuspended(uint domid, Guid uuid, CancellationToken ended)
     {
         try
         {
             // Connections of its own: those of the caller may be closed long before.
             using XenInterface xen = XenInterface.Open();
-            using XenStore store = XenStore.Open();
-            store.Watch("@releaseDomain", "release");
+            using XenStore store = XenStore.Open(cancellationToken: ended);
+            bool watched = false;
             while (xen.TryGetDomain(domid, out XcDomainInfo info) && info.Uuid == uuid && !info.IsShutdown)
             {
-                store.WaitForWatch(PollInterval, out _, ended);
+                try
+                {
+                    if (!watched)
+                    {
+                        store.Watch("@releaseDomain", "release", ended);
+                        watched = true;
+                    }
+
+                    _ = store.WaitForWatch(PollInterval, out _, ended);
+                }
+                catch (XenException)
+                {
+                    // Without xenstored the domain is looked at as often.
+                    _ = ended.WaitHandle.WaitOne(PollInterval);
+                }
             }
 
             lock (_gate)

@@ -31,10 +31,10 @@ internal sealed class XenShutdownWatch(XenInterface xen) : IDisposable
                 return;
             }
 
-            XenStore store = XenStore.Open();
+            XenStore store = XenStore.Open(cancellationToken: _ended.Token);
             try
             {
-                store.Watch("@releaseDomain", "release");
+                store.Watch("@releaseDomain", "release", _ended.Token);
             }
             catch
             {
@@ -111,21 +111,23 @@ internal sealed class XenShutdownWatch(XenInterface xen) : IDisposable
     {
         using (store)
         {
-            try
+            while (!_ended.IsCancellationRequested)
             {
-                while (store.WaitForWatch(Timeout.InfiniteTimeSpan, out _, _ended.Token))
+                try
                 {
-                    Tell();
+                    _ = store.WaitForWatch(Timeout.InfiniteTimeSpan, out _, _ended.Token);
                 }
-            }
-            catch (OperationCanceledException)
-            {
-                // Disposed.
-            }
-            catch (XenException)
-            {
-                // The connection is lost, and xenstored is never started again without the host. Who waits still looks
-                // at its domain from time to time.
+                catch (OperationCanceledException)
+                {
+                    return;
+                }
+                catch (XenException)
+                {
+                    // xenstored hangs, or is gone. Who waits looks at its domain from time to time, and so is done here.
+                    _ = _ended.Token.WaitHandle.WaitOne(PollInterval);
+                }
+
+                Tell();
             }
         }
     }

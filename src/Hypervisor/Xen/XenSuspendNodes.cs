@@ -14,14 +14,16 @@ internal static class XenSuspendNodes
     private const string Request = "suspend";
 
     /// <summary>Asks a domain to suspend.</summary>
-    internal static void Ask(XenStore store, uint domid)
+    internal static void Ask(XenStore store, uint domid, CancellationToken cancellationToken)
     {
-        store.Write(Mark(domid), Request);
-        store.Write(Node(store, domid), Request);
+        string node = Node(store, domid, cancellationToken);
+        store.Write(Mark(domid), Request, cancellationToken);
+        store.Write(node, Request, cancellationToken);
     }
 
     /// <summary>What waits to be acknowledged by a domain; null or empty for nothing.</summary>
-    internal static string? Waiting(XenStore store, uint domid) => store.Read(Node(store, domid));
+    internal static string? Waiting(XenStore store, uint domid, CancellationToken cancellationToken) =>
+        store.Read(Node(store, domid, cancellationToken), cancellationToken);
 
     /// <summary>True where a request was made that may not have come to its end.</summary>
     internal static bool WasAsked(XenStore store, uint domid) => store.Exists(Mark(domid));
@@ -51,7 +53,8 @@ internal static class XenSuspendNodes
         }
     }
 
-    private static string Node(XenStore store, uint domid) => $"{store.GetDomainPath(domid)}/control/shutdown";
+    private static string Node(XenStore store, uint domid, CancellationToken cancellationToken = default) =>
+        $"{store.GetDomainPath(domid, cancellationToken)}/control/shutdown";
 
     private static string Mark(uint domid) => $"/libxl/{domid}/xtlckpt-suspend";
 }

@@ -39,9 +39,10 @@ internal sealed class XenSuspendRequest(
                 return;
             }
 
-            RequireRunning();
+            XenResumption.Of(domain.Uuid).Settle(store, Domid);
+            RequireRunning(cancellationToken);
             asked = true;
-            XenSuspendNodes.Ask(store, Domid);
+            XenSuspendNodes.Ask(store, Domid, cancellationToken);
             if (await downs.WaitAsync(Domid, Left, cancellationToken).ConfigureAwait(false))
             {
                 RequireSuspended();
@@ -67,19 +68,42 @@ internal sealed class XenSuspendRequest(
                 $"it acknowledged the request and did not suspend within {timeout.TotalSeconds:0.###} s.",
                 cancellationToken);
         }
-        catch (XenException e)
+        catch (Exception e) when (e is XenException or OperationCanceledException)
         {
-            if (asked)
+            if (asked && !XenResumption.Of(domain.Uuid).IsWatching)
             {
                 // Whatever came of the request, nobody waits for it any more.
-                XenResumption.Of(domain.Uuid).WatchFor(Domid, domain.Uuid);
+                TakeBack();
             }
 
-            throw domain.Translate(e);
+            if (e is XenException x)
+            {
+                throw domain.Translate(x);
+            }
+
+            throw;
         }
     }
 
-    private void RequireRunning()
+    // A call to xenstored failed, or was ended, with the request half made.
+    private void TakeBack()
+    {
+        try
+        {
+            if (!store.IsSilent && XenSuspendNodes.Withdraw(store, Domid))
+            {
+                return;
+            }
+        }
+        catch (XenException)
+        {
+            // It may follow.
+        }
+
+        XenResumption.Of(domain.Uuid).WatchFor(Domid, domain.Uuid);
+    }
+
+    private void RequireRunning(CancellationToken cancellationToken)
     {
         if (!xen.TryGetDomain(Domid, out XcDomainInfo info) || info.IsDying)
         {
@@ -108,7 +132,7 @@ internal sealed class XenSuspendRequest(
                 domain.Label, SuspendStage.Request, "it is being saved or migrated by 'xl' just now.");
         }
 
-        if (XenSuspendNodes.Waiting(store, Domid) is { Length: > 0 } other)
+        if (XenSuspendNodes.Waiting(store, Domid, cancellationToken) is { Length: > 0 } other)
         {
             throw new SuspendFailedException(
                 domain.Label, SuspendStage.Request, $"another request ('{other}') waits for it already.");

@@ -23,17 +23,36 @@ internal static class XlCommand
     /// <returns>What it printed on its standard output.</returns>
     /// <exception cref="HypervisorException">It is not there, ended with an error, or did not end in time and was ended.
     /// </exception>
-    internal static string Run(params string[] arguments) => Run(Program, Limit, arguments);
+    internal static string Run(params string[] arguments) => Run(Program, Limit, CancellationToken.None, arguments);
+
+    /// <summary>Runs a command to its end, or until it is given up.</summary>
+    /// <param name="cancellationToken">Ends the command.</param>
+    /// <param name="arguments">The arguments.</param>
+    /// <exception cref="OperationCanceledException">The token was cancelled, and the command ended.</exception>
+    /// <inheritdoc cref="Run(string[])"/>
+    internal static string Run(CancellationToken cancellationToken, params string[] arguments) =>
+        Run(Program, Limit, cancellationToken, arguments);
 
     /// <summary>Runs a program to its end.</summary>
     /// <param name="program">The program.</param>
     /// <param name="limit">How long it has.</param>
     /// <param name="arguments">The arguments.</param>
-    internal static string Run(string program, TimeSpan limit, params string[] arguments)
+    internal static string Run(string program, TimeSpan limit, params string[] arguments) =>
+        Run(program, limit, CancellationToken.None, arguments);
+
+    /// <summary>Runs a program to its end, or until it is given up.</summary>
+    /// <param name="program">The program.</param>
+    /// <param name="limit">How long it has.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <param name="arguments">The arguments.</param>
+    internal static string Run(
+        string program, TimeSpan limit, CancellationToken cancellationToken, params string[] arguments)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         using Process process = Start(program, arguments);
         process.StandardInput.Close();
-        using var time = new CancellationTokenSource(limit);
+        using var time = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        time.CancelAfter(limit);
         Task<string> errors = process.StandardError.ReadToEndAsync(time.Token);
         Task<string> output = process.StandardOutput.ReadToEndAsync(time.Token);
         try
@@ -44,6 +63,7 @@ internal static class XlCommand
         catch (OperationCanceledException)
         {
             process.Kill(entireProcessTree: true);
+            cancellationToken.ThrowIfCancellationRequested();
             throw TookTooLong(arguments, limit);
         }
 

@@ -57,6 +57,23 @@ internal sealed class CheckpointCommands
         HelpName = "BYTES",
     };
 
+    private readonly Option<double> _share = new("--background-share")
+    {
+        Description = "The share of the time in which memory is copied while domains run, 0.01 to 1; 1 for no limit.",
+        HelpName = "SHARE",
+        DefaultValueFactory = _ => 0.25,
+        Validators =
+        {
+            static r =>
+            {
+                if (r.GetValueOrDefault<double>() is not (>= 0.01 and <= 1))
+                {
+                    r.AddError("'--background-share' is a number from 0.01 to 1.");
+                }
+            },
+        },
+    };
+
     private readonly Option<int> _staging = new("--staging")
     {
         Description = "MiB set aside for pages that are copied while domains are suspended.",
@@ -175,7 +192,7 @@ internal sealed class CheckpointCommands
         });
         foreach (Option option in new Option[]
         {
-            _label, _domains, _memoryOnly, _requireAll, _cache, _pause, _timeout, _bandwidth, _staging, _json,
+            _label, _domains, _memoryOnly, _requireAll, _cache, _pause, _timeout, _bandwidth, _share, _staging, _json,
         })
         {
             command.Options.Add(option);
@@ -185,7 +202,7 @@ internal sealed class CheckpointCommands
     // What is the daemon's to decide cannot be different for one checkpoint.
     private async Task<int> TakeByDaemonAsync(DaemonClient daemon, ParseResult r, CancellationToken cancellation)
     {
-        foreach (Option option in new Option[] { _requireAll, _cache, _pause, _bandwidth, _staging })
+        foreach (Option option in new Option[] { _requireAll, _cache, _pause, _bandwidth, _share, _staging })
         {
             if (r.GetResult(option) is { Implicit: false })
             {
@@ -216,6 +233,7 @@ internal sealed class CheckpointCommands
         AllowedPause = r.GetValue(_pause),
         SuspendTimeout = r.GetValue(_timeout),
         Bandwidth = r.GetValue(_bandwidth),
+        BackgroundShare = r.GetValue(_share),
         StagingMiB = r.GetValue(_staging),
     };
 

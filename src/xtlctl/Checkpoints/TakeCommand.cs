@@ -33,6 +33,8 @@ internal sealed record TakeOptions
 
     internal long? Bandwidth { get; init; }
 
+    internal double BackgroundShare { get; init; }
+
     internal int StagingMiB { get; init; }
 
     /// <summary>For <c>watch</c>: the time from one checkpoint to the next.</summary>
@@ -94,6 +96,7 @@ internal sealed class TakeCommand(
         AllowedPause = options.AllowedPause,
         SuspendTimeout = options.SuspendTimeout,
         BackgroundBandwidth = options.Bandwidth,
+        BackgroundShare = options.BackgroundShare,
         StagingPages = options.StagingMiB << 8,
     };
 

@@ -1,23 +1,26 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 using System.Text;
-using Xunit;
 
 namespace XenTwoLevelCkpt.NativeInterop.Tests.Xen;
 
 /// <summary>
-/// A xenstored for the real libxenstore to talk to: the wire protocol of <c>xen/io/xs_wire.h</c> over a socket, a
+/// A xenstored to talk to: the wire protocol of <c>xen/io/xs_wire.h</c> over a socket, a
 /// store in memory, transactions that fail when anything was changed meanwhile. One lock serialises everything.
 /// </summary>
 /// <remarks>The real daemon cannot serve a machine without a hypervisor.</remarks>
-public sealed partial class FakeXenstored : IDisposable
+public sealed class FakeXenstored : IDisposable
 {
     private const int Directory_ = 1, Read = 2, Watch = 4, Unwatch = 5, TransactionStart = 6, TransactionEnd = 7,
-        GetDomainPath = 10, Write = 11, Rm = 13, WatchEvent = 15, Error = 16, Resume = 18;
+        GetDomainPath = 10, Write = 11, Rm = 13, WatchEvent = 15, Error = 16, IsDomainIntroduced = 17, Resume = 18,
+        DirectoryPart = 22;
+
+    private const int PayloadMax = 4096;
 
     private readonly string _directory = Directory.CreateTempSubdirectory("xenstored").FullName;
-    private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private readonly ManualResetEventSlim _answers = new(initialState: true);
+    private Socket? _listener;
     private readonly Lock _gate = new();
     private readonly List<Connection> _connections = [];
     private readonly Dictionary<uint, (int Base, SortedDictionary<string, string> Nodes)> _transactions = [];
@@ -27,14 +30,42 @@ public sealed partial class FakeXenstored : IDisposable
 
     public FakeXenstored()
     {
-        // libxenstore reads the C environment, of which .NET has a copy.
-        string socket = Path.Combine(_directory, "socket");
-        Environment.SetEnvironmentVariable("XENSTORED_PATH", socket);
-        Assert.Equal(0, setenv("XENSTORED_PATH", socket, 1));
-        _listener.Bind(new UnixDomainSocketEndPoint(socket));
-        _listener.Listen();
-        new Thread(Accept) { IsBackground = true }.Start();
+        Environment.SetEnvironmentVariable("XENSTORED_PATH", Socket);
+        Start();
     }
+
+    /// <summary>Where it listens.</summary>
+    public string Socket => Path.Combine(_directory, "socket");
+
+    /// <summary>Requests that were read, of all connections.</summary>
+    public int Requests { get; private set; }
+
+    /// <summary>What happens at the next request of a type, once: it is handled, and this much of the answer is sent before the
+    /// connection ends.</summary>
+    public (int Type, int Octets)? CutNext { get; set; }
+
+    /// <summary>Listens again after <see cref="Kill"/>, and knows nothing of before, as a daemon that was started anew.</summary>
+    public void Start()
+    {
+        File.Delete(Socket);
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(Socket));
+        listener.Listen();
+        lock (_gate)
+        {
+            _listener = listener;
+            _nodes = new SortedDictionary<string, string>(StringComparer.Ordinal) { ["/"] = "" };
+            _transactions.Clear();
+        }
+
+        new Thread(() => Accept(listener)) { IsBackground = true }.Start();
+    }
+
+    /// <summary>Answers nothing from now on.</summary>
+    public void Hang() => _answers.Reset();
+
+    /// <summary>Answers what it was asked while it hung, and goes on.</summary>
+    public void GoOn() => _answers.Set();
 
     /// <summary>Transactions that were started and not ended.</summary>
     public int OpenTransactions
@@ -51,28 +82,28 @@ public sealed partial class FakeXenstored : IDisposable
     /// <summary>Closes all connections, as a daemon that died.</summary>
     public void Kill()
     {
-        _listener.Dispose();
         lock (_gate)
         {
+            _listener?.Dispose();
             _connections.ForEach(c => c.Socket.Dispose());
         }
     }
 
     public void Dispose()
     {
+        GoOn();
         Kill();
         Environment.SetEnvironmentVariable("XENSTORED_PATH", null);
-        _ = unsetenv("XENSTORED_PATH");
         Directory.Delete(_directory, recursive: true);
     }
 
-    private void Accept()
+    private void Accept(Socket listener)
     {
         try
         {
             while (true)
             {
-                var connection = new Connection(_listener.Accept());
+                var connection = new Connection(listener.Accept());
                 lock (_gate)
                 {
                     _connections.Add(connection);
@@ -103,9 +134,22 @@ public sealed partial class FakeXenstored : IDisposable
                 stream.ReadExactly(body);
                 lock (_gate)
                 {
+                    Requests++;
+                }
+
+                _answers.Wait();
+                lock (_gate)
+                {
                     var events = new List<(Connection To, string Body)>();
                     string reply = Handle(connection, type, transaction, Encoding.UTF8.GetString(body), events);
                     bool failed = reply.StartsWith('!');
+                    if (CutNext is { } cut && cut.Type == type)
+                    {
+                        CutNext = null;
+                        Send(connection, type, request, transaction, reply, cut.Octets);
+                        return;
+                    }
+
                     Send(connection, failed ? Error : type, request, transaction, failed ? reply[1..] + "\0" : reply);
                     events.ForEach(e => Send(e.To, WatchEvent, 0, 0, e.Body));
                 }
@@ -147,8 +191,13 @@ public sealed partial class FakeXenstored : IDisposable
             case Read:
                 return nodes.TryGetValue(path, out string? value) ? value : "!ENOENT";
             case Directory_:
-                return !nodes.ContainsKey(path) ? "!ENOENT" : string.Concat(nodes.Keys
-                    .Where(k => Parent(k) == path && k != path).Select(k => k[(k.LastIndexOf('/') + 1)..] + "\0"));
+                return !nodes.ContainsKey(path) ? "!ENOENT" : Names() is { Length: <= PayloadMax } names ? names : "!E2BIG";
+            case DirectoryPart:
+                int offset = int.Parse(parts[1], CultureInfo.InvariantCulture);
+                string generation = $"{_generation}\0";
+                string all = Names() + "\0";
+                return !nodes.ContainsKey(path) ? "!ENOENT"
+                    : generation + all.Substring(offset, Math.Min(all.Length - offset, PayloadMax - generation.Length));
             case Write:
                 for (string parent = Parent(path); nodes.TryAdd(parent, ""); parent = Parent(parent))
                 {
@@ -202,11 +251,16 @@ public sealed partial class FakeXenstored : IDisposable
                 return "OK\0";
             case GetDomainPath:
                 return $"/local/domain/{path}\0";
+            case IsDomainIntroduced:
+                return nodes.ContainsKey($"/local/domain/{path}") ? "T\0" : "F\0";
             case Resume:
                 return nodes.ContainsKey($"/local/domain/{path}") ? "OK\0" : "!ENOENT";
             default:
                 return "!ENOSYS";
         }
+
+        string Names() => string.Concat(nodes.Keys
+            .Where(k => Parent(k) == path && k != path).Select(k => k[(k.LastIndexOf('/') + 1)..] + "\0"));
 
         void Changed(string changed)
         {
@@ -229,7 +283,7 @@ public sealed partial class FakeXenstored : IDisposable
     private static bool IsBelow(string path, string root) =>
         path == root || path.StartsWith(root + "/", StringComparison.Ordinal);
 
-    private static void Send(Connection to, int type, uint request, uint transaction, string body)
+    private static void Send(Connection to, int type, uint request, uint transaction, string body, int octets = int.MaxValue)
     {
         byte[] bytes = Encoding.UTF8.GetBytes(body);
         byte[] message = new byte[16 + bytes.Length];
@@ -238,14 +292,8 @@ public sealed partial class FakeXenstored : IDisposable
         BinaryPrimitives.WriteUInt32LittleEndian(message.AsSpan(8), transaction);
         BinaryPrimitives.WriteInt32LittleEndian(message.AsSpan(12), bytes.Length);
         bytes.CopyTo(message, 16);
-        to.Socket.Send(message);
+        to.Socket.Send(message.AsSpan(0, Math.Min(octets, message.Length)));
     }
-
-    [LibraryImport("libc.so.6", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int setenv(string name, string value, int overwrite);
-
-    [LibraryImport("libc.so.6", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int unsetenv(string name);
 
     private sealed class Connection(Socket socket)
     {

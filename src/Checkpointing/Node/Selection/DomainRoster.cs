@@ -27,6 +27,7 @@ internal sealed class DomainRoster(
     private CheckpointSettings _settings = new();
     private CheckpointDraft? _draft;
     private Exception? _first;
+    private CancellationToken _cancelled;
 
     /// <summary>All that are followed, also those that are left out for now: their dirty logs are on.</summary>
     internal IReadOnlyList<DomainCapture> All => _all;
@@ -46,13 +47,15 @@ internal sealed class DomainRoster(
     /// <summary>Finds out who takes part in a checkpoint.</summary>
     /// <param name="settings">What is different for this checkpoint.</param>
     /// <param name="draft">The open epoch; null where there is none.</param>
+    /// <param name="cancellationToken">Gives it up, also while the toolstack does not answer.</param>
     /// <exception cref="CheckpointFailedException">A domain that must not be left out cannot be part of it.</exception>
-    internal void Find(CheckpointSettings settings, CheckpointDraft? draft)
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    internal void Find(CheckpointSettings settings, CheckpointDraft? draft, CancellationToken cancellationToken)
     {
-        (_settings, _draft, _first) = (settings, draft, null);
+        (_settings, _draft, _first, _cancelled) = (settings, draft, null, cancellationToken);
         _leftOut.Clear();
         _present.Clear();
-        List<DomainInfo> domains = [.. hypervisor.ListDomains().Where(d => d.Id != 0)];
+        List<DomainInfo> domains = [.. hypervisor.ListDomains(cancellationToken).Where(d => d.Id != 0)];
         DropThoseGone(domains);
         List<DomainInfo> fresh = [];
         foreach (DomainInfo domain in domains.Where(d => !d.State.HasFlag(DomainStates.Dying)))
@@ -93,7 +96,7 @@ internal sealed class DomainRoster(
     /// <exception cref="HypervisorException">It has a device that a checkpoint could not hold, or is gone.</exception>
     internal void Refresh(DomainCapture capture)
     {
-        DomainConfiguration configuration = capture.Domain.GetConfiguration();
+        DomainConfiguration configuration = capture.Domain.GetConfiguration(_cancelled);
         if (!SameDevices(capture.Configuration, configuration))
         {
             capture.TakeDisks(disks.Open(capture.Domain, configuration, capture.LeavesDisksOut), log);
@@ -181,7 +184,7 @@ internal sealed class DomainRoster(
         try
         {
             using IDomain opened = hypervisor.OpenDomain(domain.Uuid);
-            return opened.GetConfiguration();
+            return opened.GetConfiguration(_cancelled);
         }
         catch (Exception e) when (e is DomainUnfinishedException or DomainNotFoundException)
         {
@@ -257,7 +260,8 @@ internal sealed class DomainRoster(
         if (domains.Find(d => d.Uuid == domain.Uuid && d.Id != domain.Id && !d.State.HasFlag(DomainStates.Dying)) is { } other)
         {
             return (LeftOutReason.Ambiguous, $"Domains {name} ({domain.Id}) and {other.Name} ({other.Id}) have one UUID, "
-                + $"{domain.Uuid}: which of them a checkpoint is of could not be told. One of them is probably being migrated or restored.");
+                + $"{domain.Uuid}: which of them a checkpoint is of could not be told. One of them is probably being migrated or restored; "
+                + "where none is, shut one of them down and give it another UUID ('uuid' in its configuration).");
         }
 
         if (Selection.LeftOut.ByState(domain, capture?.Suspended == true) is { } state)
@@ -343,7 +347,7 @@ internal sealed class DomainRoster(
         IReadOnlyList<ICheckpointedDisk> opened = [];
         try
         {
-            DomainConfiguration configuration = domain.GetConfiguration();
+            DomainConfiguration configuration = domain.GetConfiguration(_cancelled);
             opened = disks.Open(domain, configuration, memoryOnly);
             return new DomainCapture(domain, info.Name ?? $"{info.Uuid}", startMemory(domain), configuration, opened)
             {
