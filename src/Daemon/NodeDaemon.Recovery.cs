@@ -1,5 +1,4 @@
 using Google.Protobuf;
-using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Restore;

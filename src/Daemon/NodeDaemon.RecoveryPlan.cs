@@ -1,6 +1,5 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
-using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Store;
@@ -196,7 +195,7 @@ public sealed partial class NodeDaemon
 
     // Domains that exchange frames with others, and are not in the checkpoint that the node goes back to: they would run on from
     // the future.
-    private IReadOnlyList<DomainInfo> Newer(RecoveryTask task)
+    private DomainInfo[] Newer(RecoveryTask task)
     {
         HashSet<Guid> known = [.. task.Member!.Domains.Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid)];
         DomainInfo[] newer =

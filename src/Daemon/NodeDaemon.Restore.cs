@@ -115,7 +115,7 @@ public sealed partial class NodeDaemon
             return result;
         }
 
-        foreach (DomainInfo there in Hypervisor.ListDomains())
+        foreach (DomainInfo there in Hypervisor.ListDomains(cancellationToken))
         {
             if (request.HasNewName ? there.Name == request.NewName : wanted.Exists(d => d.Uuid == there.Uuid || d.Name == there.Name))
             {

@@ -76,8 +76,9 @@ internal sealed class ServerInterceptor(IHostApplicationLifetime lifetime, ILogg
             case IOException when context.CancellationToken.IsCancellationRequested:
                 // The client is gone, or the deadline has passed, which the library tells.
                 return new OperationCanceledException(e.Message, e, context.CancellationToken);
-            case OperationCanceledException or ObjectDisposedException when lifetime.ApplicationStopping.IsCancellationRequested:
-                // A call that comes last of all finds the host's services disposed.
+            // A call that comes last of all finds the host's services disposed.
+            case ObjectDisposedException { ObjectName: nameof(IServiceProvider) }:
+            case OperationCanceledException when lifetime.ApplicationStopping.IsCancellationRequested:
                 return new RpcException(new Status(StatusCode.Unavailable, "The server is stopping."));
             case OperationCanceledException:
                 return new RpcException(new Status(StatusCode.Cancelled, "The call was cancelled."));

@@ -1,6 +1,7 @@
 using System.Net;
 using Grpc.Core;
 using XenTwoLevelCkpt.Cluster;
+using XenTwoLevelCkpt.Protocol.Recovery;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.Tests;
 using XenTwoLevelCkpt.Rpc.V1;

@@ -2,7 +2,6 @@ using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Pacing;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Model;
-using XenTwoLevelCkpt.Images.Store;
 using Xunit;
 
 namespace XenTwoLevelCkpt.Checkpointing.Tests;

@@ -26,8 +26,9 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public HypervisorInfo Info => _model!.Hypervisor.Info;
 
-    public IReadOnlyList<DomainInfo> ListDomains() =>
-        IsGone ? throw new HypervisorUnavailableException("/dev/xen/privcmd is gone.") : _model!.Hypervisor.ListDomains();
+    public IReadOnlyList<DomainInfo> ListDomains(CancellationToken cancellationToken = default) => IsGone
+        ? throw new HypervisorUnavailableException("/dev/xen/privcmd is gone.")
+        : _model!.Hypervisor.ListDomains(cancellationToken);
 
     public IDomain OpenDomain(Guid uuid) => _model!.Hypervisor.OpenDomain(uuid);
 

@@ -206,7 +206,7 @@ public sealed class FaultTests : IDisposable
         Assert.Throws<DomainNotFoundException>(_domain.GetInfo);
         Assert.Throws<DomainNotFoundException>(() => _domain.GetPfnCount());
         Assert.Throws<DomainNotFoundException>(() => _model.OpenDomain(_guest.Uuid));
-        Assert.Single(_model.ListDomains());
+        Assert.Single(_model.ListDomains(Cancellation));
         log?.Dispose();
     }
 

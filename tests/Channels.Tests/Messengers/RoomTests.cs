@@ -8,6 +8,9 @@ namespace XenTwoLevelCkpt.Channels.Tests;
 /// <summary>A node that takes nothing delays only what is for it.</summary>
 public sealed class RoomTests
 {
+    // 3 MB of the longer frames; a batch has 1 MiB at most.
+    private const int Many = 3000;
+
     private static readonly byte[] AlicesGuest = [2, 0, 0, 0, 0, 1];
     private static readonly byte[] BobsGuest = [2, 0, 0, 0, 0, 2];
     private static readonly byte[] Own = [2, 0, 0, 0, 0, 9];
@@ -25,14 +28,14 @@ public sealed class RoomTests
             await LearnAsync(bob.Call, BobsGuest);
         }
 
-        // Twenty times as much for bob, who is away, as its window takes.
-        for (int i = 0; i < 200; i++)
+        // More for bob, who is away, than its window and a batch take.
+        for (int i = 0; i < Many; i++)
         {
-            uplink.Send(Frame(BobsGuest, 400));
+            uplink.Send(Frame(BobsGuest, 1000));
             uplink.Send(Frame(AlicesGuest, 100));
         }
 
-        await ComeAsync(alice, count: 200);
+        await ComeAsync(alice, Many);
         Assert.Equal(0, uplink.Left);
     }
 
@@ -43,12 +46,12 @@ public sealed class RoomTests
         await using Victim victim = await Victim.StartAsync(
             patience: TimeSpan.FromMilliseconds(1), uplink: uplink, window: 4 << 10, waiting: FrameBatch.MaxFrame + 4096);
         using ChannelCall alice = await victim.OpenAsync(victim.Hello());
-        for (int i = 0; i < 200; i++)
+        for (int i = 0; i < Many; i++)
         {
-            uplink.Send(Frame(Everybody, 400));
+            uplink.Send(Frame(Everybody, 1000));
         }
 
-        await ComeAsync(alice, count: 200);
+        await ComeAsync(alice, Many);
         while (victim.Messenger.Peers.First(p => p.Name == "bob").Problem?.Contains(" have been dropped.", StringComparison.Ordinal) != true)
         {
             await Task.Delay(1, TestContext.Current.CancellationToken);

@@ -197,7 +197,7 @@ public sealed class FakeXenstored : IDisposable
                 string generation = $"{_generation}\0";
                 string all = Names() + "\0";
                 return !nodes.ContainsKey(path) ? "!ENOENT"
-                    : generation + all.Substring(offset, Math.Min(all.Length - offset, PayloadMax - generation.Length));
+                    : string.Concat(generation, all.AsSpan(offset, Math.Min(all.Length - offset, PayloadMax - generation.Length)));
             case Write:
                 for (string parent = Parent(path); nodes.TryAdd(parent, ""); parent = Parent(parent))
                 {
