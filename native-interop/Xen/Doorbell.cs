@@ -1,5 +1,5 @@
-using XenTwoLevelCkpt.NativeInterop.Libc;
 using Microsoft.Win32.SafeHandles;
+using XenTwoLevelCkpt.NativeInterop.Libc;
 
 namespace XenTwoLevelCkpt.NativeInterop.Xen;
 

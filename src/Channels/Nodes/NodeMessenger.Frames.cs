@@ -107,10 +107,19 @@ internal sealed partial class NodeMessenger<TProtocol>
         bool room = true;
         foreach (PeerLink link in _routes)
         {
-            room &= HasPlace(link, beyond) || link.MayWait || _uplink.MayLose;
+            room &= HasPlace(link, beyond) || link.MayWait || (_uplink.MayLose && IsStuck(link));
         }
 
         return room;
+    }
+
+    // A link that is only slow holds the guests back, who take that for a slow network.
+    private bool IsStuck(PeerLink link)
+    {
+        lock (_lock)
+        {
+            return link.FullSince is { } since && Stopwatch.GetElapsedTime(since) > _options.Patience;
+        }
     }
 
     // What waited goes first.

@@ -41,8 +41,9 @@ public sealed record NodeMessengerOptions
     /// 13 ms; where they are used up, the guests' frames for that peer wait.</summary>
     public long WindowBytes { get; init; } = 16 << 20;
 
-    /// <summary>The most octets of frames that wait for room in the window of a peer: 64 of the longest ones. Beyond it they are
-    /// dropped where the uplink may lose frames, and otherwise those for all peers wait.</summary>
+    /// <summary>The most octets of frames that wait for room in the window of a peer: 64 of the longest ones. Beyond it those
+    /// for all peers wait; where the uplink may lose frames, for <see cref="Patience"/> at most: then those for that peer are dropped.
+    /// </summary>
     public long WaitingBytes { get; init; } = 4 << 20;
 
     /// <summary>Octets of frames that wait for a checkpoint before peers are not read from any more.</summary>

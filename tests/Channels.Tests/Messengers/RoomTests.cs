@@ -11,10 +11,12 @@ public sealed class RoomTests
     // 3 MB of the longer frames; a batch has 1 MiB at most.
     private const int Many = 3000;
 
+    // They have room in a batch.
+    private const int Few = 200;
+
     private static readonly byte[] AlicesGuest = [2, 0, 0, 0, 0, 1];
     private static readonly byte[] BobsGuest = [2, 0, 0, 0, 0, 2];
     private static readonly byte[] Own = [2, 0, 0, 0, 0, 9];
-    private static readonly byte[] Everybody = [255, 255, 255, 255, 255, 255];
 
     [Fact]
     public async Task Frames_for_one_node_pass_while_another_one_takes_none()
@@ -46,16 +48,28 @@ public sealed class RoomTests
         await using Victim victim = await Victim.StartAsync(
             patience: TimeSpan.FromMilliseconds(1), uplink: uplink, window: 4 << 10, waiting: FrameBatch.MaxFrame + 4096);
         using ChannelCall alice = await victim.OpenAsync(victim.Hello());
-        for (int i = 0; i < Many; i++)
+        await LearnAsync(alice, AlicesGuest);
+        await using (ChannelCallEnd bob = await BobAsync(victim))
         {
-            uplink.Send(Frame(Everybody, 1000));
+            await LearnAsync(bob.Call, BobsGuest);
         }
 
-        await ComeAsync(alice, Many);
+        for (int i = 0; i < Many; i++)
+        {
+            uplink.Send(Frame(BobsGuest, 1000));
+        }
+
         while (victim.Messenger.Peers.First(p => p.Name == "bob").Problem?.Contains(" have been dropped.", StringComparison.Ordinal) != true)
         {
             await Task.Delay(1, TestContext.Current.CancellationToken);
         }
+
+        for (int i = 0; i < Few; i++)
+        {
+            uplink.Send(Frame(AlicesGuest, 100));
+        }
+
+        await ComeAsync(alice, Few);
     }
 
     private static async Task<ChannelCallEnd> BobAsync(Victim victim) => new(await victim.OpenAsync(victim.Hello("bob")));

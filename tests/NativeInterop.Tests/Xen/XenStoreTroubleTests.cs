@@ -17,7 +17,8 @@ public sealed class XenStoreTroubleTests : IDisposable
     // Long enough for a fake that answers to answer, and for nothing else.
     private static readonly XenStoreOptions Short = new()
     {
-        Limit = TimeSpan.FromMilliseconds(200), SilentLimit = TimeSpan.FromMilliseconds(20),
+        Limit = TimeSpan.FromMilliseconds(200),
+        SilentLimit = TimeSpan.FromMilliseconds(20),
     };
 
     private readonly FakeXenstored _daemon = new();
