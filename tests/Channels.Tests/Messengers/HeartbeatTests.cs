@@ -49,8 +49,9 @@ public sealed class HeartbeatTests
 
         // Where it did not wait it would have returned long ago; that it waits is not measured.
         await Task.WhenAny(rolledBack, Task.Delay(300, TestContext.Current.CancellationToken));
-        Assert.False(rolledBack.IsCompleted);
+        bool waits = !rolledBack.IsCompleted;
         goesOn.Set();
+        Assert.True(waits);
         await rolledBack;
         Assert.Equal(victim.ChannelLog.Appended, victim.ChannelLog.Committed);
     }
