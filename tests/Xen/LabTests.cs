@@ -27,7 +27,7 @@ public sealed class LabTests
     public void A_wrong_use_is_told_apart_from_a_failure()
     {
         Assert.Equal(64, Lab.Shared.Run("up", "--nodes", "many").ExitCode);
-        Assert.Equal(64, Lab.Shared.Run("guest", "1", "create", "x", "--type", "hvm").ExitCode);
+        Assert.Equal(64, Lab.Shared.Run("guest", "1", "create", "x", "--type", "vmx").ExitCode);
         Outcome missing = Lab.Shared.Run("exec", "9", "--", "true");
         Assert.Equal(1, missing.ExitCode);
         Assert.Contains("node 9 is not up", missing.Error, StringComparison.Ordinal);
