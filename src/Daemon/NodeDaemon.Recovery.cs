@@ -13,15 +13,19 @@ namespace XenTwoLevelCkpt.Daemon;
 /// <content>The node's part of a recovery of the cluster.</content>
 /// <remarks>
 /// What happens, in this order, so that a call that ended anywhere can be made again: the promise is on disk, after everything has
-/// been looked at that could be wrong; what is to be done is on disk; messages stop; domains of the member are destroyed, and restored without running; the messages begin the incarnation; that it has
-/// begun is on disk; checkpoints of the past that is gone are removed; the domains run. A domain runs in the new
-/// incarnation only after the disk says that it has begun: what it sends is never sent a second time in the same one.
+/// been looked at that could be wrong; what is to be done is on disk; messages stop; domains of the member are destroyed, and
+/// restored without running; the messages begin the incarnation; that it has begun is on disk; checkpoints of the past that is
+/// gone are removed; the domains run. A domain runs in the new incarnation only after the disk says that it has begun: what it
+/// sends is never sent a second time in the same one.
 /// </remarks>
 public sealed partial class NodeDaemon
 {
     private static readonly TimeSpan RaiseAgain = TimeSpan.FromSeconds(1);
 
     private bool _quiesced;
+
+    // Checkpoints whose images were found whole for the recovery that is promised.
+    private readonly HashSet<Guid> _seenWhole = [];
 
     /// <summary>Takes part in a recovery.</summary>
     /// <param name="request">The line, the incarnation, the lost nodes, and what is asked.</param>
@@ -52,7 +56,13 @@ public sealed partial class NodeDaemon
                 return Repeated();
             }
 
-            using RecoveryTask task = await Task.Run(() => Plan(order), CancellationToken.None).ConfigureAwait(false);
+            if (request.Phase == V1.RecoverPhase.Prepare)
+            {
+                // What was whole then may not be so any more.
+                _seenWhole.Clear();
+            }
+
+            using RecoveryTask task = await Task.Run(() => Plan(order, looks: true), CancellationToken.None).ConfigureAwait(false);
             if (request.Phase == V1.RecoverPhase.Prepare)
             {
                 if (verdict == OrderVerdict.Promise)
@@ -66,6 +76,7 @@ public sealed partial class NodeDaemon
 
             FailOrders(Problems.IsBusy("A recovery has begun."));
             SetState(V1.NodeState.Recovering);
+            _seenWhole.Clear();
             return await Task.Run(() => RecoverAsync(task, giveUp.Token), CancellationToken.None).ConfigureAwait(false);
         }
         finally
@@ -83,7 +94,7 @@ public sealed partial class NodeDaemon
             return Repeated();
         }
 
-        using RecoveryTask task = Plan(order);
+        using RecoveryTask task = Plan(order, looks: false);
         return task.Foretell();
     }
 
@@ -374,156 +385,4 @@ public sealed partial class NodeDaemon
             Departures = Departures(what.Order),
             Paused = paused,
         });
-
-    // The peers hear of it only once it is on disk: from then on they need not keep what another adoption would take.
-    private async Task SettleAsync()
-    {
-        if (_messages?.ToSettle is null || !await _turn.WaitAsync(0).ConfigureAwait(false))
-        {
-            return;
-        }
-
-        try
-        {
-            if (_messages.ToSettle is { } node && _file!.State.Pending is null)
-            {
-                _file.Write(_file.State with
-                {
-                    Departures = [.. _file.State.Departures.Select(d => d.Node == node ? d with { Settled = true } : d)],
-                });
-                _messages.Settle(node);
-                _log.Settled(node);
-            }
-        }
-        finally
-        {
-            _ = _turn.Release();
-        }
-    }
-
-    // What a recovery that has begun its incarnation had still to do when the daemon ended.
-    private void FinishRecovery()
-    {
-        Discard();
-        foreach (Guid uuid in _file!.State.Paused)
-        {
-            try
-            {
-                using IDomain domain = Hypervisor.OpenDomain(uuid);
-                if (domain.GetInfo().State.HasFlag(DomainStates.Paused))
-                {
-                    domain.Unpause();
-                    _platform.Running([domain]);
-                    _log.Undone($"Domain {domain.GetInfo().Name ?? $"{uuid}"} was restored by a recovery and runs now.");
-                }
-            }
-            catch (DomainNotFoundException)
-            {
-                // Gone since.
-            }
-        }
-
-        if (_file.State.Paused.Count > 0)
-        {
-            _file.Write(_file.State with { Paused = [] });
-        }
-    }
-
-    // Newest first: nothing builds upon what goes.
-    private void Discard()
-    {
-        if (_file!.State.Discarded is not { } gone)
-        {
-            return;
-        }
-
-        bool all = true;
-        foreach (CheckpointManifest manifest in _store!.Checkpoints.Reverse()
-            .Where(m => m.Epoch > gone.After && m.Epoch <= gone.Through))
-        {
-            _pulse.Beat();
-            all &= _store.Remove(manifest.Epoch);
-        }
-
-        if (all)
-        {
-            _file.Write(_file.State with { Discarded = null });
-        }
-    }
-
-    // Makes the node ready for the same call: as after a restart, without one.
-    private async Task BeginAgainAsync(PendingRecovery what)
-    {
-        if (_stop.IsCancellationRequested)
-        {
-            return;
-        }
-
-        if (_file!.State.Pending is null)
-        {
-            // The incarnation has begun; the rest can be made good.
-            FinishRecovery();
-            _quiesced = false;
-            StartMessages();
-        }
-        else if (what.RollsBack && _messages!.Incarnation == what.Order.Incarnation)
-        {
-            await MakeMessagesAsync().ConfigureAwait(false);
-            _messages.Quiesce();
-        }
-
-        if (_checkpointer is null)
-        {
-            OpenCheckpointer();
-        }
-    }
-}
-
-/// <summary>Domains of several nodes that are back and do not run yet.</summary>
-internal sealed class RestoredNodes : IDisposable
-{
-    internal List<PausedDomains> All { get; } = [];
-
-    internal IEnumerable<IDomain> Domains => All.SelectMany(d => d.Domains);
-
-    internal void Add(PausedDomains domains) => All.Add(domains);
-
-    internal void Keep() => All.ForEach(d => d.Keep());
-
-    /// <summary>Removes those that neither run nor are kept.</summary>
-    public void Dispose() => All.ForEach(d => d.Dispose());
-}
-
-/// <summary>Points inside a recovery at which tests make it fail.</summary>
-internal enum RecoverStep
-{
-    /// <summary>It is known what is to be done; nothing has changed.</summary>
-    Decided = 1,
-
-    /// <summary>What is to be done is on disk.</summary>
-    PendingWritten = 2,
-
-    /// <summary>No message moves.</summary>
-    Quiesced = 3,
-
-    /// <summary>The domains are gone.</summary>
-    Destroyed = 4,
-
-    /// <summary>The domains are back, paused.</summary>
-    Restored = 5,
-
-    /// <summary>The messages are in the new incarnation.</summary>
-    RolledBack = 6,
-
-    /// <summary>That it has begun is on disk.</summary>
-    EndWritten = 7,
-
-    /// <summary>Checkpoints of the past that is gone are removed.</summary>
-    Discarded = 8,
-
-    /// <summary>The domains run.</summary>
-    Running = 9,
-
-    /// <summary>The checkpoint that raises the index is taken.</summary>
-    Raised = 10,
 }

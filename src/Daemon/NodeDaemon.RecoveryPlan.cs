@@ -101,8 +101,9 @@ public sealed partial class NodeDaemon
         }
     }
 
-    // Looks at all that can be wrong before anything is changed.
-    private RecoveryTask Plan(RecoveryOrder order)
+    // Looks at all that can be wrong before anything is changed; at every octet of the images only where it `looks`, which takes as long as
+    // reading them: for the promise, and once more only where this process has not.
+    private RecoveryTask Plan(RecoveryOrder order, bool looks)
     {
         NodeRecord state = _file!.State;
         PendingRecovery? pending = state.Pending;
@@ -119,7 +120,7 @@ public sealed partial class NodeDaemon
             if (rollsBack)
             {
                 task.Member = Member([.. Line()], order.Line) ?? throw NoMember($"Node {_settings.Node}", order.Line);
-                RequireWhole(_store!, task.Member);
+                RequireWhole(_store!, task.Member, looks);
                 RequireAdopted(task.Member, order);
             }
 
@@ -128,7 +129,7 @@ public sealed partial class NodeDaemon
                 DirectoryStore store = OpenLost(move.Node);
                 task.Stores.Add(store);
                 CheckpointManifest member = Member(store.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line);
-                RequireWhole(store, member);
+                RequireWhole(store, member, looks);
                 RequireNotHere(move, member);
                 task.Adopted.Add(new AdoptedNode(move.Node, store, member));
             }
@@ -149,6 +150,8 @@ public sealed partial class NodeDaemon
         }
         catch
         {
+            // Nothing is promised upon what was seen of it.
+            _seenWhole.Clear();
             task.Dispose();
             throw;
         }
@@ -255,12 +258,13 @@ public sealed partial class NodeDaemon
             : null;
     }
 
-    private static void RequireWhole(DirectoryStore store, CheckpointManifest member)
+    private void RequireWhole(DirectoryStore store, CheckpointManifest member, bool looks)
     {
         var restorer = new Restorer(store);
-        if (member.Domains.Count > 0)
+        if (looks && member.Domains.Count > 0 && !_seenWhole.Contains(member.Id))
         {
             restorer.Verify(member, null, memory: true, disks: true);
+            _ = _seenWhole.Add(member.Id);
         }
 
         _ = restorer.ReadNodeState(member);
