@@ -33,7 +33,7 @@ configure() {
   "node": "node$0", "clusterId": "$1", "shared": "/srv/shared", "trace": "/srv/shared/traces/node$0.trace",
   "nodes": [{"name": "node1", "address": "10.77.1.1:7400"}, {"name": "node2", "address": "10.77.2.1:7400"}],
   "listen": "10.77.$0.1:7400", "controlListen": "10.77.$0.1:7401", "bridge": "xtlbr0",
-  "basicInterval": "$2", "suspendTimeout": "1m"
+  "basicInterval": "$2", "suspendTimeout": "1m", "backgroundShare": 1
 }
 JSON
 echo "{\"nodes\": {\"node1\": \"10.77.1.1:7401\", \"node2\": \"10.77.2.1:7401\"}}" >/etc/xtlckpt/cluster.json' \

@@ -125,7 +125,7 @@ for guest in "${GUESTS[@]}"; do goes_on "$guest" 0; done
 names=()
 for guest in "${GUESTS[@]}"; do names+=(--domain "$guest"); done
 say "a first checkpoint and five increments of all three together"
-ours watch --every 2s --count 6 --suspend-timeout 2m "${names[@]}"
+ours watch --every 2s --count 6 --suspend-timeout 2m --background-share 1 "${names[@]}"
 for guest in "${GUESTS[@]}"; do there "$guest"; done
 ours checkpoints
 ours verify

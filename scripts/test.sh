@@ -121,7 +121,8 @@ xen_tests() {
     export XTL_LAB=test
     trap 'XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
     fresh_lab bookworm
-    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics "${filter[@]}"
+    # They take long: the runner says which one it is at.
+    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics -reporter verbose "${filter[@]}"
     fresh_lab bookworm
     on_xen "Xen.Dom0 (Xen 4.17)" conformance
     on_xen "disks in Dom0" disks

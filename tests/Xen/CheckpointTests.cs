@@ -13,7 +13,8 @@ public sealed class CheckpointTests : IAsyncLifetime
     private static readonly string[] Where = ["--store", $"{Folder}/store", "--state", $"{Folder}/state"];
 
     // An emulator on a busy machine is slow.
-    private static readonly string[] Patience = ["--suspend-timeout", "2m"];
+    // The emulated node is slow enough without what spares its guests.
+    private static readonly string[] Patience = ["--suspend-timeout", "2m", "--background-share", "1"];
 
     private readonly Lab _lab = Lab.Shared;
 

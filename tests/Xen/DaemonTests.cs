@@ -25,7 +25,7 @@ public sealed class DaemonTests : IAsyncLifetime
             mkdir -p {{Folder}}
             cat >{{Folder}}/config.json <<'END'
             { "node": "box", "store": "{{Folder}}/store", "state": "{{Folder}}/state", "controlSocket": "{{Socket}}",
-              "basicInterval": "2s", "suspendTimeout": "2m", "allowedPause": "20ms" }
+              "basicInterval": "2s", "suspendTimeout": "2m", "allowedPause": "20ms", "backgroundShare": 1 }
             END
             """);
     }

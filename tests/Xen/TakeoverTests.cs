@@ -73,7 +73,8 @@ public sealed class TakeoverTests : IAsyncLifetime
     {
         string[] watching =
         [
-            "exec", "1", "--", "xtlctl", "watch", .. Where, "--every", "2s", "--domain", Name, "--suspend-timeout", "2m", "--json",
+            "exec", "1", "--", "xtlctl", "watch", .. Where, "--every", "2s", "--domain", Name, "--suspend-timeout", "2m",
+            "--background-share", "1", "--json",
         ];
         using var watch = _lab.Start(watching);
         Task<string> output = watch.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);

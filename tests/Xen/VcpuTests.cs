@@ -121,7 +121,7 @@ public sealed partial class VcpuTests : IAsyncLifetime
     {
         Step.AssertWhole([.. Lines()]);
         JsonElement taken = _lab.ExecJson(
-            1, ["xtlctl", "checkpoint", .. Where, "--domain", Name, "--suspend-timeout", "2m", "--json"]);
+            1, ["xtlctl", "checkpoint", .. Where, "--domain", Name, "--suspend-timeout", "2m", "--background-share", "1", "--json"]);
         return taken.GetProperty("id").GetString()!;
     }
 
