@@ -123,9 +123,14 @@ public sealed class MacTableTests
         var table = new MacTable(64, Lifetime);
         byte[] frame = Frame();
         Learn(1000);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Learn(10_000);
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+
+        // The runtime may allocate while it compiles a method anew; what the table allocates comes in every round.
+        Assert.Contains(Enumerable.Range(0, 5), _ =>
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Learn(10_000);
+            return GC.GetAllocatedBytesForCurrentThread() == before;
+        });
 
         void Learn(int count)
         {

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using XenTwoLevelCkpt.NativeInterop.Files;
 using XenTwoLevelCkpt.Protocol.Recovery;
@@ -12,7 +11,7 @@ namespace XenTwoLevelCkpt.Channels;
 /// </summary>
 /// <remarks>Thread-safe. What is appended is written and synced by a thread of the log's own, all that is there at a time
 /// with one sync. docs/protocol.md specifies the files.</remarks>
-public sealed class ChannelLog : IDisposable
+public sealed class ChannelLog : IChannelLog, IDisposable
 {
     /// <summary>A file's length at which the next one begins, unless told otherwise: 64 MiB. Garbage goes by whole files.
     /// </summary>
@@ -106,7 +105,7 @@ public sealed class ChannelLog : IDisposable
             segment.Length = segment.Scan((record, _) => log.Note(segment, record));
             if (i < segments.Count - 1 && segment.Length != new FileInfo(segment.Path).Length)
             {
-                throw Damaged(segment, segment.Length);
+                throw LogReplay.Damaged(segment, segment.Length);
             }
         }
 
@@ -217,45 +216,12 @@ public sealed class ChannelLog : IDisposable
             segments = [.. _segments];
         }
 
-        return Replay(segments, line, member);
+        return LogReplay.Batches(segments, line, member);
     }
 
-    /// <summary>The same of a node that is lost, whose log nobody writes any more.</summary>
-    /// <param name="directory">Its log.</param>
-    /// <param name="line">k.</param>
-    /// <param name="member">The checkpoint's ordinal.</param>
-    /// <exception cref="InvalidDataException">A file other than the last is damaged or missing.</exception>
-    /// <exception cref="IOException">The files cannot be read.</exception>
-    internal static IEnumerable<LoggedBatch> ReplayLost(string directory, long line, long member) =>
-        Replay(Directory.Exists(directory) ? LogSegment.List(directory) : [], line, member);
-
-    private static IEnumerable<LoggedBatch> Replay(IReadOnlyList<LogSegment> segments, long line, long member)
-    {
-        List<Kept> kept = [];
-        for (int i = 0; i < segments.Count; i++)
-        {
-            LogSegment segment = segments[i];
-            long whole = segment.Scan((record, frames) =>
-            {
-                if (record.Kind == LogRecordKind.Batch)
-                {
-                    LoggedBatch batch = record.Batch;
-                    kept.Add(new Kept(batch with { Frames = default }, segment, frames, batch.Frames.Length));
-                }
-                else if (record.Kind == LogRecordKind.RollBack)
-                {
-                    Undo(kept, record);
-                }
-            });
-            if (i < segments.Count - 1 && whole != new FileInfo(segment.Path).Length)
-            {
-                throw Damaged(segment, whole);
-            }
-        }
-
-        return Frames(kept.Where(entry => CrossingMessages.MustReplay(
-            new LogEntry(entry.Batch.Index, entry.Batch.DeliveredAfter), line, member)));
-    }
+    /// <inheritdoc/>
+    IEnumerable<LoggedBatch> IChannelLog.ReplayLost(string directory, long line, long member) =>
+        LogReplay.Batches(Directory.Exists(directory) ? LogSegment.List(directory) : [], line, member);
 
     /// <summary>Removes the files in which everything is garbage (<see cref="Garbage.IsGarbage"/>).</summary>
     /// <param name="member">The ordinal of the node's member of the safe line.</param>
@@ -296,63 +262,6 @@ public sealed class ChannelLog : IDisposable
 
         _writer.Join();
         _file?.Dispose();
-    }
-
-    // What a rollback said of entries before it holds for all that come later: they are as if delivered right after the
-    // member, or never.
-    private static void Undo(List<Kept> kept, in LogRecord rollback)
-    {
-        int stay = 0;
-        for (int i = 0; i < kept.Count; i++)
-        {
-            Kept entry = kept[i];
-            if (entry.Batch.DeliveredAfter >= rollback.Member)
-            {
-                if (entry.Batch.Index >= rollback.Line)
-                {
-                    continue;
-                }
-
-                entry = entry with { Batch = entry.Batch with { DeliveredAfter = rollback.Member } };
-            }
-
-            kept[stay++] = entry;
-        }
-
-        kept.RemoveRange(stay, kept.Count - stay);
-    }
-
-    private static InvalidDataException Damaged(LogSegment segment, long at) =>
-        new($"The channel log is damaged at octet {at} of {segment.Path}; batches are missing.");
-
-    private static IEnumerable<LoggedBatch> Frames(IEnumerable<Kept> entries)
-    {
-        SafeFileHandle? file = null;
-        LogSegment? open = null;
-        try
-        {
-            foreach (Kept entry in entries)
-            {
-                if (open != entry.Segment)
-                {
-                    file?.Dispose();
-                    file = File.OpenHandle(entry.Segment.Path);
-                    open = entry.Segment;
-                }
-
-                byte[] frames = new byte[entry.Length];
-                if (LogSegment.Fill(file!, frames, entry.At) < frames.Length)
-                {
-                    throw new IOException($"{entry.Segment.Path} has become shorter.");
-                }
-
-                yield return entry.Batch with { Frames = frames };
-            }
-        }
-        finally
-        {
-            file?.Dispose();
-        }
     }
 
     private void Note(LogSegment segment, in LogRecord record)
@@ -485,7 +394,4 @@ public sealed class ChannelLog : IDisposable
             _segments.Add(segment);
         }
     }
-
-    [StructLayout(LayoutKind.Auto)]
-    private readonly record struct Kept(LoggedBatch Batch, LogSegment Segment, long At, int Length);
 }

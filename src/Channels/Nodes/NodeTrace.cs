@@ -6,7 +6,7 @@ namespace XenTwoLevelCkpt.Channels;
 /// <summary>What a node records of its run. A batch is a message; its number is made of sender, receiver, origin and sequence,
 /// so both ends know it. Where something cannot be recorded the trace ends, and stays cut: a trace with a hole would be
 /// judged wrongly.</summary>
-internal sealed class NodeTrace : IDisposable
+internal sealed class NodeTrace : INodeTrace, IDisposable
 {
     // Together the 61 bits of a message's number.
     private const int NodeBits = 8;
@@ -33,28 +33,28 @@ internal sealed class NodeTrace : IDisposable
         }
     }
 
-    internal void Sent(int to, in SentBatch batch) =>
+    public void Sent(int to, in SentBatch batch) =>
         Write(TraceEvent.Send(_node, to, Number(_node, to, batch.Origin, batch.Sequence), batch.Index));
 
-    internal void Delivered(int from, int to, int origin, long sequence, long index, bool logged) =>
+    public void Delivered(int from, int to, int origin, long sequence, long index, bool logged) =>
         Write(TraceEvent.Receive(_node, Number(from, to, origin, sequence), index, logged));
 
     /// <summary>A checkpoint is saved. It is with the kernel when this returns, before a peer hears of it: a recovery may go back
     /// to it after the node is lost.</summary>
-    internal void Saved(TraceEventKind kind, long label)
+    public void Saved(TraceEventKind kind, long label)
     {
         Write(TraceEvent.Checkpoint(kind, _node, label));
         Flush();
     }
 
-    internal void Failed() => Write(TraceEvent.CheckpointFailed(_node));
+    public void Failed() => Write(TraceEvent.CheckpointFailed(_node));
 
-    internal void Raised(long index) => Write(TraceEvent.IndexRaised(_node, index));
+    public void Raised(long index) => Write(TraceEvent.IndexRaised(_node, index));
 
     /// <summary>The node goes back to a checkpoint.</summary>
     /// <param name="state">The checkpoint; null for the initial one.</param>
     /// <param name="index">The node's index now.</param>
-    internal void RolledBack(ChannelState? state, long index)
+    public void RolledBack(ChannelState? state, long index)
     {
         long ordinal = state?.Ordinal ?? 0;
         if (_continued)
@@ -87,7 +87,7 @@ internal sealed class NodeTrace : IDisposable
     /// <param name="index">The checkpoint's index.</param>
     /// <param name="again">The batches: sender, receiver, origin, sequence number.</param>
     /// <param name="ends">The lost nodes that what comes here from now on is for: that one, and those whose domains it had.</param>
-    internal void Adopted(
+    public void Adopted(
         int node, string name, long ordinal, long index,
         IEnumerable<(int From, int To, int Origin, long Sequence)> again, IEnumerable<int> ends)
     {
@@ -117,9 +117,9 @@ internal sealed class NodeTrace : IDisposable
     }
 
     /// <summary>The node begins, and the trace says nothing else of it yet.</summary>
-    internal void Begin() => _continued = false;
+    public void Begin() => _continued = false;
 
-    internal void Flush()
+    public void Flush()
     {
         try
         {

@@ -4,12 +4,10 @@ using XenTwoLevelCkpt.Rpc.V1;
 namespace XenTwoLevelCkpt.Channels;
 
 /// <content>One stream, while it lasts: what is read from it and written to it.</content>
-internal sealed partial class NodeMessenger<TProtocol>
+internal sealed partial class PeerStreams<TProtocol>
 {
-    private TaskCompletionSource _gateMoved = NewSource();
-
     // Until either direction ends. The other one is ended then, and waited for: nobody uses the stream afterwards.
-    private async Task RunAsync(LinkSession session, ChannelStream stream, bool serves)
+    private async Task RunAsync(StreamSession session, ChannelStream stream, bool serves)
     {
         try
         {
@@ -34,12 +32,17 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private async Task ReadAsync(LinkSession session, ChannelStream stream, bool serves)
+    private async Task ReadAsync(StreamSession session, ChannelStream stream, bool serves)
     {
         while (await stream.ReadAsync(session.Token).ConfigureAwait(false) is { } message)
         {
-            Take(session, message);
-            Begin();
+            ChannelCore<TProtocol>.RequireSense(message, session.Incarnation, _headerSize);
+            lock (_lock)
+            {
+                _core.Take(session, message);
+            }
+
+            _begin();
             while (Rests(session, out Task moved))
             {
                 await moved.WaitAsync(session.Token).ConfigureAwait(false);
@@ -53,27 +56,22 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private bool IsAllAcknowledged(LinkSession session)
+    private bool IsAllAcknowledged(StreamSession session)
     {
         lock (_lock)
         {
-            return session.Link.Acknowledgeable == session.Link.In.Expected - 1 && session.HasAcknowledged;
+            return ChannelCore<TProtocol>.IsAllAcknowledged(session);
         }
     }
 
-    private async Task WriteAsync(LinkSession session, ChannelStream stream)
+    private async Task WriteAsync(StreamSession session, ChannelStream stream)
     {
         while (true)
         {
             ChannelMessage? message;
             lock (_lock)
             {
-                message = session.Next(MyHeartbeat, out bool isBatch);
-                if (isBatch)
-                {
-                    // A trace that knows of a delivery has to know of the sending, whoever is killed when.
-                    _trace.Flush();
-                }
+                message = _core.Next(session);
             }
 
             if (message is null)
@@ -94,68 +92,13 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
-    private Heartbeat MyHeartbeat(PeerLink link) => new()
-    {
-        Incarnation = (ulong)_gate.Incarnation,
-        Sn = (ulong)_gate.Index,
-        DurableSn = (ulong)Math.Min(link.End is { } hosted ? DurableOf(hosted) : _durable, _gate.Index),
-        UptimeNanos = (ulong)_clock.Elapsed.TotalNanoseconds,
-    };
-
-    private void RoomMade()
-    {
-        if (_blocked)
-        {
-            _blocked = false;
-            WakePump();
-        }
-    }
-
     // True while too much waits for a checkpoint for more to be read.
-    private bool Rests(LinkSession session, out Task moved)
+    private bool Rests(StreamSession session, out Task moved)
     {
         lock (_lock)
         {
-            session.Rests = _gate.IsFull;
             moved = _gateMoved.Task;
-            return session.Rests;
-        }
-    }
-
-    // Readers that rest look again. Under the lock.
-    private void GateMoved()
-    {
-        if (!_gate.IsFull)
-        {
-            _gateMoved.TrySetResult();
-            _gateMoved = NewSource();
-        }
-    }
-
-    private void Beat()
-    {
-        lock (_lock)
-        {
-            Reckon();
-            foreach (PeerLink link in _all)
-            {
-                if (link.Session is { } session)
-                {
-                    session.HeartbeatDue = true;
-                    session.Signal();
-                }
-            }
-
-            _trace.Flush();
-        }
-
-        try
-        {
-            CollectGarbage();
-        }
-        catch (IOException e)
-        {
-            _events.LogFailed(e);
+            return _core.Rests(session);
         }
     }
 }

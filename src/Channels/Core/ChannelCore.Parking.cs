@@ -1,11 +1,11 @@
 namespace XenTwoLevelCkpt.Channels;
 
 /// <content>A stop of the process while the guests run on.</content>
-internal sealed partial class NodeMessenger<TProtocol>
+internal sealed partial class ChannelCore<TProtocol>
 {
-    // With all streams ended and the log on disk. What the gate holds is not settled: its senders keep it. A checkpoint that
-    // was asked for and not begun is asked for again by what waits for it.
-    private byte[] Park() => new ParkedChannels
+    /// <summary>The channels as they are, with all streams ended and the log on disk. What the gate holds is not settled: its senders keep
+    /// it. A checkpoint that was asked for and not begun is asked for again by what waits for it.</summary>
+    internal byte[] Park() => new ParkedChannels
     {
         Protocol = TProtocol.Traits.Name,
         Incarnation = _gate.Incarnation,
@@ -13,12 +13,12 @@ internal sealed partial class NodeMessenger<TProtocol>
         State = new ChannelState
         {
             Protocol = _gate.Protocol.State,
-            Ordinal = _ordinal,
+            Ordinal = _history.Ordinal,
             Kind = default,
-            Checkpoints = [.. _taken[..^1], _taken[^1] with { Reach = _gate.Index }],
-            Peers = Array.ConvertAll(_links, link => link.Note()),
+            Checkpoints = [.. _history.Reaching(_gate.Index)],
+            Peers = [.. _topology.Links.Select(link => link.Note())],
             Uplink = [],
-            Hosted = [.. _hosted.Select(hosted => hosted.Note(hosted.First))],
+            Hosted = [.. _topology.Hosted.Select(hosted => hosted.Note(hosted.First))],
         },
     }.Encode();
 
@@ -42,7 +42,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         string? why = parked.Protocol != TProtocol.Traits.Name ? $"they are of the protocol '{parked.Protocol}'"
-            : !parked.State.Peers.Select(peer => peer.Name).SequenceEqual(_links.Select(link => link.Name))
+            : !parked.State.Peers.Select(peer => peer.Name).SequenceEqual(_topology.Links.Select(link => link.Name))
                 ? "the cluster has other nodes now"
             : _log.Incarnation != parked.Incarnation
                 ? $"they are of incarnation {parked.Incarnation}, and the channel log is of {_log.Incarnation}"
@@ -58,15 +58,13 @@ internal sealed partial class NodeMessenger<TProtocol>
 
     private void Unpark(ParkedChannels parked)
     {
-        _ordinal = parked.State.Ordinal;
-        _taken.Clear();
-        _taken.AddRange(parked.State.Checkpoints);
+        _history.Restore(parked.State);
         _raiseTo = parked.RaiseTo;
-        for (int i = 0; i < _links.Length; i++)
+        for (int i = 0; i < _topology.Links.Count; i++)
         {
-            _links[i].Restore(parked.State.Peers[i]);
+            _topology.Links[i].Restore(parked.State.Peers[i]);
         }
 
-        Host(parked.State);
+        _topology.Host(parked.State);
     }
 }

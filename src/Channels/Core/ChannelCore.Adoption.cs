@@ -1,37 +1,25 @@
 namespace XenTwoLevelCkpt.Channels;
 
 /// <content>The guests of lost nodes come here: what was on its way to and from them is handed over.</content>
-internal sealed partial class NodeMessenger<TProtocol>
+internal sealed partial class ChannelCore<TProtocol>
 {
-    public override long Adopt(IReadOnlyList<Adoption> adoptions, long line)
+    /// <summary>The domains of lost nodes have been put back here, and do not run yet: what was on its way to and from them is handed
+    /// over, in the order in which it was sent. Nobody reads the uplink or collects the log meanwhile.</summary>
+    /// <param name="adoptions">What is left of the lost nodes.</param>
+    /// <param name="saved">Their channels at their checkpoints; null for the initial state.</param>
+    /// <param name="line">k.</param>
+    /// <returns>Batches that are delivered.</returns>
+    /// <exception cref="InvalidOperationException">No recovery said that domains come here.</exception>
+    /// <exception cref="ArgumentException">One is not known as lost, with its domains here.</exception>
+    /// <exception cref="IOException">A log cannot be read.</exception>
+    internal long Adopt(IReadOnlyList<Adoption> adoptions, ChannelState?[] saved, long line)
     {
-        ArgumentNullException.ThrowIfNull(adoptions);
-        ChannelState?[] saved = [.. adoptions.Select(a => a.State.IsEmpty ? null : ChannelState.Decode(a.State))];
-        long delivered;
-        lock (_collecting)
+        if (!_awaitsAdoption)
         {
-            lock (_pump)
-            {
-                lock (_lock)
-                {
-                    if (!_awaitsAdoption)
-                    {
-                        throw new InvalidOperationException("RollBack or Survive comes first, and says that domains come here.");
-                    }
-
-                    delivered = Adopt(adoptions, saved, line);
-                    _awaitsAdoption = false;
-                }
-            }
+            throw new InvalidOperationException("RollBack or Survive comes first, and says that domains come here.");
         }
 
-        return delivered;
-    }
-
-    // Under all locks. Nothing runs that could send or take: what was on its way is handed over in the order in which it was sent.
-    private long Adopt(IReadOnlyList<Adoption> adoptions, ChannelState?[] saved, long line)
-    {
-        if (adoptions.FirstOrDefault(a => NumberOf(a.Node) is var n && (n < 0 || n == _number || HostOf(a.Node) != _options.Node)) is { } strange)
+        if (adoptions.FirstOrDefault(a => !ComesHere(a.Node)) is { } strange)
         {
             throw new ArgumentException(
                 $"'{strange.Node}' is not one of the nodes that are lost and whose domains are here.", nameof(adoptions));
@@ -46,8 +34,9 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         HostedNode[] all = [.. hosts.SelectMany(h => h.Ends)];
-        HostedNode[] before = [.. _hosted.Where(h => !all.Any(end => end.Name == h.Name))];
-        Host([.. before, .. all]);
+        HostedNode[] before = [.. _topology.Hosted.Where(h => !all.Any(end => end.Name == h.Name))];
+        _topology.Host([.. before, .. all]);
+        HostedChanged();
         foreach (AdoptedEnds host in hosts)
         {
             _uplink.Admit(host.Adoption.Domains, host.State?.Uplink ?? []);
@@ -61,7 +50,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         // What this node has to deliver again; some of it is for these domains, where they have been here before.
-        delivered += Replay(_log.Replay(line, _ordinal));
+        delivered += Replay(_log.Replay(line, _history.Ordinal));
         for (int i = 0; i < hosts.Count; i++)
         {
             delivered += Give(hosts[i], [.. before, .. hosts.Take(i).SelectMany(h => h.Ends)]);
@@ -72,19 +61,22 @@ internal sealed partial class NodeMessenger<TProtocol>
             _uplink.Join(host.Adoption.Domains);
         }
 
-        Rewire();
+        _topology.Rewire();
         Reckon();
+        _awaitsAdoption = false;
         return delivered;
     }
 
+    private bool ComesHere(string node) => _topology.NumberOf(node) is var number && number >= 0 && number != _topology.Number
+        && _topology.HostOf(node) == _options.Node;
+
     private HostedNode[] EndsOf(Adoption adoption, ChannelState? saved, long line, string[] names) =>
     [
-        new(new HostedState(
-                adoption.Node, _options.Node, _departures[adoption.Node].Incarnation, line, 0, [.. adoption.Domains],
-                saved?.Peers ?? []),
-            NumberOf(adoption.Node), _names),
-        .. (saved?.Hosted ?? []).Where(state => NumberOf(state.Name) >= 0 && !names.Contains(state.Name))
-            .Select(state => new HostedNode(state with { Line = line, First = 0 }, NumberOf(state.Name), _names)),
+        _topology.Make(new HostedState(
+            adoption.Node, _options.Node, _topology.DepartureOf(adoption.Node)!.Incarnation, line, 0, [.. adoption.Domains],
+            saved?.Peers ?? [])),
+        .. (saved?.Hosted ?? []).Where(state => _topology.NumberOf(state.Name) >= 0 && !names.Contains(state.Name))
+            .Select(state => _topology.Make(state with { Line = line, First = 0 })),
     ];
 
     // What the lost node had taken, and what had been sent to it from here. Its own trace tells of these.
@@ -92,10 +84,10 @@ internal sealed partial class NodeMessenger<TProtocol>
     {
         (Adoption adoption, ChannelState? saved, HostedNode[] ends) = host;
         var again = new List<(int From, int To, int Origin, long Sequence)>();
-        foreach (LoggedBatch entry in ChannelLog.ReplayLost(adoption.LogDirectory, line, saved?.Ordinal ?? 0))
+        foreach (LoggedBatch entry in _log.ReplayLost(adoption.LogDirectory, line, saved?.Ordinal ?? 0))
         {
             HostedNode? end = Array.Find(ends, e => e.Name == (entry.To ?? adoption.Node));
-            PeerLink? link = NumberOf(entry.From) is >= 0 and int from ? end?.Links[from] : null;
+            PeerLink? link = _topology.NumberOf(entry.From) is >= 0 and int from ? end?.Links[from] : null;
             if (Deliver(link, entry.From, entry.Sequence, entry.Origin, entry.Frames.Span))
             {
                 again.Add((link!.Number, end!.Number, entry.Origin, entry.Sequence));
@@ -106,7 +98,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         {
             foreach (PeerLink there in Here(before, end))
             {
-                PeerLink here = end.Links[there.End?.Number ?? _number]!;
+                PeerLink here = end.Links[there.End?.Number ?? _topology.Number]!;
                 foreach (SentBatch batch in there.Out.Kept)
                 {
                     if (Deliver(here, here.Name, batch.Sequence, batch.Origin, batch.Frames.Span))
@@ -120,7 +112,7 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
 
         _trace.Adopted(
-            NumberOf(adoption.Node), adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
+            _topology.NumberOf(adoption.Node), adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
         return again.Count;
     }
 
@@ -132,13 +124,13 @@ internal sealed partial class NodeMessenger<TProtocol>
         {
             foreach (PeerLink there in Here(before, end))
             {
-                PeerLink here = end.Links[there.End?.Number ?? _number]!;
+                PeerLink here = end.Links[there.End?.Number ?? _topology.Number]!;
                 foreach (SentBatch batch in here.Out.Kept)
                 {
                     if (Deliver(there, there.Name, batch.Sequence, batch.Origin, batch.Frames.Span))
                     {
                         _trace.Delivered(
-                            there.Number, there.End?.Number ?? _number, batch.Origin, batch.Sequence, _gate.Index, logged: true);
+                            there.Number, there.End?.Number ?? _topology.Number, batch.Origin, batch.Sequence, _gate.Index, logged: true);
                         given++;
                     }
                 }
@@ -155,26 +147,5 @@ internal sealed partial class NodeMessenger<TProtocol>
 
     // The links to a lost node of this node and of those that it had the domains of before.
     private IEnumerable<PeerLink> Here(IEnumerable<HostedNode> before, HostedNode end) =>
-        before.Select(hosted => hosted.Links[end.Number]).Prepend(_byNumber[end.Number]).OfType<PeerLink>();
-
-    // The next batch of a channel goes to the guests at once.
-    private bool Deliver(PeerLink? link, string from, long sequence, int origin, ReadOnlySpan<byte> frames)
-    {
-        if (link is null || sequence > link.In.Expected)
-        {
-            _events.NotReplayed(from, link is null
-                ? "there is no such node any more"
-                : $"batch {link.In.Expected} comes next, and it goes on with {sequence}");
-            return false;
-        }
-
-        if (!link.In.Accept(sequence))
-        {
-            return false;
-        }
-
-        Hand(link, frames, AudienceOf(link.End, origin));
-        link.In.Settle(sequence);
-        return true;
-    }
+        before.Select(hosted => hosted.Links[end.Number]).Prepend(_topology[end.Number]).OfType<PeerLink>();
 }
