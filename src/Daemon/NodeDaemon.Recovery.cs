@@ -156,12 +156,12 @@ public sealed partial class NodeDaemon
     {
         lock (_gate)
         {
-            if (_begun is null)
+            if (_schedule.Begun is null)
             {
                 return;
             }
 
-            _begun = null;
+            _schedule = _schedule.GivenUpBegun();
         }
 
         _messages!.CheckpointFailed();
@@ -170,16 +170,12 @@ public sealed partial class NodeDaemon
     // The line waits for this checkpoint: it is tried until it succeeds, or the caller gives up.
     private async Task RaiseAsync(CancellationToken cancellationToken)
     {
-        while (Begun() is { } begun)
+        while (Schedule.Begun is { } begun)
         {
             try
             {
                 V1.CheckpointReport report = await SaveAsync(begun, null, cancellationToken).ConfigureAwait(false);
-                lock (_gate)
-                {
-                    _begun = null;
-                }
-
+                Change(schedule => schedule.Taking());
                 _messages!.CheckpointDone();
                 Saved(report);
             }
@@ -192,5 +188,5 @@ public sealed partial class NodeDaemon
     }
 
     private MessagesState MessagesNow => new(
-        _messages!.Index, _messages.Incarnation, _messages.AwaitsRecovery, _messages.AwaitsAdoption, Raises: Begun() is not null);
+        _messages!.Index, _messages.Incarnation, _messages.AwaitsRecovery, _messages.AwaitsAdoption, Raises: Schedule.Begun is not null);
 }

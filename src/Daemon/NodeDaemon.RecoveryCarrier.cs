@@ -133,7 +133,7 @@ public sealed partial class NodeDaemon
                     node.StartMessages();
                     break;
                 case RecoveryEffect.CheckpointSoon:
-                    node._basicAt = node._settings.BasicInterval is null ? null : Now;
+                    node.Change(schedule => schedule.BasicIsAt(node._settings.BasicInterval is null ? null : Now));
                     break;
                 default:
                     throw new ArgumentOutOfRangeException(nameof(effect), effect, null);

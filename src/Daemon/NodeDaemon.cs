@@ -151,7 +151,7 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
             await carrier.CarryAsync(RecoveryExecution.AfterRestart(_file.State)).ConfigureAwait(false);
         }
 
-        _basicAt = NextBasic();
+        Change(schedule => schedule.BasicIsAt(NextBasic()));
         _started = true;
         _step = null;
         SetState(V1.NodeState.Ready);
