@@ -1,6 +1,7 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
+using XenTwoLevelCkpt.Daemon.Checkpoints;
 using XenTwoLevelCkpt.Daemon.Service;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Store;
@@ -8,25 +9,6 @@ using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Daemon;
-
-/// <summary>What an operator wants captured.</summary>
-public sealed record CheckpointOrder
-{
-    /// <summary>A label; may be empty.</summary>
-    public string Label { get; init; } = "";
-
-    /// <summary>Names or UUIDs of domains; empty for all.</summary>
-    public IReadOnlyList<string> Domains { get; init; } = [];
-
-    /// <summary>Leaves out disks that cannot be checkpointed.</summary>
-    public bool MemoryOnly { get; init; }
-
-    /// <summary>How long domains have to suspend themselves; null for the node's setting.</summary>
-    public TimeSpan? SuspendTimeout { get; init; }
-
-    /// <summary>Learns how far it is; may be null.</summary>
-    public IProgress<V1.CheckpointProgress>? Progress { get; init; }
-}
 
 /// <content>The loop: checkpoints, one after the other.</content>
 public sealed partial class NodeDaemon
@@ -38,22 +20,13 @@ public sealed partial class NodeDaemon
     /// <summary>Between two looks at the links to other nodes, and at the timers.</summary>
     private static readonly TimeSpan MaxSleep = TimeSpan.FromSeconds(1);
 
-    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan LastRetry = TimeSpan.FromMinutes(1);
-
     private readonly SemaphoreSlim _wake = new(0);
-    private readonly LinkedList<Waiting> _orders = [];
     private readonly Dictionary<string, bool> _connected = new(StringComparer.Ordinal);
-    private BegunCheckpoint? _begun;
+    private CheckpointScheduler<Waiting> _schedule = new();
     private CancellationTokenSource? _current;
 
     // Says to whoever asked what became of it: when the turn is free, since who hears it may ask for something else at once.
     private Action? _tell;
-
-    // By the clock that nobody sets.
-    private TimeSpan? _basicAt;
-    private TimeSpan? _retryAt;
-    private TimeSpan _retryDelay = FirstRetry;
 
     /// <summary>Orders that have not begun, for tests.</summary>
     internal int Queued
@@ -62,7 +35,7 @@ public sealed partial class NodeDaemon
         {
             lock (_gate)
             {
-                return _orders.Count;
+                return _schedule.Orders.Count;
             }
         }
     }
@@ -70,11 +43,7 @@ public sealed partial class NodeDaemon
     /// <inheritdoc/>
     void INodeCheckpoints.Begin(long label, CheckpointCause cause, ForcingMessage? forcedBy)
     {
-        lock (_gate)
-        {
-            _begun = new BegunCheckpoint(label, cause, forcedBy);
-        }
-
+        Change(schedule => schedule.Begins(new BegunCheckpoint(label, cause, forcedBy)));
         Wake();
     }
 
@@ -102,8 +71,8 @@ public sealed partial class NodeDaemon
                 throw Problems.IsBusy("A recovery or a restore is under way; ask again when it has ended.");
             }
 
-            _ = _orders.AddLast(waiting);
-            if (_state == V1.NodeState.Checkpointing || _orders.Count > 1)
+            _schedule = _schedule.Ordered(waiting);
+            if (_state == V1.NodeState.Checkpointing || _schedule.Orders.Count > 1)
             {
                 order.Progress?.Report(new V1.CheckpointProgress { Stage = V1.CheckpointStage.Queued });
             }
@@ -115,8 +84,9 @@ public sealed partial class NodeDaemon
             // One that is being taken ends by itself.
             lock (_gate)
             {
-                if (_orders.Remove(waiting))
+                if (_schedule.Orders.Contains(waiting))
                 {
+                    _schedule = _schedule.Withdrawn(waiting);
                     _ = waiting.Completion.TrySetCanceled(cancellationToken);
                 }
             }
@@ -139,20 +109,38 @@ public sealed partial class NodeDaemon
     {
         lock (_gate)
         {
-            foreach (Waiting waiting in _orders)
+            foreach (Waiting? waiting in _schedule.Orders.Append(_schedule.Bound))
             {
-                _ = waiting.Completion.TrySetException(reason);
+                _ = waiting?.Completion.TrySetException(reason);
             }
 
-            _orders.Clear();
+            _schedule = _schedule.Emptied();
         }
     }
 
     private static TimeSpan Now => WorkPulse.Now;
 
-    private TimeSpan? NextBasic() => _settings.BasicInterval is { } mean
-        ? Now + (mean * (1 + (_settings.BasicJitter * ((2 * Random.Shared.NextDouble()) - 1))))
-        : null;
+    private TimeSpan? NextBasic() => CheckpointScheduler<Waiting>.NextBasic(
+        Now, _settings.BasicInterval, _settings.BasicJitter, Random.Shared.NextDouble());
+
+    private void Change(Func<CheckpointScheduler<Waiting>, CheckpointScheduler<Waiting>> change)
+    {
+        lock (_gate)
+        {
+            _schedule = change(_schedule);
+        }
+    }
+
+    private CheckpointScheduler<Waiting> Schedule
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _schedule;
+            }
+        }
+    }
 
     private async Task RunAsync()
     {
@@ -181,31 +169,17 @@ public sealed partial class NodeDaemon
 
     private TimeSpan Sleep()
     {
-        TimeSpan now = Now;
-        TimeSpan sleep = MaxSleep;
-        foreach (TimeSpan? at in new[] { _basicAt, _retryAt })
-        {
-            if (at - now is { } left && left < sleep)
-            {
-                sleep = left > TimeSpan.Zero ? left : TimeSpan.Zero;
-            }
-        }
-
-        // A turn that somebody else has is waited for, not asked about all the time.
-        return sleep > TimeSpan.Zero || _turn.CurrentCount > 0 ? sleep : MaxSleep;
+        // A turn that somebody else has is waited for, and so is the end of a recovery, not asked about all the time.
+        TimeSpan sleep = Schedule.Left(Now) ?? MaxSleep;
+        return sleep < MaxSleep && (sleep > TimeSpan.Zero || (_turn.CurrentCount > 0 && _file!.State.Pending is null)) ? sleep : MaxSleep;
     }
 
     // True where something was done, and more may be there to do.
     private async Task<bool> StepAsync()
     {
-        TimeSpan now = Now;
-        lock (_gate)
+        if (_file!.State.Pending is not null || Schedule.Next(Now) is SchedulerAction<Waiting>.Wait)
         {
-            if (_file!.State.Pending is not null
-                || (_begun is null && _orders.Count == 0 && !(_retryAt <= now) && !(_basicAt <= now)))
-            {
-                return false;
-            }
+            return false;
         }
 
         if (!await _turn.WaitAsync(0).ConfigureAwait(false))
@@ -215,7 +189,7 @@ public sealed partial class NodeDaemon
 
         try
         {
-            return await TakeNextAsync(now).ConfigureAwait(false);
+            return await TakeNextAsync().ConfigureAwait(false);
         }
         finally
         {
@@ -226,83 +200,56 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private async Task<bool> TakeNextAsync(TimeSpan now)
+    private async Task<bool> TakeNextAsync()
     {
-        Waiting? waiting = null;
-        if (Begun() is null)
+        switch (Schedule.Next(Now))
         {
-            lock (_gate)
-            {
-                waiting = _orders.First?.Value;
-            }
-
-            if (waiting is not null)
-            {
-                if (!Ask(waiting))
+            case SchedulerAction<Waiting>.Ask ask:
+                if (!Ask(ask.Order))
                 {
                     return true;
                 }
-            }
-            else if (_retryAt <= now)
-            {
-                _retryAt = null;
+
+                break;
+            case SchedulerAction<Waiting>.Retry:
+                Change(schedule => schedule.Retried());
                 _messages!.Retry();
-            }
-            else if (_basicAt <= now)
-            {
-                _basicAt = NextBasic();
+                break;
+            case SchedulerAction<Waiting>.Tick:
+                Change(schedule => schedule.BasicIsAt(NextBasic()));
 
                 // A node without guests has nothing to save, and nobody who could notice.
                 if (Hypervisor.ListDomains().Any(d => d.Id != 0))
                 {
                     _ = _messages!.Tick(CheckpointCause.Basic);
                 }
-            }
+
+                break;
         }
 
-        if (Begun() is not { } begun)
+        if (Schedule.Next(Now) is not SchedulerAction<Waiting>.Take take)
         {
             return false;
         }
 
-        // Another cause may have come first: then the order waits for the next turn.
-        Waiting? own = null;
-        lock (_gate)
-        {
-            _begun = null;
-            if (begun.Cause == CheckpointCause.Requested && waiting is not null)
-            {
-                _ = _orders.Remove(waiting);
-                own = waiting;
-            }
-        }
-
-        await TakeAsync(begun, own).ConfigureAwait(false);
+        Change(schedule => schedule.Taking());
+        await TakeAsync(take.Begun, take.Order).ConfigureAwait(false);
         return true;
     }
 
-    private BegunCheckpoint? Begun()
-    {
-        lock (_gate)
-        {
-            return _begun;
-        }
-    }
-
-    // An operator's request is not skipped.
+    // An operator's request is not skipped. Another cause may come first: then the order waits for the next turn.
     private bool Ask(Waiting waiting)
     {
-        for (int i = 0; i < MaxSkips; i++)
+        bool begins = false;
+        for (int i = 0; i < MaxSkips && !begins && Schedule.Begun is null; i++)
         {
-            if (_messages!.Tick(CheckpointCause.Requested) || Begun() is not null)
-            {
-                return true;
-            }
+            begins = _messages!.Tick(CheckpointCause.Requested);
         }
 
-        lock (_gate)
+        Change(schedule => schedule.Answered(waiting, begins));
+        if (begins || Schedule.Begun is not null)
         {
-            _ = _orders.Remove(waiting);
+            return true;
         }
 
         _ = waiting.Completion.TrySetException(StatusException.Because(
@@ -331,7 +278,7 @@ public sealed partial class NodeDaemon
         {
             _messages!.CheckpointFailed();
             _log.CheckpointGivenUp(begun.Label, begun.Cause);
-            _retryAt = Now;
+            Change(schedule => schedule.GivenUp(Now));
             StatusException reason = _stop.IsCancellationRequested
                 ? Problems.Stopping()
                 : Problems.IsBusy("A recovery has begun.");
@@ -348,15 +295,10 @@ public sealed partial class NodeDaemon
             _tell = () => own?.Completion.TrySetException(Problems.StatusOf(e) ?? e);
             if (begun.Cause == CheckpointCause.Forced)
             {
-                _retryAt = Now + _retryDelay;
-                _log.RetryLater(_retryDelay);
-                _retryDelay = _retryDelay * 2 < LastRetry ? _retryDelay * 2 : LastRetry;
+                _log.RetryLater(Schedule.RetryDelay);
             }
-            else
-            {
-                // Batches that came meanwhile wait, too, and nothing else may ask about them.
-                _retryAt ??= Now + FirstRetry;
-            }
+
+            Change(schedule => schedule.Failed(begun.Cause, Now));
         }
         finally
         {
@@ -400,7 +342,7 @@ public sealed partial class NodeDaemon
 
     private void Saved(V1.CheckpointReport report)
     {
-        _retryDelay = FirstRetry;
+        Change(schedule => schedule.Saved());
         _messages!.DurableIndex = _messages.Index;
         Events.Add(new V1.Event { CheckpointTaken = report });
         Events.Add(new V1.Event { DurableSn = (ulong)_messages.DurableIndex });
@@ -462,8 +404,6 @@ public sealed partial class NodeDaemon
             }
         }
     }
-
-    private sealed record BegunCheckpoint(long Label, CheckpointCause Cause, ForcingMessage? ForcedBy);
 
     private sealed record Waiting(CheckpointOrder Order, CancellationToken CancellationToken)
     {

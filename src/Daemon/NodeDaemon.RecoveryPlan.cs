@@ -1,6 +1,7 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Protocol.Recovery;
@@ -28,7 +29,7 @@ public sealed partial class NodeDaemon
         if (state.Pending is { } pending)
         {
             node.Recovery = RecoveryMessages.From(pending.Order, done: false, []);
-            node.Recovery.LostInIt = IsLostIn(pending);
+            node.Recovery.LostInIt = _messages is not null && RecoveryChoices.IsLostIn(pending, MessagesNow);
         }
         else if (state.Last is { } last)
         {
@@ -42,10 +43,6 @@ public sealed partial class NodeDaemon
         ? _messages.DurableIndex > order.Line
         : _file!.State.Departures.Any(d => d.Node == move.Node && d.Settled);
 
-    // It has carried frames in the incarnation, and what it sent would be sent a second time.
-    private bool IsLostIn(PendingRecovery pending) =>
-        !pending.RollsBack && _messages is { AwaitsRecovery: true } messages && messages.Incarnation >= pending.Order.Incarnation;
-
     // The order of a request that makes sense, and what the node does with it.
     private OrderVerdict Judge(V1.RecoverRequest request, out RecoveryOrder order)
     {
@@ -57,7 +54,8 @@ public sealed partial class NodeDaemon
         OrderVerdict verdict = alone || request.Phase is V1.RecoverPhase.DryRun or V1.RecoverPhase.Prepare
             ? RecoveryPromises.OnPrepare(records, order, after, out string? why)
             : RecoveryPromises.OnCarryOut(records, order, out why);
-        if (verdict == OrderVerdict.CarryOut && _file.State.Pending is { } pending && pending.Order == order && IsLostIn(pending))
+        if (verdict == OrderVerdict.CarryOut && _file.State.Pending is { } pending && pending.Order == order
+            && RecoveryChoices.IsLostIn(pending, MessagesNow))
         {
             (verdict, why) = (OrderVerdict.Refuse, "The node has lost its state in the middle of it, and another recovery has to take its place: plan again.");
         }
@@ -106,15 +104,8 @@ public sealed partial class NodeDaemon
     private RecoveryTask Plan(RecoveryOrder order, bool looks)
     {
         NodeRecord state = _file!.State;
-        PendingRecovery? pending = state.Pending;
-        bool awaits = _messages!.AwaitsRecovery;
-
-        // Of one that was interrupted while its domains went back, none may be left.
-        bool gone = pending is { RollsBack: true };
-        bool rollsBack = gone || (pending?.Order == order && !awaits
-            ? pending.RollsBack
-            : ClusterRecoveryPlanner.StepOf(_messages.Index, awaits, order.Line) == RecoveryStep.RollBack);
-        var task = new RecoveryTask(new PendingRecovery(order, rollsBack));
+        bool rollsBack = RecoveryChoices.RollsBack(state.Pending, order, MessagesNow);
+        var task = new RecoveryTask(order, _messages is LoneNode, LastEpoch);
         try
         {
             if (rollsBack)
@@ -160,15 +151,8 @@ public sealed partial class NodeDaemon
     // Domains that came here from a lost node since the member would be gone.
     private void RequireAdopted(CheckpointManifest member, RecoveryOrder order)
     {
-        Departure[] here =
-            [.. _file!.State.Departures.Where(d => d.Host == _settings.Node && !order.Moves.Any(m => m.Node == d.Node))];
-        if (here.Length == 0)
-        {
-            return;
-        }
-
-        IReadOnlyList<string> there = NodeMessenger.LostIn(new Restorer(_store!).ReadNodeState(member));
-        if (Array.Find(here, d => !there.Contains(d.Node)) is { } gone)
+        IReadOnlyList<Departure> hosted = RecoveryChoices.Hosted(_file!.State.Departures, _settings.Node, order);
+        if (hosted.Count > 0 && RecoveryChoices.CameSince(hosted, NodeMessenger.LostIn(new Restorer(_store!).ReadNodeState(member))) is { } gone)
         {
             throw StatusException.Because(
                 StatusCode.FailedPrecondition, Problems.Line,
@@ -180,8 +164,7 @@ public sealed partial class NodeDaemon
     // Where the node has not brought them up before, those of a lost node that are here moved since the line.
     private void RequireNotHere(DomainMove move, CheckpointManifest member)
     {
-        NodeRecord state = _file!.State;
-        if (state.Departures.Any(d => d.Node == move.Node && d.Host == move.To) || state.Pending?.Order.Moves.Contains(move) == true)
+        if (!RecoveryChoices.IsFirst(_file!.State, move))
         {
             return;
         }
@@ -201,11 +184,10 @@ public sealed partial class NodeDaemon
     private DomainInfo[] Newer(RecoveryTask task)
     {
         HashSet<Guid> known = [.. task.Member!.Domains.Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid)];
-        DomainInfo[] newer =
-        [
-            .. Hypervisor.ListDomains()
-                .Where(d => d.Id != 0 && !known.Contains(d.Uuid) && !d.State.HasFlag(DomainStates.Dying) && ReachesPeers(d)),
-        ];
+        Dictionary<Guid, DomainInfo> here = Hypervisor.ListDomains()
+            .Where(d => d.Id != 0 && !known.Contains(d.Uuid) && !d.State.HasFlag(DomainStates.Dying) && ReachesPeers(d))
+            .ToDictionary(d => d.Uuid);
+        DomainInfo[] newer = [.. RecoveryChoices.Newer(here.Keys, known).Select(d => here[d])];
         return newer.Length == 0 || task.Order.DestroysNewer
             ? newer
             : throw StatusException.Because(
@@ -234,29 +216,16 @@ public sealed partial class NodeDaemon
         }
     }
 
-    private IReadOnlyList<Departure> Departures(RecoveryOrder order) =>
-        _messages is LoneNode ? _file!.State.Departures : RecoveryMessages.DeparturesWith(_file!.State.Departures, order);
-
     private static StatusException NoMember(string node, long line) => StatusException.Because(
         StatusCode.FailedPrecondition, Problems.Line,
         $"{node} has no checkpoint that the line {line} needs: none with that index or a higher one is there, or older ones "
         + "were removed and it cannot be told which was the first.");
 
-    /// <summary>The member of a line: the first checkpoint with an index of at least k. Null where there is none, or where
-    /// an earlier one may have been removed.</summary>
-    internal static CheckpointManifest? Member(IReadOnlyList<CheckpointManifest> checkpoints, long line)
-    {
-        int at = 0;
-        while (at < checkpoints.Count && (long)checkpoints[at].Closing.Index < line)
-        {
-            at++;
-        }
-
-        return at < checkpoints.Count
-            && (at > 0 || (long)checkpoints[at].Closing.Index == line || (checkpoints[at].Epoch == 1 && line > 0))
+    /// <summary>The member of a line (<see cref="RecoveryChoices.Member"/>), or null.</summary>
+    internal static CheckpointManifest? Member(IReadOnlyList<CheckpointManifest> checkpoints, long line) =>
+        RecoveryChoices.Member([.. checkpoints.Select(m => new CheckpointPoint(m.Epoch, (long)m.Closing.Index))], line) is { } at
             ? checkpoints[at]
             : null;
-    }
 
     private void RequireWhole(DirectoryStore store, CheckpointManifest member, bool looks)
     {
@@ -293,11 +262,9 @@ public sealed partial class NodeDaemon
     /// <summary>A lost node whose domains come here.</summary>
     private sealed record AdoptedNode(string Node, DirectoryStore Store, CheckpointManifest Member);
 
-    /// <summary>What a recovery does on this node.</summary>
-    private sealed record RecoveryTask(PendingRecovery What) : IDisposable
+    /// <summary>What a recovery does on this node, with what is read for it.</summary>
+    private sealed record RecoveryTask(RecoveryOrder Order, bool IsAlone, ulong LastEpoch) : IDisposable
     {
-        internal RecoveryOrder Order => What.Order;
-
         /// <summary>What the node goes back to; null where it goes on.</summary>
         internal CheckpointManifest? Member { get; set; }
 
@@ -311,6 +278,23 @@ public sealed partial class NodeDaemon
 
         internal List<DirectoryStore> Stores { get; } = [];
 
+        /// <summary>The same, as the execution sees it.</summary>
+        internal RecoveryPart Part
+        {
+            get
+            {
+                AdoptedMember[] adopted = [.. Adopted.Select(a => new AdoptedMember(a.Node, a.Member.Epoch, [.. a.Member.Domains.Select(d => d.Uuid)]))];
+                return Member is { } m
+                    ? new RollBackPart(Order, new LineMember(m.Epoch, (long)m.Closing.Index, [.. m.Domains.Select(d => d.Uuid)]), LastEpoch)
+                    {
+                        IsAlone = IsAlone,
+                        Adopted = adopted,
+                        Newer = [.. Newer.Select(d => d.Uuid)],
+                    }
+                    : new GoOnPart(Order) { IsAlone = IsAlone, Adopted = adopted };
+            }
+        }
+
         public void Dispose() => Stores.ForEach(s => s.Dispose());
 
         /// <summary>What would be done.</summary>
@@ -318,9 +302,9 @@ public sealed partial class NodeDaemon
         {
             var response = new V1.RecoverResponse
             {
-                Action = What.RollsBack ? V1.RecoverAction.RollBack : V1.RecoverAction.Checkpoint,
-                CheckpointId = What.RollsBack ? $"{Member!.Id}" : "",
-                Index = What.RollsBack ? Member!.Closing.Index : (ulong)Order.Line,
+                Action = Member is null ? V1.RecoverAction.Checkpoint : V1.RecoverAction.RollBack,
+                CheckpointId = Member is null ? "" : $"{Member.Id}",
+                Index = Member?.Closing.Index ?? (ulong)Order.Line,
             };
             foreach (ManifestDomain domain in (Member?.Domains ?? []).Concat(Adopted.SelectMany(a => a.Member.Domains)))
             {

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
+using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Chains;
 using XenTwoLevelCkpt.Images.Format;
@@ -140,23 +141,17 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         _file = NodeStateFile.Open(_settings.State);
         _policies = new DomainPolicies(_settings.State, _settings.Domains);
         Step("Finishes a recovery");
-        FinishRecovery();
-        Step("Opens the channels and the guests");
-        _uplink = _settings.Nodes.Count > 1 ? _platform.OpenUplink(_settings) : null;
-        await MakeMessagesAsync().ConfigureAwait(false);
-        OpenCheckpointer();
         if (_file.State.Pending is { } pending)
         {
             _log.RecoveryInterrupted(pending.Order.Line, "the daemon ended in the middle");
-            _messages!.Quiesce();
-            _quiesced = true;
-        }
-        else
-        {
-            StartMessages();
         }
 
-        _basicAt = NextBasic();
+        using (var carrier = new RecoveryCarrier(this, null))
+        {
+            await carrier.CarryAsync(RecoveryExecution.AfterRestart(_file.State)).ConfigureAwait(false);
+        }
+
+        Change(schedule => schedule.BasicIsAt(NextBasic()));
         _started = true;
         _step = null;
         SetState(V1.NodeState.Ready);
@@ -315,6 +310,11 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
         {
             await _messages.DisposeAsync().ConfigureAwait(false);
         }
+        else
+        {
+            Step("Opens the channels and the guests");
+            _uplink = _settings.Nodes.Count > 1 ? _platform.OpenUplink(_settings) : null;
+        }
 
         NodeRecord state = _file!.State;
         long index = Math.Max(state.Index, Line().Select(m => (long)m.Closing.Index).DefaultIfEmpty().Max());
@@ -358,12 +358,15 @@ public sealed partial class NodeDaemon : INodeCheckpoints, IAsyncDisposable
     private bool _messagesStarted;
 
     // Checkpoints of the history that stands.
-    private IEnumerable<CheckpointManifest> Line() => _file!.State.Discarded is { } gone
-        ? _store!.Checkpoints.Where(m => m.Epoch <= gone.After || m.Epoch > gone.Through)
-        : _store!.Checkpoints;
+    private IEnumerable<CheckpointManifest> Line() => _store!.Checkpoints.Where(m => RecoveryChoices.Stands(m.Epoch, _file!.State.Discarded));
 
     private void OpenCheckpointer()
     {
+        if (_checkpointer is not null)
+        {
+            return;
+        }
+
         _tidyingStop.Dispose();
         _tidyingStop = new CancellationTokenSource();
         _tidying = new Tidying(_store!, _settings.Retention, _log.Note, _tidyingStop.Token, IsNeeded);

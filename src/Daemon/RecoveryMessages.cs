@@ -1,4 +1,3 @@
-using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Protocol.Recovery;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
 
@@ -25,14 +24,4 @@ internal static class RecoveryMessages
         DestroyNewer = order.DestroysNewer,
         Settled = { settled },
     };
-
-    /// <summary>All nodes that are lost once an order is carried out. Where it does once more what an earlier one did, that one
-    /// counts: since then frames for its domains have gone there.</summary>
-    internal static IReadOnlyList<Departure> DeparturesWith(IReadOnlyList<Departure> known, RecoveryOrder order) =>
-    [
-        .. known.Where(d => !order.Moves.Any(m => m.Node == d.Node)),
-        .. order.Moves.Select(m => known.FirstOrDefault(d => d.Node == m.Node && d.Host == m.To) is { } before
-            ? before with { Settled = false }
-            : new Departure(m.Node, m.To, order.Incarnation)),
-    ];
 }

@@ -1,0 +1,94 @@
+using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Protocol.Recovery;
+
+namespace XenTwoLevelCkpt.Daemon.Recovery;
+
+/// <summary>A checkpoint as the choice of a line's member sees it.</summary>
+/// <param name="Epoch">Its epoch.</param>
+/// <param name="Index">Its index.</param>
+internal sealed record CheckpointPoint(ulong Epoch, long Index);
+
+/// <summary>What a node decides about its part of a recovery, as functions of what it has found.</summary>
+internal static class RecoveryChoices
+{
+    /// <summary>True where the node's domains go back; false where it takes a checkpoint and goes on.</summary>
+    /// <param name="pending">The recovery that is pending; null for none.</param>
+    /// <param name="order">What is to be done.</param>
+    /// <param name="messages">The messages as they are.</param>
+    internal static bool RollsBack(PendingRecovery? pending, RecoveryOrder order, MessagesState messages)
+    {
+        // Of one that was interrupted while its domains went back, none may be left.
+        return pending is { RollsBack: true } || (pending?.Order == order && !messages.AwaitsRecovery
+            ? pending.RollsBack
+            : ClusterRecoveryPlanner.StepOf(messages.Index, messages.AwaitsRecovery, order.Line) == RecoveryStep.RollBack);
+    }
+
+    /// <summary>True where the node went on in a pending recovery's incarnation and has lost its state since: what it sent in it
+    /// would be sent a second time.</summary>
+    /// <param name="pending">The recovery that is pending.</param>
+    /// <param name="messages">The messages as they are.</param>
+    internal static bool IsLostIn(PendingRecovery pending, MessagesState messages) =>
+        !pending.RollsBack && messages.AwaitsRecovery && messages.Incarnation >= pending.Order.Incarnation;
+
+    /// <summary>True where a checkpoint is of the history that stands.</summary>
+    /// <param name="epoch">Its epoch.</param>
+    /// <param name="discarded">Checkpoints of a past that is gone; null for none.</param>
+    internal static bool Stands(ulong epoch, DiscardedEpochs? discarded) =>
+        discarded is null || epoch <= discarded.After || epoch > discarded.Through;
+
+    /// <summary>The member of a line: the first checkpoint with an index of at least k.</summary>
+    /// <param name="checkpoints">Those of the history that stands, the oldest first.</param>
+    /// <param name="line">k.</param>
+    /// <returns>Its position. Null where there is none, or where an earlier one may have been removed.</returns>
+    internal static int? Member(IReadOnlyList<CheckpointPoint> checkpoints, long line)
+    {
+        int at = 0;
+        while (at < checkpoints.Count && checkpoints[at].Index < line)
+        {
+            at++;
+        }
+
+        return at < checkpoints.Count
+            && (at > 0 || checkpoints[at].Index == line || (checkpoints[at].Epoch == 1 && line > 0))
+            ? at
+            : null;
+    }
+
+    /// <summary>Lost nodes whose domains are here and are not brought here once more.</summary>
+    /// <param name="departures">The nodes that are lost.</param>
+    /// <param name="node">This node.</param>
+    /// <param name="order">What is to be done.</param>
+    internal static IReadOnlyList<Departure> Hosted(IReadOnlyList<Departure> departures, string node, RecoveryOrder order) =>
+        [.. departures.Where(d => d.Host == node && !order.Moves.Any(m => m.Node == d.Node))];
+
+    /// <summary>A lost node whose domains came here after the member, and would be gone with it; null for none.</summary>
+    /// <param name="hosted">Lost nodes whose domains are here.</param>
+    /// <param name="inMember">Lost nodes whose domains are here in the member.</param>
+    internal static Departure? CameSince(IReadOnlyList<Departure> hosted, IReadOnlyList<string> inMember) =>
+        hosted.FirstOrDefault(d => !inMember.Contains(d.Node));
+
+    /// <summary>True where the node has not brought a lost node's domains up before: one that is here then has moved since the line.
+    /// </summary>
+    /// <param name="record">The record on disk.</param>
+    /// <param name="move">The lost node, and this one.</param>
+    internal static bool IsFirst(NodeRecord record, DomainMove move) =>
+        !record.Departures.Any(d => d.Node == move.Node && d.Host == move.To) && record.Pending?.Order.Moves.Contains(move) != true;
+
+    /// <summary>The domains that are here and not in any checkpoint that domains come from: they would run on from the future.</summary>
+    /// <param name="here">Domains that can exchange frames with other nodes' guests.</param>
+    /// <param name="inMembers">The domains in the checkpoints.</param>
+    internal static IReadOnlyList<Guid> Newer(IEnumerable<Guid> here, IReadOnlySet<Guid> inMembers) =>
+        [.. here.Where(d => !inMembers.Contains(d))];
+
+    /// <summary>All nodes that are lost once an order is carried out. Where it does once more what an earlier one did, that one
+    /// counts: since then frames for its domains have gone there.</summary>
+    /// <param name="known">The nodes that are lost before.</param>
+    /// <param name="order">What is done.</param>
+    internal static IReadOnlyList<Departure> DeparturesWith(IReadOnlyList<Departure> known, RecoveryOrder order) =>
+    [
+        .. known.Where(d => !order.Moves.Any(m => m.Node == d.Node)),
+        .. order.Moves.Select(m => known.FirstOrDefault(d => d.Node == m.Node && d.Host == m.To) is { } before
+            ? before with { Settled = false }
+            : new Departure(m.Node, m.To, order.Incarnation)),
+    ];
+}
