@@ -61,4 +61,9 @@ internal static class Problems
         return e as StatusException
             ?? (found is { } f ? StatusException.Because(f.Code, f.Reason, e.Message, e) : null);
     }
+
+    /// <summary>A recovery is pending.</summary>
+    /// <param name="pending">The recovery.</param>
+    internal static StatusException Interrupted(PendingRecovery pending) => IsBusy(
+        $"A recovery to line {pending.Order.Line} with incarnation {pending.Order.Incarnation} has begun and not ended: run 'xtlctl cluster recover' again.");
 }

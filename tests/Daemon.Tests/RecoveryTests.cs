@@ -266,12 +266,12 @@ public class RecoveryTests
     public void The_member_is_the_first_checkpoint_from_the_line_on(ulong[] indexes, long line, int? member)
     {
         List<CheckpointManifest> manifests = [.. indexes.Select((k, i) => Manifest((ulong)i + 1, k))];
-        Assert.Equal((ulong?)member, NodeDaemon.Member(manifests, line)?.Closing.Index);
+        Assert.Equal((ulong?)member, StoreHistory.Member(manifests, line)?.Closing.Index);
 
         // Where older ones were removed, only a checkpoint with the line's own index is surely the first.
         manifests = [.. indexes.Select((k, i) => Manifest((ulong)i + 7, k))];
         bool first = indexes.Length > 0 && (ulong)line <= indexes[0];
-        Assert.Equal(first && (ulong)line != indexes[0] ? null : (ulong?)member, NodeDaemon.Member(manifests, line)?.Closing.Index);
+        Assert.Equal(first && (ulong)line != indexes[0] ? null : (ulong?)member, StoreHistory.Member(manifests, line)?.Closing.Index);
     }
 
     private static CheckpointManifest Manifest(ulong epoch, ulong index) => new()

@@ -1,5 +1,6 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Daemon.Checkpoints;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
@@ -8,53 +9,46 @@ using V1 = XenTwoLevelCkpt.Rpc.V1;
 
 namespace XenTwoLevelCkpt.Daemon;
 
-/// <content>Restores that an operator asks for.</content>
-public sealed partial class NodeDaemon
+/// <summary>Restores that an operator asks for.</summary>
+internal sealed class NodeRestores(NodeCore core, DirectoryStore store, NodeStateFile file, CheckpointQueue queue)
 {
-    /// <summary>Brings domains back as a checkpoint has them.</summary>
-    /// <param name="request">What is wanted.</param>
-    /// <param name="progress">Learns the share that is done; may be null.</param>
-    /// <param name="cancellationToken">Gives up; what was restored is removed again.</param>
-    /// <exception cref="StatusException">As Restore in node_control.proto.</exception>
-    /// <exception cref="OperationCanceledException">It was given up.</exception>
-    public async Task<V1.RestoreResult> RestoreAsync(
+    /// <summary>As <see cref="NodeDaemon.RestoreAsync"/>.</summary>
+    internal async Task<V1.RestoreResult> RestoreAsync(
         V1.RestoreRequest request, IProgress<double>? progress, CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(request);
-        RequireStarted();
-        CheckpointManifest manifest = _store!.Find(request.Checkpoint);
+        CheckpointManifest manifest = store.Find(request.Checkpoint);
         List<ManifestDomain> wanted = Wanted(manifest, request);
-        if (_file!.State.Pending is { } pending)
+        if (file.State.Pending is { } pending)
         {
-            throw Interrupted(pending);
+            throw Problems.Interrupted(pending);
         }
 
-        if (_settings.Nodes.Count > 1 && !request.HasNewName)
+        if (core.Settings.Nodes.Count > 1 && !request.HasNewName)
         {
             // Other nodes' guests have heard of what is undone, and this one's of what others have not sent then.
             throw StatusException.Because(
                 StatusCode.FailedPrecondition, Problems.Cluster,
-                $"{_settings.Node} is a node of a cluster, and its domains cannot go back alone. 'xtlctl cluster recover --at {manifest.Closing.Index}' takes "
+                $"{core.Settings.Node} is a node of a cluster, and its domains cannot go back alone. 'xtlctl cluster recover --at {manifest.Closing.Index}' takes "
                 + "all nodes to the line of this checkpoint; '--as NAME' makes a copy of one domain.");
         }
 
-        if (!await _turn.WaitAsync(0, cancellationToken).ConfigureAwait(false))
+        if (!await core.Turn.WaitAsync(0, cancellationToken).ConfigureAwait(false))
         {
             throw Problems.IsBusy("A checkpoint, a recovery or another restore is under way; ask again when it has ended.");
         }
 
         try
         {
-            SetState(V1.NodeState.Restoring);
-            using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stop.Token);
+            core.SetState(V1.NodeState.Restoring);
+            using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, core.Stop.Token);
             return await Task.Run(() => Restore(manifest, wanted, request, progress, giveUp.Token), CancellationToken.None)
                 .ConfigureAwait(false);
         }
         finally
         {
-            SetState(V1.NodeState.Ready);
-            _ = _turn.Release();
-            Wake();
+            core.SetState(V1.NodeState.Ready);
+            _ = core.Turn.Release();
+            queue.Wake();
         }
     }
 
@@ -95,7 +89,9 @@ public sealed partial class NodeDaemon
         return wanted;
     }
 
-    private static bool HasDisks(ManifestDomain domain) =>
+    /// <summary>True where a checkpoint has disks of a domain.</summary>
+    /// <param name="domain">The domain.</param>
+    internal static bool HasDisks(ManifestDomain domain) =>
         domain.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory);
 
     private V1.RestoreResult Restore(
@@ -106,8 +102,8 @@ public sealed partial class NodeDaemon
         List<Guid> uuids = [.. wanted.Select(d => d.Uuid)];
         if (request.DisksOnly)
         {
-            new Restorer(_store!).Verify(manifest, uuids, memory: false, disks: true, cancellationToken);
-            foreach (ManifestDomain domain in Restorer.RestoreDisks(manifest, uuids, _platform.DiskRestorer(_store!)))
+            new Restorer(store).Verify(manifest, uuids, memory: false, disks: true, cancellationToken);
+            foreach (ManifestDomain domain in Restorer.RestoreDisks(manifest, uuids, core.Platform.DiskRestorer(store)))
             {
                 result.Domains.Add(new V1.RestoredDomain { Uuid = $"{domain.Uuid}", Name = domain.Name });
             }
@@ -115,7 +111,7 @@ public sealed partial class NodeDaemon
             return result;
         }
 
-        foreach (DomainInfo there in Hypervisor.ListDomains(cancellationToken))
+        foreach (DomainInfo there in core.Hypervisor.ListDomains(cancellationToken))
         {
             if (request.HasNewName ? there.Name == request.NewName : wanted.Exists(d => d.Uuid == there.Uuid || d.Name == there.Name))
             {
@@ -125,12 +121,12 @@ public sealed partial class NodeDaemon
             }
         }
 
-        IReadOnlyList<IDomain> restored = new Restorer(_store!).Restore(
-            Hypervisor, manifest, uuids, request.HasNewName ? request.NewName : null,
-            wanted.Exists(HasDisks) ? _platform.DiskRestorer(_store!) : null, progress, cancellationToken);
-        _platform.Running(restored);
-        result.Domains.AddRange(restored.Select(Daemon.Messages.From));
-        _log.Restored(string.Join(", ", result.Domains.Select(d => d.Name)), manifest.Id);
+        IReadOnlyList<IDomain> restored = new Restorer(store).Restore(
+            core.Hypervisor, manifest, uuids, request.HasNewName ? request.NewName : null,
+            wanted.Exists(HasDisks) ? core.Platform.DiskRestorer(store) : null, progress, cancellationToken);
+        core.Platform.Running(restored);
+        result.Domains.AddRange(restored.Select(Messages.From));
+        core.Log.Restored(string.Join(", ", result.Domains.Select(d => d.Name)), manifest.Id);
         foreach (IDomain domain in restored)
         {
             domain.Dispose();

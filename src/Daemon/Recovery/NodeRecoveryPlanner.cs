@@ -1,0 +1,236 @@
+using Grpc.Core;
+using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Checkpointing.Restore;
+using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Store;
+using XenTwoLevelCkpt.Protocol.Recovery;
+using XenTwoLevelCkpt.Rpc;
+using V1 = XenTwoLevelCkpt.Rpc.V1;
+
+namespace XenTwoLevelCkpt.Daemon.Recovery;
+
+/// <summary>What the node's part of a recovery is; nothing is changed here.</summary>
+internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, NodeStateFile file, DomainPolicies policies, NodeChannels channels)
+{
+    // Checkpoints whose images were found whole for the recovery that is promised.
+    private readonly HashSet<Guid> _seenWhole = [];
+
+    /// <summary>What was whole may not be so any more.</summary>
+    internal void ForgetSeen() => _seenWhole.Clear();
+
+    /// <summary>The order of a request that makes sense, and what the node does with it.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="order">The order.</param>
+    /// <exception cref="StatusException">It makes no sense, or the node refuses it.</exception>
+    internal OrderVerdict Judge(V1.RecoverRequest request, out RecoveryOrder order)
+    {
+        RequirePossible(request);
+        order = RecoveryMessages.OrderOf(request);
+        RecoveryRecords records = RecoveryMessages.From(file.State);
+        bool alone = core.Settings.Nodes.Count <= 1;
+        int after = alone || request.Phase == V1.RecoverPhase.DryRun ? records.Newest : (int)Math.Min(request.After, int.MaxValue);
+        OrderVerdict verdict = alone || request.Phase is V1.RecoverPhase.DryRun or V1.RecoverPhase.Prepare
+            ? RecoveryPromises.OnPrepare(records, order, after, out string? why)
+            : RecoveryPromises.OnCarryOut(records, order, out why);
+        if (verdict == OrderVerdict.CarryOut && file.State.Pending is { } pending && pending.Order == order
+            && RecoveryChoices.IsLostIn(pending, channels.Now))
+        {
+            (verdict, why) = (OrderVerdict.Refuse, "The node has lost its state in the middle of it, and another recovery has to take its place: plan again.");
+        }
+
+        return verdict != OrderVerdict.Refuse ? verdict
+            : order.Incarnation <= records.Newest && order != records.Begun
+                ? throw StatusException.Because(StatusCode.InvalidArgument, Problems.Incarnation, why!)
+                : throw StatusException.Because(StatusCode.FailedPrecondition, Problems.Promise, why!);
+    }
+
+    private void RequirePossible(V1.RecoverRequest request)
+    {
+        if (request.Line > long.MaxValue)
+        {
+            throw StatusException.Because(StatusCode.FailedPrecondition, Problems.Line, "No index is above 2^63 - 1.");
+        }
+
+        if (request.Incarnation is 0 or > int.MaxValue)
+        {
+            throw StatusException.Because(
+                StatusCode.InvalidArgument, Problems.Incarnation,
+                $"The incarnation {request.Incarnation} is not above the node's, or above {int.MaxValue}.");
+        }
+
+        // Every node of a cluster has the same set of names; a node on its own has none.
+        foreach (string name in request.Moves.SelectMany(m => new[] { m.Node, m.To }))
+        {
+            if (name != core.Settings.Node && (name.Length == 0 || (core.Settings.Nodes.Count > 0 && core.Settings.Nodes.All(node => node.Name != name))))
+            {
+                throw StatusException.Because(
+                    StatusCode.NotFound, Problems.Node, $"There is no node '{name}' in this node's configuration.");
+            }
+        }
+
+        if (request.Moves.Any(m => m.Node == m.To || m.Node == core.Settings.Node)
+            || request.Moves.Select(m => m.Node).Distinct().Count() != request.Moves.Count)
+        {
+            throw StatusException.Because(
+                StatusCode.InvalidArgument, Problems.Node,
+                $"The moves name {core.Settings.Node} as lost, or a node twice, or one as its own new place.");
+        }
+    }
+
+    /// <summary>Looks at all that can be wrong before anything is changed.</summary>
+    /// <param name="order">What is to be done.</param>
+    /// <param name="looks">True to read every octet of the images, which takes as long: for the promise, and once more only where this
+    /// process has not.</param>
+    /// <exception cref="StatusException">The node cannot do its part.</exception>
+    internal RecoveryTask Plan(RecoveryOrder order, bool looks)
+    {
+        NodeRecord state = file.State;
+        bool rollsBack = RecoveryChoices.RollsBack(state.Pending, order, channels.Now);
+        var task = new RecoveryTask(order, channels.Messages is LoneNode, store.LastEpoch());
+        try
+        {
+            if (rollsBack)
+            {
+                task.Member = StoreHistory.Member([.. store.Standing(state)], order.Line) ?? throw NoMember($"Node {core.Settings.Node}", order.Line);
+                RequireWhole(store, task.Member, looks);
+                RequireAdopted(task.Member, order);
+            }
+
+            foreach (DomainMove move in order.Moves.Where(m => m.To == core.Settings.Node))
+            {
+                DirectoryStore lost = OpenLost(move.Node);
+                task.Stores.Add(lost);
+                CheckpointManifest member = StoreHistory.Member(lost.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line);
+                RequireWhole(lost, member, looks);
+                RequireNotHere(move, member);
+                task.Adopted.Add(new AdoptedNode(move.Node, lost, member));
+            }
+
+            if (task.Member is not null)
+            {
+                task.Newer = Newer(task);
+            }
+
+            HashSet<Guid> going =
+            [
+                .. (task.Member?.Domains ?? []).Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid),
+                .. task.Newer.Select(d => d.Uuid),
+            ];
+            task.Staying =
+                [.. core.Hypervisor.ListDomains().Where(d => d.Id != 0 && !d.State.HasFlag(DomainStates.Dying) && !going.Contains(d.Uuid))];
+            return task;
+        }
+        catch
+        {
+            // Nothing is promised upon what was seen of it.
+            _seenWhole.Clear();
+            task.Dispose();
+            throw;
+        }
+    }
+
+    // Domains that came here from a lost node since the member would be gone.
+    private void RequireAdopted(CheckpointManifest member, RecoveryOrder order)
+    {
+        IReadOnlyList<Departure> hosted = RecoveryChoices.Hosted(file.State.Departures, core.Settings.Node, order);
+        if (hosted.Count > 0 && RecoveryChoices.CameSince(hosted, NodeMessenger.LostIn(new Restorer(store).ReadNodeState(member))) is { } gone)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Line,
+                $"The domains of {gone.Node} came to {core.Settings.Node} after its checkpoint of the line {order.Line}, and would be lost: "
+                + $"recover with '--lost {gone.Node} --to {core.Settings.Node}'.");
+        }
+    }
+
+    // Where the node has not brought them up before, those of a lost node that are here moved since the line.
+    private void RequireNotHere(DomainMove move, CheckpointManifest member)
+    {
+        if (!RecoveryChoices.IsFirst(file.State, move))
+        {
+            return;
+        }
+
+        HashSet<Guid> there = [.. core.Hypervisor.ListDomains().Where(d => !d.State.HasFlag(DomainStates.Dying)).Select(d => d.Uuid)];
+        if (member.Domains.FirstOrDefault(d => there.Contains(d.Uuid)) is { } moved)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Domain,
+                $"Domain {moved.Name} is in the checkpoint of {move.Node}, and is on {core.Settings.Node} now: it moved after this line. "
+                + "Name a later line with --at, or destroy it where it is now.");
+        }
+    }
+
+    // Domains that exchange frames with others, and are not in the checkpoint that the node goes back to: they would run on from
+    // the future.
+    private DomainInfo[] Newer(RecoveryTask task)
+    {
+        HashSet<Guid> known = [.. task.Member!.Domains.Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid)];
+        Dictionary<Guid, DomainInfo> here = core.Hypervisor.ListDomains()
+            .Where(d => d.Id != 0 && !known.Contains(d.Uuid) && !d.State.HasFlag(DomainStates.Dying) && ReachesPeers(d))
+            .ToDictionary(d => d.Uuid);
+        DomainInfo[] newer = [.. RecoveryChoices.Newer(here.Keys, known).Select(d => here[d])];
+        return newer.Length == 0 || task.Order.DestroysNewer
+            ? newer
+            : throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.NewerDomain,
+                $"{string.Join(", ", newer.Select(d => d.Name ?? $"{d.Uuid}"))}: not in checkpoint {task.Member.Id} of the line {task.Order.Line}, and "
+                + "would run on from a time that the others go back from. Destroy what is newer with '--destroy-newer'.");
+    }
+
+    // Only these can have what other nodes' guests sent in the time that is undone.
+    private bool ReachesPeers(DomainInfo domain)
+    {
+        if (core.Settings.Nodes.Count <= 1 || policies.Of(domain.Uuid, domain.Name) is { Include: false })
+        {
+            return false;
+        }
+
+        try
+        {
+            using IDomain there = core.Hypervisor.OpenDomain(domain.Uuid);
+            return core.Platform.ReachesPeers(there.GetConfiguration(), core.Settings);
+        }
+        catch (HypervisorException)
+        {
+            // It is going, or is of a kind that no checkpoint covers.
+            return false;
+        }
+    }
+
+    private static StatusException NoMember(string node, long line) => StatusException.Because(
+        StatusCode.FailedPrecondition, Problems.Line,
+        $"{node} has no checkpoint that the line {line} needs: none with that index or a higher one is there, or older ones "
+        + "were removed and it cannot be told which was the first.");
+
+    private void RequireWhole(DirectoryStore from, CheckpointManifest member, bool looks)
+    {
+        var restorer = new Restorer(from);
+        if (looks && member.Domains.Count > 0 && !_seenWhole.Contains(member.Id))
+        {
+            restorer.Verify(member, null, memory: true, disks: true);
+            _ = _seenWhole.Add(member.Id);
+        }
+
+        _ = restorer.ReadNodeState(member);
+    }
+
+    private DirectoryStore OpenLost(string node)
+    {
+        if (node == core.Settings.Node)
+        {
+            throw StatusException.Because(
+                StatusCode.NotFound, Problems.Node, $"{node} is this node: its domains go back without being named.");
+        }
+
+        string? folder = core.Settings.Shared is { } shared && node == Path.GetFileName(node) && node is not ("." or "..")
+            ? Path.Combine(shared, node)
+            : null;
+        return folder is not null && Directory.Exists(folder)
+            ? DirectoryStore.OpenReadOnly(folder)
+            : throw StatusException.Because(
+                StatusCode.NotFound, Problems.Node,
+                core.Settings.Shared is null
+                    ? "This node's configuration has no 'shared' directory that could have the stores of other nodes."
+                    : $"{core.Settings.Shared} has no store of a node '{node}'.");
+    }
+}

@@ -1,0 +1,26 @@
+using XenTwoLevelCkpt.Daemon.Recovery;
+using XenTwoLevelCkpt.Images.Store;
+
+namespace XenTwoLevelCkpt.Daemon;
+
+/// <summary>What a node's store says of its past.</summary>
+internal static class StoreHistory
+{
+    /// <summary>Checkpoints of the history that stands.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="record">The node's record.</param>
+    internal static IEnumerable<CheckpointManifest> Standing(this DirectoryStore store, NodeRecord record) =>
+        store.Checkpoints.Where(m => RecoveryChoices.Stands(m.Epoch, record.Discarded));
+
+    /// <summary>The epoch of the last checkpoint; 0 for none.</summary>
+    /// <param name="store">The store.</param>
+    internal static ulong LastEpoch(this DirectoryStore store) => store.Checkpoints is [.., CheckpointManifest last] ? last.Epoch : 0;
+
+    /// <summary>The member of a line (<see cref="RecoveryChoices.Member"/>), or null.</summary>
+    /// <param name="checkpoints">Those of the history that stands, the oldest first.</param>
+    /// <param name="line">k.</param>
+    internal static CheckpointManifest? Member(IReadOnlyList<CheckpointManifest> checkpoints, long line) =>
+        RecoveryChoices.Member([.. checkpoints.Select(m => new CheckpointPoint(m.Epoch, (long)m.Closing.Index))], line) is { } at
+            ? checkpoints[at]
+            : null;
+}
