@@ -64,8 +64,8 @@ host_tests() {
     for dir in "$REPO"/tests/*/; do
         name=$(basename "$dir")
         case $name in
-            # Libraries, the program of Chaos.Tests, and what runs in the lab.
-            *.Conformance | *.SecondReader | Chaos | Xen | Xen.*) ;;
+            # Libraries, the programs of other tests, and what runs in the lab.
+            *.Conformance | *.SecondReader | Chaos | ClusterSimulation | Xen | Xen.*) ;;
             *) tally "$name" "$(output_of "$name")" -noColor "${filter[@]}" ;;
         esac
     done

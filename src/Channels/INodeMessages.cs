@@ -73,6 +73,10 @@ public interface INodeMessages : IAsyncDisposable
     /// <summary>The greatest index whose checkpoint is durable; told to the peers.</summary>
     long DurableIndex { get; set; }
 
+    /// <summary>The index of the oldest checkpoint that the node's store keeps: the channel log keeps what a recovery to it delivers
+    /// again, also where no failure takes the cluster back as far. <see cref="long.MaxValue"/> until it is said.</summary>
+    long OldestKept { get; set; }
+
     /// <summary>The links, in the order of the peers' names; empty on a node on its own.</summary>
     IReadOnlyList<PeerStatus> Peers { get; }
 

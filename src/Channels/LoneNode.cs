@@ -69,6 +69,9 @@ public sealed class LoneNode : INodeMessages
     }
 
     /// <inheritdoc/>
+    public long OldestKept { get; set; } = long.MaxValue;
+
+    /// <inheritdoc/>
     public IReadOnlyList<PeerStatus> Peers => [];
 
     /// <inheritdoc/>

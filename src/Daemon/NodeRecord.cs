@@ -42,6 +42,10 @@ internal sealed record NodeRecord
     /// <summary>The recovery that is promised and has not begun; null for none.</summary>
     public RecoveryOrder? Promised { get; init; }
 
+    /// <summary>The least line of the recoveries that were promised since one ended last: one of them may have begun on a node that is
+    /// lost. Null for none.</summary>
+    public long? LeastPromised { get; init; }
+
     /// <summary>The recovery that is under way; null for none.</summary>
     public PendingRecovery? Pending { get; init; }
 

@@ -410,6 +410,8 @@ public sealed class PageTests : IDisposable
 
         public bool AwaitsRecovery => false;
 
+        public long OldestKept { get; set; }
+
         public long DurableIndex
         {
             get => _own.DurableIndex;

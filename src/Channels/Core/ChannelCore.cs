@@ -97,6 +97,10 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
         set => _history.Durable = value;
     }
 
+    /// <summary>The index of the oldest checkpoint that the store keeps; <see cref="long.MaxValue"/> for no more than failures need.
+    /// </summary>
+    internal long OldestKept { get; set; } = long.MaxValue;
+
     /// <summary>True where the node has been running before and its channels are gone with the process.</summary>
     internal bool AwaitsRecovery => _awaitsRecovery;
 
@@ -212,8 +216,14 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
 
     /// <summary>The state as it was at <see cref="Suspended"/>.</summary>
     /// <exception cref="InvalidOperationException">There is none.</exception>
-    internal ChannelState Noted() => _noted ?? throw new InvalidOperationException(
-        "There is no channel state: it is noted when all domains are suspended.");
+    internal ChannelState Noted()
+    {
+        // What the checkpoint has as sent is sent again after a recovery to it: the trace has to know of the sending, even where the
+        // process ends before it notes the checkpoint.
+        _trace.Flush();
+        return _noted ?? throw new InvalidOperationException(
+            "There is no channel state: it is noted when all domains are suspended.");
+    }
 
     /// <summary>The checkpoint is saved: its label is the index now, and what waits goes on.</summary>
     /// <exception cref="InvalidOperationException">None is being taken.</exception>
@@ -255,7 +265,7 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
     /// <returns>The ordinal of this node's member of the safe line, for <see cref="ChannelLog.Collect"/>; null where it is the oldest
     /// checkpoint anyway.</returns>
     internal long? Forget() => _phase == MessengerPhase.Running
-        ? _history.Forget(_topology.Links.Select(link => link.DurableIndex))
+        ? _history.Forget(_topology.Links.Select(link => link.DurableIndex), OldestKept)
         : null;
 
     private static InvalidOperationException NoCheckpoint() => new(

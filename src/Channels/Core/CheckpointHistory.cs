@@ -37,12 +37,13 @@ internal sealed class CheckpointHistory
     /// <summary>What was durable behind the last checkpoint is undone.</summary>
     internal void UndoDurable() => Durable = Math.Min(Durable, _taken[^1].Label);
 
-    /// <summary>Forgets checkpoints that no recovery needs any more.</summary>
+    /// <summary>Forgets checkpoints that no recovery goes back to any more.</summary>
     /// <param name="durable">The durable indexes of all other nodes.</param>
+    /// <param name="oldestKept">The index of the oldest checkpoint in the store: an operator may go back to it.</param>
     /// <returns>The ordinal of the member of the safe line; null where nothing is to be forgotten.</returns>
-    internal long? Forget(IEnumerable<long> durable)
+    internal long? Forget(IEnumerable<long> durable, long oldestKept)
     {
-        long safe = Garbage.SafeLine(durable.Append(Durable));
+        long safe = Math.Min(Garbage.SafeLine(durable.Append(Durable)), oldestKept);
         StoredCheckpoint[] stored = [.. _taken.Select(taken => new StoredCheckpoint(taken.Label, taken.Reach))];
         int place = Garbage.Checkpoints(stored, safe);
         if (place == 0)

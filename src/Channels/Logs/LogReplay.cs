@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
-using XenTwoLevelCkpt.Protocol.Recovery;
 
 namespace XenTwoLevelCkpt.Channels;
 
@@ -15,7 +14,7 @@ internal static class LogReplay
     /// <exception cref="IOException">The files cannot be read.</exception>
     internal static IEnumerable<LoggedBatch> Batches(IReadOnlyList<LogSegment> segments, long line, long member)
     {
-        List<Kept> kept = [];
+        var history = new LogHistory<Place>();
         for (int i = 0; i < segments.Count; i++)
         {
             LogSegment segment = segments[i];
@@ -24,11 +23,11 @@ internal static class LogReplay
                 if (record.Kind == LogRecordKind.Batch)
                 {
                     LoggedBatch batch = record.Batch;
-                    kept.Add(new Kept(batch with { Frames = default }, segment, frames, batch.Frames.Length));
+                    history.Add(batch with { Frames = default }, new Place(segment, frames, batch.Frames.Length));
                 }
                 else if (record.Kind == LogRecordKind.RollBack)
                 {
-                    Undo(kept, record);
+                    history.RollBack(record.Member, record.Line);
                 }
             });
             if (i < segments.Count - 1 && whole != new FileInfo(segment.Path).Length)
@@ -37,60 +36,50 @@ internal static class LogReplay
             }
         }
 
-        return Frames(kept.Where(entry => CrossingMessages.MustReplay(
-            new LogEntry(entry.Batch.Index, entry.Batch.DeliveredAfter), line, member)));
+        return Frames(history.Replay(line, member));
+    }
+
+    /// <summary>The incarnation that began last.</summary>
+    /// <param name="segments">The log's files, oldest first.</param>
+    /// <exception cref="IOException">The files cannot be read.</exception>
+    internal static int Incarnation(IReadOnlyList<LogSegment> segments)
+    {
+        // Each file but the first says so at its beginning.
+        int incarnation = 0;
+        for (int i = segments.Count - 1; i >= 0 && incarnation == 0; i--)
+        {
+            _ = segments[i].Scan((record, _) => incarnation = record.Kind == LogRecordKind.Batch ? incarnation : record.Incarnation);
+        }
+
+        return incarnation;
     }
 
     /// <summary>Batches are missing.</summary>
     internal static InvalidDataException Damaged(LogSegment segment, long at) =>
         new($"The channel log is damaged at octet {at} of {segment.Path}; batches are missing.");
 
-    // What a rollback said of entries before it holds for all that come later: they are as if delivered right after the
-    // member, or never.
-    private static void Undo(List<Kept> kept, in LogRecord rollback)
-    {
-        int stay = 0;
-        for (int i = 0; i < kept.Count; i++)
-        {
-            Kept entry = kept[i];
-            if (entry.Batch.DeliveredAfter >= rollback.Member)
-            {
-                if (entry.Batch.Index >= rollback.Line)
-                {
-                    continue;
-                }
-
-                entry = entry with { Batch = entry.Batch with { DeliveredAfter = rollback.Member } };
-            }
-
-            kept[stay++] = entry;
-        }
-
-        kept.RemoveRange(stay, kept.Count - stay);
-    }
-
-    private static IEnumerable<LoggedBatch> Frames(IEnumerable<Kept> entries)
+    private static IEnumerable<LoggedBatch> Frames(IEnumerable<LogHistory<Place>.Kept> entries)
     {
         SafeFileHandle? file = null;
         LogSegment? open = null;
         try
         {
-            foreach (Kept entry in entries)
+            foreach ((LoggedBatch batch, Place place) in entries)
             {
-                if (open != entry.Segment)
+                if (open != place.Segment)
                 {
                     file?.Dispose();
-                    file = File.OpenHandle(entry.Segment.Path);
-                    open = entry.Segment;
+                    file = File.OpenHandle(place.Segment.Path);
+                    open = place.Segment;
                 }
 
-                byte[] frames = new byte[entry.Length];
-                if (LogSegment.Fill(file!, frames, entry.At) < frames.Length)
+                byte[] frames = new byte[place.Length];
+                if (LogSegment.Fill(file!, frames, place.At) < frames.Length)
                 {
-                    throw new IOException($"{entry.Segment.Path} has become shorter.");
+                    throw new IOException($"{place.Segment.Path} has become shorter.");
                 }
 
-                yield return entry.Batch with { Frames = frames };
+                yield return batch with { Frames = frames };
             }
         }
         finally
@@ -100,5 +89,5 @@ internal static class LogReplay
     }
 
     [StructLayout(LayoutKind.Auto)]
-    private readonly record struct Kept(LoggedBatch Batch, LogSegment Segment, long At, int Length);
+    private readonly record struct Place(LogSegment Segment, long At, int Length);
 }

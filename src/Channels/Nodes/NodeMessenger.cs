@@ -26,6 +26,9 @@ public abstract class NodeMessenger : INodeMessages
     public abstract long DurableIndex { get; set; }
 
     /// <inheritdoc/>
+    public abstract long OldestKept { get; set; }
+
+    /// <inheritdoc/>
     public abstract IReadOnlyList<PeerStatus> Peers { get; }
 
     /// <inheritdoc/>
@@ -126,6 +129,13 @@ public abstract class NodeMessenger : INodeMessages
     /// <exception cref="InvalidDataException">It is something else, or damaged.</exception>
     public static IReadOnlyList<string> LostIn(ReadOnlyMemory<byte> state) =>
         state.IsEmpty ? [] : Array.ConvertAll(ChannelState.Decode(state).Hosted, hosted => hosted.Name);
+
+    /// <summary>The incarnation that a lost node was in.</summary>
+    /// <param name="logDirectory">Its channel log; one that is not there is an empty log.</param>
+    /// <exception cref="InvalidDataException">A file is missing.</exception>
+    /// <exception cref="IOException">The files cannot be read.</exception>
+    public static int IncarnationOf(string logDirectory) =>
+        Directory.Exists(logDirectory) ? LogReplay.Incarnation(LogSegment.List(logDirectory)) : 0;
 
     /// <inheritdoc/>
     public abstract ValueTask<ReadOnlyMemory<byte>?> ParkAsync();

@@ -44,7 +44,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IChannel
         // Not on the log's thread: a recovery waits for that thread with the lock in its hands.
         _log.Changed = () => ThreadPool.UnsafeQueueUserWorkItem(static messenger => messenger.LogChanged(), this, preferLocal: false);
         var topology = new Topology(options);
-        _trace = new NodeTrace(options.TracePath, TProtocol.Traits, topology.Number, topology.Nodes, _events);
+        _trace = new NodeTrace(NodeTrace.In(options.TracePath), TProtocol.Traits, topology.Number, topology.Nodes, _events);
         _core = new ChannelCore<TProtocol>(
             options, new ChannelParts(topology, uplink, _log, _trace, this, _events, TimeProvider.System));
         _router = new FrameRouter(uplink, topology, this, TimeProvider.System);
@@ -89,6 +89,25 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IChannel
             lock (_lock)
             {
                 _core.DurableIndex = value;
+            }
+        }
+    }
+
+    public override long OldestKept
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _core.OldestKept;
+            }
+        }
+
+        set
+        {
+            lock (_lock)
+            {
+                _core.OldestKept = value;
             }
         }
     }

@@ -15,23 +15,36 @@ internal sealed class NodeTrace : INodeTrace, IDisposable
 
     private readonly int _node;
     private readonly ChannelEventLog _log;
-    private readonly string? _path;
+    private readonly Func<string, Stream>? _open;
     private readonly TraceHeader _header;
     private TraceFile? _file;
     private bool _continued;
 
-    internal NodeTrace(string? path, ProtocolTraits traits, int node, int nodes, ChannelEventLog log)
+    /// <summary>Goes on with what is there of the trace, or begins it.</summary>
+    /// <param name="open">Opens the file with a suffix: none for this node's trace, a dot and its name for that of a lost node whose
+    /// domains are here. Null where there is no trace.</param>
+    /// <param name="traits">The protocol.</param>
+    /// <param name="node">This node's number.</param>
+    /// <param name="nodes">How many there are.</param>
+    /// <param name="log">Learns of a trace that ends.</param>
+    internal NodeTrace(Func<string, Stream>? open, ProtocolTraits traits, int node, int nodes, ChannelEventLog log)
     {
         _node = node;
         _log = log;
-        _path = path;
+        _open = open;
         _header = TraceHeader.For(traits, nodes, rollbacks: true, channelLogs: true);
-        if (path is not null)
+        if (open is not null)
         {
-            _file = TraceFile.Open(path, _header);
+            _file = TraceFile.Open(open(""), "the trace", _header);
             _continued = _file.Records > 0;
         }
     }
+
+    /// <summary>Opens the files of a trace.</summary>
+    /// <param name="path">The node's own; null for none.</param>
+    internal static Func<string, Stream>? In(string? path) => path is null
+        ? null
+        : suffix => new FileStream(path + suffix, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
 
     public void Sent(int to, in SentBatch batch) =>
         Write(TraceEvent.Send(_node, to, Number(_node, to, batch.Origin, batch.Sequence), batch.Index));
@@ -103,7 +116,7 @@ internal sealed class NodeTrace : INodeTrace, IDisposable
 
         try
         {
-            using TraceFile file = TraceFile.Open($"{_path}.{name}", _header);
+            using TraceFile file = TraceFile.Open(_open!($".{name}"), $"the trace of {name}", _header);
             file.Write(TraceEvent.Rollback(node, ordinal, index));
             foreach ((int from, int to, int origin, long sequence) in again)
             {

@@ -31,6 +31,7 @@ internal sealed class CheckpointLoop(
             try
             {
                 ReportPeers();
+                channels.TellOldest();
                 await SettleAsync().ConfigureAwait(false);
                 if (await StepAsync().ConfigureAwait(false))
                 {
@@ -99,8 +100,9 @@ internal sealed class CheckpointLoop(
             case SchedulerAction<WaitingOrder>.Tick:
                 queue.SetTimer(soon: false);
 
-                // A node without guests has nothing to save, and nobody who could notice.
-                if (core.Hypervisor.ListDomains().Any(d => d.Id != 0))
+                // A node without guests has nothing to save, and nobody who could notice. One with peers keeps up with them: a line that
+                // it has no checkpoint of is one that nobody can go back to.
+                if (core.Settings.Nodes.Count > 1 || core.Hypervisor.ListDomains().Any(d => d.Id != 0))
                 {
                     _ = channels.Messages.Tick(CheckpointCause.Basic);
                 }

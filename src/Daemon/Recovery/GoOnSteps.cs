@@ -113,7 +113,18 @@ internal static class GoOn
 
         /// <inheritdoc/>
         protected override RecoveryExecution Next(EffectOutcome.Messages outcome) =>
-            new ResumeMessages(State with { Messages = outcome.Now, Delivered = outcome.Delivered });
+            new KeepRestored(State with { Messages = outcome.Now, Delivered = outcome.Delivered });
+    }
+
+    /// <summary>Before and after: pending. What was on its way to the domains is theirs, and does not come a second time: they stay if the
+    /// rest fails.</summary>
+    internal sealed record KeepRestored(State State) : RecoveryExecution<Done>
+    {
+        /// <inheritdoc/>
+        public override RecoveryEffect Effect => new RecoveryEffect.KeepRestored();
+
+        /// <inheritdoc/>
+        protected override RecoveryExecution Next(Done outcome) => new ResumeMessages(State);
     }
 
     /// <summary>Before and after: pending. Frames move in the incarnation, which the channel log has.</summary>
@@ -161,7 +172,11 @@ internal static class GoOn
         protected override RecoveryExecution Next(Done outcome) => new Rest.StartMessages(State.Part, RecoverStep.EndWritten);
     }
 
-    private static RecoveryExecution Survived(State state) => state.Messages.Raises ? new TakeRaisingCheckpoint(state) : Raised(state);
+    // Domains that came here in a call that failed then run before the node's next checkpoint: it has to have them.
+    private static RecoveryExecution Survived(State state) =>
+        state.Part.Adopts && !state.Messages.AwaitsAdoption ? new ResumeMessages(state)
+        : state.Messages.Raises ? new TakeRaisingCheckpoint(state)
+        : Raised(state);
 
     private static RecoveryExecution Raised(State state) =>
         state.Messages.AwaitsAdoption ? new Destroy(state) : new ComposeAnswer(state);

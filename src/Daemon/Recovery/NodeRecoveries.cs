@@ -42,7 +42,7 @@ internal sealed class NodeRecoveries(NodeCore core, NodeRuntime node)
             {
                 if (verdict == OrderVerdict.Promise)
                 {
-                    node.File.Write(node.File.State with { Promised = order });
+                    node.File.Write(node.File.State.Promising(order));
                     core.Log.Promised($"{order}");
                 }
 

@@ -102,6 +102,7 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
                 task.Stores.Add(lost);
                 CheckpointManifest member = StoreHistory.Member(lost.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line);
                 RequireWhole(lost, member, looks);
+                RequireSamePast(move, lost, order);
                 RequireNotHere(move, member);
                 task.Adopted.Add(new AdoptedNode(move.Node, lost, member));
             }
@@ -139,6 +140,19 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
                 StatusCode.FailedPrecondition, Problems.Line,
                 $"The domains of {gone.Node} came to {core.Settings.Node} after its checkpoint of the line {order.Line}, and would be lost: "
                 + $"recover with '--lost {gone.Node} --to {core.Settings.Node}'.");
+        }
+    }
+
+    // A recovery that one of the two nodes took part in and the other did not has undone what checkpoints behind its line hang on.
+    private void RequireSamePast(DomainMove move, DirectoryStore lost, RecoveryOrder order)
+    {
+        int incarnation = NodeMessenger.IncarnationOf(NodeSettings.ChannelLogOf(lost.Root));
+        if (RecoveryChoices.Undone(file.State, incarnation, order.Line) is { } line)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Line,
+                $"Not both {move.Node} and {core.Settings.Node} took part in the recovery to line {line}, and later checkpoints are of a past that "
+                + $"is gone: name that line with '--at {line}', or an earlier one.");
         }
     }
 

@@ -67,6 +67,21 @@ internal static class RecoveryChoices
     internal static Departure? CameSince(IReadOnlyList<Departure> hosted, IReadOnlyList<string> inMember) =>
         hosted.FirstOrDefault(d => !inMember.Contains(d.Node));
 
+    /// <summary>The line of a recovery that a lost node took part in and this one did not, or the other way round, where it has undone
+    /// what the checkpoints of a later line hang on; null for none.</summary>
+    /// <remarks>A recovery that follows one which not all have done goes to no later line, so that the newest one tells of all that were
+    /// missed. Where this node has missed one, it has promised it: all promise before one begins.</remarks>
+    /// <param name="record">The record of this node.</param>
+    /// <param name="incarnation">The incarnation that the lost node was in.</param>
+    /// <param name="line">The line that its domains are to go back to.</param>
+    internal static long? Undone(NodeRecord record, int incarnation, long line)
+    {
+        RecoveryOrder? newest = record.Pending?.Order ?? record.Last?.Order;
+        int mine = Math.Max(record.Incarnation, newest?.Incarnation ?? 0);
+        long? missed = incarnation < mine ? newest?.Line : incarnation > mine ? record.LeastPromised ?? 0 : null;
+        return missed < line ? missed : null;
+    }
+
     /// <summary>True where the node has not brought a lost node's domains up before: one that is here then has moved since the line.
     /// </summary>
     /// <param name="record">The record on disk.</param>

@@ -1,3 +1,5 @@
+using XenTwoLevelCkpt.Protocol.Recovery;
+
 namespace XenTwoLevelCkpt.Daemon.Recovery;
 
 /// <summary>
@@ -77,6 +79,15 @@ internal abstract record RecoveryExecution<TOutcome> : RecoveryExecution
 /// <summary>What a recovery changes in the record.</summary>
 internal static class RecordChanges
 {
+    /// <summary>It is promised.</summary>
+    /// <param name="record">The record before.</param>
+    /// <param name="order">What is promised.</param>
+    internal static NodeRecord Promising(this NodeRecord record, RecoveryOrder order) => record with
+    {
+        Promised = order,
+        LeastPromised = Math.Min(record.LeastPromised ?? order.Line, order.Line),
+    };
+
     /// <summary>It has begun.</summary>
     /// <param name="record">The record before.</param>
     /// <param name="what">What is carried out.</param>
@@ -91,6 +102,7 @@ internal static class RecordChanges
         Index = answer.Index,
         Incarnation = part.Order.Incarnation,
         Promised = null,
+        LeastPromised = null,
         Pending = null,
         Last = new LastRecovery(part.Order, answer.Response),
         Departures = part.Departures(record.Departures),

@@ -78,7 +78,21 @@ internal static class RollBack
             new RecoveryEffect.Destroy([.. State.Part.Member.Domains, .. State.Part.Newer, .. State.Part.AdoptedDomains]);
 
         /// <inheritdoc/>
-        protected override RecoveryExecution Next(Done outcome) => new Restore(State);
+        protected override RecoveryExecution Next(Done outcome) => State.Part.LastEpoch == State.Part.Member.Epoch
+            ? new Restore(State)
+            : new RemoveLater(State, new DiscardedEpochs(State.Part.Member.Epoch, State.Part.LastEpoch));
+    }
+
+    /// <summary>Before and after: pending. Checkpoints of the past that is gone are removed before the channel log says that the incarnation
+    /// has begun: a lost node's store and log tell so which of its checkpoints stand. No recovery comes that would go back to them: one that
+    /// takes the place of this one goes to no later line.</summary>
+    internal sealed record RemoveLater(State State, DiscardedEpochs Epochs) : RecoveryExecution<EffectOutcome.Removed>
+    {
+        /// <inheritdoc/>
+        public override RecoveryEffect Effect => new RecoveryEffect.RemoveDiscarded(Epochs);
+
+        /// <inheritdoc/>
+        protected override RecoveryExecution Next(EffectOutcome.Removed outcome) => new Restore(State);
     }
 
     /// <summary>Before and after: pending. The domains are paused after it.</summary>
@@ -135,7 +149,7 @@ internal static class RollBack
         public override RecoveryEffect Effect => new RecoveryEffect.ComposeAnswer(State.Part, State.Delivered);
 
         /// <inheritdoc/>
-        protected override RecoveryExecution Next(EffectOutcome.Composed outcome) => new WriteEnd(State, State.Record.Ended(State.Part, outcome) with
+        protected override RecoveryExecution Next(EffectOutcome.Composed outcome) => new KeepRestored(State, State.Record.Ended(State.Part, outcome) with
         {
             Discarded = new DiscardedEpochs(State.Part.Member.Epoch, State.Part.LastEpoch),
             Paused = State.Restored,
@@ -150,17 +164,18 @@ internal static class RollBack
         public override RecoveryEffect Effect => new RecoveryEffect.WriteRecord(Ended);
 
         /// <inheritdoc/>
-        protected override RecoveryExecution Next(Done outcome) => new KeepRestored(State, Ended);
+        protected override RecoveryExecution Next(Done outcome) => Rest.Discard(Ended, new Discarded(State));
     }
 
-    /// <summary>Before and after: begun. The record knows the domains, so that they stay if the rest fails.</summary>
+    /// <summary>Before and after: pending. The domains stay if the rest fails: a record that was written although the writing failed knows
+    /// them, and the same call destroys them first.</summary>
     internal sealed record KeepRestored(State State, NodeRecord Ended) : RecoveryExecution<Done>
     {
         /// <inheritdoc/>
         public override RecoveryEffect Effect => new RecoveryEffect.KeepRestored();
 
         /// <inheritdoc/>
-        protected override RecoveryExecution? Next(Done outcome) => Rest.Discard(Ended, new Discarded(State));
+        protected override RecoveryExecution Next(Done outcome) => new WriteEnd(State, Ended);
     }
 
     /// <summary>Checkpoints of the past that is gone are removed.</summary>

@@ -7,11 +7,11 @@ namespace XenTwoLevelCkpt.Protocol.Checking;
 /// nothing is, unless the host itself goes down.</remarks>
 public sealed class TraceFile : IDisposable
 {
-    private readonly FileStream _file;
+    private readonly Stream _file;
     private readonly TraceWriter _writer;
     private bool _dirty;
 
-    private TraceFile(FileStream file, TraceWriter writer, long ordinal)
+    private TraceFile(Stream file, TraceWriter writer, long ordinal)
     {
         _file = file;
         _writer = writer;
@@ -33,7 +33,19 @@ public sealed class TraceFile : IDisposable
     public static TraceFile Open(string path, TraceHeader header)
     {
         ArgumentNullException.ThrowIfNull(header);
-        var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+        return Open(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read), path, header);
+    }
+
+    /// <summary>Opens a trace, or begins it where there are no octets yet.</summary>
+    /// <param name="file">The octets, to read, write and seek; belongs to the trace from now on.</param>
+    /// <param name="name">What an error calls it.</param>
+    /// <param name="header">What the trace says of itself.</param>
+    /// <exception cref="TraceException">It is no trace of this run, or it is damaged and not just cut.</exception>
+    /// <exception cref="IOException">It cannot be read or written.</exception>
+    public static TraceFile Open(Stream file, string name, TraceHeader header)
+    {
+        ArgumentNullException.ThrowIfNull(file);
+        ArgumentNullException.ThrowIfNull(header);
         try
         {
             if (file.Length == 0)
@@ -45,7 +57,7 @@ public sealed class TraceFile : IDisposable
 
             if (TraceReader.Open(file) is not BinaryTraceReader reader || reader.Header != header)
             {
-                throw new TraceException($"{path} is a trace of another run, or in the JSON form");
+                throw new TraceException($"{name} is a trace of another run, or in the JSON form");
             }
 
             (long records, long ordinal) = ReadWhole(reader);

@@ -100,14 +100,15 @@ public static class TraceFiles
             TraceReader? rest = more is null ? null : TraceReader.Open(more);
             TraceEvent next = default;
             bool has = rest?.TryRead(out next) == true;
+
+            // A process of it may have been killed between the saving of a checkpoint and the note of it, also where a later one ended well.
+            if (has && next.Kind == TraceEventKind.Rollback && next.Ordinal == ordinal + 1)
+            {
+                writer.Write(TraceEvent.Checkpoint(TraceEventKind.Other, node, next.Index));
+            }
+
             if (cut)
             {
-                // It may have failed between the saving of a checkpoint and the note of it.
-                if (has && next.Kind == TraceEventKind.Rollback && next.Ordinal == ordinal + 1)
-                {
-                    writer.Write(TraceEvent.Checkpoint(TraceEventKind.Other, node, next.Index));
-                }
-
                 writer.Write(TraceEvent.Failure(node));
             }
 

@@ -233,7 +233,7 @@ public static class ClusterRecoveryPlanner
             line = cluster.SafeLine ?? throw new InvalidOperationException("all nodes answer, and so tell their durable index");
         }
 
-        long most = line == long.MaxValue ? cluster.SafeLine ?? long.MaxValue : line;
+        long most = line != long.MaxValue ? line : wish.Lost.Count > 0 ? long.MaxValue : cluster.SafeLine ?? long.MaxValue;
         if (wish.At is { } at && (at < 0 || at > most))
         {
             return new RecoveryDecision.Refused(OutOfRange(most));
@@ -273,11 +273,17 @@ public static class ClusterRecoveryPlanner
         long? latest = Failed(cluster);
         foreach (string name in lost)
         {
-            if (cluster.DurableIndexOf(name) is { } durable)
+            // With a line that is named, the lost node's store tells whether it has a checkpoint for it.
+            if (at is not null)
+            {
+                continue;
+            }
+
+            if (cluster.DurableIndexOf(name) is { } durable and > 0)
             {
                 latest = Math.Min(latest ?? long.MaxValue, durable);
             }
-            else if (at is null)
+            else
             {
                 return (null, $"No node has heard of a checkpoint of {name}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes.");
             }

@@ -1,0 +1,3 @@
+using XenTwoLevelCkpt.ClusterSimulation;
+
+return SimulationProgram.Run(args, Console.Out, Console.Error);

@@ -1,0 +1,126 @@
+using XenTwoLevelCkpt.Channels;
+
+namespace XenTwoLevelCkpt.ClusterSimulation;
+
+/// <content>Checkpoints of the node.</content>
+internal sealed partial class SimulatedDaemon
+{
+    // What the daemon's loop does when it wakes.
+    private void Loop()
+    {
+        if (_turnTaken || Disk.Record.Pending is not null)
+        {
+            return;
+        }
+
+        if (_begun is null)
+        {
+            if (_retryAt <= World.Now)
+            {
+                _retryAt = long.MaxValue;
+                Core.Retry();
+            }
+            else if (_basicAt <= World.Now)
+            {
+                _basicAt = World.Now + World.NextBasic();
+                _ = Core.Tick(CheckpointCause.Basic);
+            }
+        }
+
+        if (_begun is { } begun)
+        {
+            _begun = null;
+            _turnTaken = true;
+            _giveUp = false;
+            Save(begun, saved =>
+            {
+                if (!saved)
+                {
+                    Core.CheckpointFailed();
+                    PumpSoon();
+                    _retryAt = World.Now + 10_000;
+                }
+
+                _turnTaken = false;
+                Later(0, Loop);
+            });
+        }
+
+        long next = Math.Min(_retryAt, _basicAt);
+        if (next != long.MaxValue)
+        {
+            Later(Math.Max(1_000, next - World.Now), Loop);
+        }
+    }
+
+    // All domains stand still at one moment; what is captured reaches the store later, and the end of it is told later still.
+    private void Save(BegunCheckpoint begun, Action<bool> done) => Later(World.Random.Next(3_000), () =>
+    {
+        if (_giveUp)
+        {
+            done(false);
+            return;
+        }
+
+        Core.RequireCheckpoint();
+        Router.Drain();
+        Core.Suspended();
+        var domains = Host.Domains.Where(d => !d.IsPaused).ToDictionary(d => d.Uuid, d => d.Money);
+        byte[] channels = Core.Noted().Encode();
+        Later(World.Random.Next(8_000), () =>
+        {
+            if (_giveUp || World.DiskFails())
+            {
+                done(false);
+                return;
+            }
+
+            Disk.Save(begun.Label, channels, domains);
+            Later(World.Random.Next(1_000), () =>
+            {
+                if (_begun == begun)
+                {
+                    _begun = null;
+                }
+
+                Core.CheckpointDone();
+                Core.DurableIndex = Core.Index;
+                PumpSoon();
+                done(true);
+            });
+        });
+    });
+
+    // A checkpoint that the messages have asked for and nobody takes.
+    private void GiveUpBegun()
+    {
+        if (_begun is not null)
+        {
+            _begun = null;
+            Core.CheckpointFailed();
+        }
+    }
+
+    // The line waits for this checkpoint: it is tried until it succeeds.
+    private void Raise(Action done)
+    {
+        if (_begun is not { } begun)
+        {
+            done();
+            return;
+        }
+
+        _giveUp = false;
+        Save(begun, saved =>
+        {
+            if (saved)
+            {
+                Raise(done);
+            }
+            else
+            {
+                Later(10_000, () => Raise(done));
+            }
+        });
+    }
+}

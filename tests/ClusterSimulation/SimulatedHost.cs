@@ -1,0 +1,164 @@
+using System.Buffers.Binary;
+using XenTwoLevelCkpt.Channels;
+
+namespace XenTwoLevelCkpt.ClusterSimulation;
+
+/// <summary>A domain: a bank that sends others money.</summary>
+internal sealed class SimulatedDomain(Guid uuid, long money, int life)
+{
+    internal Guid Uuid { get; } = uuid;
+
+    internal long Money { get; set; } = money;
+
+    /// <summary>Another one each time that it is made or restored: Xen's number of the domain.</summary>
+    internal int Life { get; } = life;
+
+    internal bool IsPaused { get; set; }
+}
+
+/// <summary>A host: it has domains and disks, and a daemon runs on it or not.</summary>
+internal sealed class SimulatedHost : IDisposable
+{
+    private readonly SimulatedWorld _world;
+    private readonly Dictionary<Guid, SimulatedDomain> _domains = [];
+
+    internal SimulatedHost(SimulatedWorld world, string name)
+    {
+        _world = world;
+        Name = name;
+        Disk.Log.Logs = node => world.Host(node).Disk.Log;
+    }
+
+    internal string Name { get; }
+
+    internal SimulatedDisk Disk { get; } = new();
+
+    /// <summary>The daemon; null while none runs.</summary>
+    internal SimulatedDaemon? Daemon { get; private set; }
+
+    /// <summary>The bridge: it is the host's, and outlives a daemon.</summary>
+    internal GuestNetworkUplink Uplink { get; private set; } = new();
+
+    /// <summary>False where the host is switched off.</summary>
+    internal bool IsUp { get; private set; } = true;
+
+    /// <summary>How often it was switched on.</summary>
+    internal int Boots { get; private set; } = 1;
+
+    /// <summary>True where the host never comes back.</summary>
+    internal bool IsLost { get; private set; }
+
+    /// <summary>True where nobody reaches it.</summary>
+    internal bool IsCutOff { get; set; }
+
+    internal IReadOnlyCollection<SimulatedDomain> Domains => _domains.Values;
+
+    internal SimulatedDomain? Find(Guid uuid) => _domains.GetValueOrDefault(uuid);
+
+    /// <summary>A domain is made, or restored.</summary>
+    internal void Add(SimulatedDomain domain)
+    {
+        if (!_domains.TryAdd(domain.Uuid, domain))
+        {
+            throw new SimulationException($"{Name} makes domain {domain.Uuid} a second time.");
+        }
+
+        Uplink.Attach(domain.Uuid);
+        _world.Schedule(this, domain);
+    }
+
+    internal void Destroy(Guid uuid)
+    {
+        if (_domains.Remove(uuid))
+        {
+            Uplink.Detach(uuid);
+        }
+    }
+
+    internal void LetRun(Guid uuid)
+    {
+        if (_domains.TryGetValue(uuid, out SimulatedDomain? domain) && domain.IsPaused)
+        {
+            domain.IsPaused = false;
+            _world.Schedule(this, domain);
+        }
+    }
+
+    /// <summary>The domain does what it does: takes what it was given, and sends.</summary>
+    internal void Act(SimulatedDomain domain, IReadOnlyList<Guid> all, bool sends)
+    {
+        Span<byte> payload = stackalloc byte[sizeof(long)];
+        while (Uplink.TryReceive(domain.Uuid, payload, out _))
+        {
+            domain.Money += BinaryPrimitives.ReadInt64LittleEndian(payload);
+        }
+
+        if (sends && domain.Money > 0 && all.Count > 1)
+        {
+            Guid to = all[_world.Random.Next(all.Count)];
+            if (to != domain.Uuid)
+            {
+                long money = 1 + _world.Random.Next((int)Math.Min(domain.Money, 10));
+                domain.Money -= money;
+                BinaryPrimitives.WriteInt64LittleEndian(payload, money);
+                Uplink.Send(domain.Uuid, to, payload);
+                Daemon?.PumpSoon();
+            }
+        }
+    }
+
+    internal void StartDaemon()
+    {
+        if (IsUp && Daemon is null)
+        {
+            Daemon = new SimulatedDaemon(_world, this);
+            Daemon.Start();
+        }
+    }
+
+    /// <summary>The daemon is killed; the guests run on.</summary>
+    internal void KillDaemon()
+    {
+        Daemon?.Die();
+        Daemon = null;
+        Disk.Log.Crash(_world.Random);
+    }
+
+    /// <summary>The daemon is stopped in good order; the guests run on.</summary>
+    internal void StopDaemon()
+    {
+        if (Daemon is { } daemon)
+        {
+            Disk.Log.Commit();
+            daemon.Park();
+            daemon.Die();
+            Daemon = null;
+            Disk.Log.Crash(_world.Random);
+        }
+    }
+
+    /// <summary>The host dies, and its guests with it.</summary>
+    internal void SwitchOff(bool forGood)
+    {
+        KillDaemon();
+        _domains.Clear();
+        Uplink.Dispose();
+        Uplink = new GuestNetworkUplink();
+        IsUp = false;
+        IsLost |= forGood;
+    }
+
+    internal void SwitchOn()
+    {
+        if (!IsUp && !IsLost)
+        {
+            IsUp = true;
+            Boots++;
+        }
+    }
+
+    public void Dispose() => Uplink.Dispose();
+}
+
+/// <summary>Something happened that must never happen, or the simulated world asked for what makes no sense.</summary>
+internal sealed class SimulationException(string message) : Exception(message);
