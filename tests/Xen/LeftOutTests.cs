@@ -91,7 +91,7 @@ public sealed class LeftOutTests : IAsyncLifetime
         Assert.Equal(Boots, report.GetProperty("domains")[0].GetProperty("name").GetString());
     }
 
-    private static string[] Xtlctl(string command, params string[] rest) => 
+    private static string[] Xtlctl(string command, params string[] rest) =>
     [
         // The emulated node is slow enough without what spares its guests.
         "xtlctl", command, .. rest, .. Where, .. command is "checkpoint" or "watch" ? ["--background-share", "1"] : (string[])[],

@@ -41,8 +41,9 @@ internal sealed partial class ChannelCore<TProtocol>
     internal void Take(LinkSession session, ChannelMessage message)
     {
         PeerLink link = session.Link;
-        if (link.Session != session || _phase != MessengerPhase.Running)
+        if (link.Session != session || _phase != MessengerPhase.Running || session.Incarnation != _gate.Incarnation)
         {
+            // The last: it was read before a recovery, and waited for the lock until that was over.
             throw new OperationCanceledException("The stream is over.");
         }
 
