@@ -363,6 +363,7 @@ internal sealed partial class SimulatedDaemon
 
         private long Adopt(RecoveryEffect.AdoptDomains adopt)
         {
+            daemon.Host.Adopted.AddRange(adopt.Adopted.Select(lost => (lost.Node, lost.Epoch)));
             Adoption[] adoptions =
             [
                 .. adopt.Adopted.Select(lost => new Adoption(

@@ -41,7 +41,7 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
     /// <summary>True once it answers.</summary>
     internal bool Serves { get; private set; }
 
-    internal bool IsReady => Serves && !_turnTaken && Host.Disk.Record.Pending is null && !Core.AwaitsRecovery
+    internal bool IsReady => Serves && Host.Disk.Record.Pending is null && !Core.AwaitsRecovery
         && Core.Phase == MessengerPhase.Running;
 
     private SimulatedDisk Disk => Host.Disk;

@@ -53,6 +53,9 @@ internal sealed class SimulatedHost : IDisposable
 
     internal IReadOnlyCollection<SimulatedDomain> Domains => _domains.Values;
 
+    /// <summary>Lost nodes whose domains were brought up here, with the epochs that they came from.</summary>
+    internal List<(string Node, ulong Epoch)> Adopted { get; } = [];
+
     internal SimulatedDomain? Find(Guid uuid) => _domains.GetValueOrDefault(uuid);
 
     /// <summary>A domain is made, or restored.</summary>

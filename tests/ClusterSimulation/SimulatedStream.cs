@@ -99,6 +99,6 @@ internal sealed class SimulatedStream(SimulatedWorld world, SimulatedSession dia
     private void End(SimulatedSession session)
     {
         session.IsCancelled = true;
-        world.After(world.Random.Next(2_000), () => ChannelCore<Bcs>.Detach(session));
+        world.After(world.Random.Next(world.Random.Next(4) == 0 ? 20_000 : 2_000), () => ChannelCore<Bcs>.Detach(session));
     }
 }

@@ -269,6 +269,7 @@ internal sealed class Simulation : IDisposable
             return;
         }
 
+        Outcome.Judged = true;
         Outcome.Records = report.Records;
         if (!report.Sound || report.Useless > 0)
         {
@@ -287,4 +288,7 @@ internal sealed record SimulationOutcome
     internal int Lost { get; set; }
 
     internal long Records { get; set; }
+
+    /// <summary>True where the trace was judged.</summary>
+    internal bool Judged { get; set; }
 }

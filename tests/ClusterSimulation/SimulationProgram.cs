@@ -71,7 +71,7 @@ internal static class SimulationProgram
     {
         long start = Stopwatch.GetTimestamp();
         long told = start;
-        (long recoveries, long lost, long records, long things, int failed) = (0, 0, 0, 0, 0);
+        (long recoveries, long lost, long records, long things, int failed, int judged) = (0, 0, 0, 0, 0, 0);
         for (int i = 0; i < count; i++)
         {
             var plan = new SimulationPlan(from + i);
@@ -92,6 +92,7 @@ internal static class SimulationProgram
             recoveries += outcome.Recoveries;
             lost += outcome.Lost;
             records += outcome.Records;
+            judged += outcome.Judged ? 1 : 0;
             things += events;
             if (!Console.IsErrorRedirected && Stopwatch.GetElapsedTime(told).TotalSeconds >= 1)
             {
@@ -102,7 +103,7 @@ internal static class SimulationProgram
 
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{count} runs: {things} events, {recoveries} recoveries, {lost} hosts lost for good, {records} trace records; {Stopwatch.GetElapsedTime(start).TotalSeconds:0} s"));
+            $"{count} runs: {things} events, {recoveries} recoveries, {lost} hosts lost for good, {judged} traces judged with {records} records; {Stopwatch.GetElapsedTime(start).TotalSeconds:0} s"));
         output.WriteLine(failed == 0 ? "simulation: OK" : string.Create(CultureInfo.InvariantCulture, $"simulation: {failed} of {count} runs FAILED"));
         return failed == 0 ? 0 : Failed;
     }

@@ -5,11 +5,11 @@ namespace XenTwoLevelCkpt.ClusterSimulation;
 /// <summary>Has the trace checker judge what the nodes recorded.</summary>
 internal static class TraceJudge
 {
-    /// <summary>Judges; null where the domains of a lost node were brought up on two hosts, one after the other: what the two recorded of
-    /// it cannot be merged.</summary>
+    /// <summary>Judges; null where the domains of a lost node were brought up from two of its checkpoints, or on two hosts, one after the
+    /// other: what was recorded of it cannot be put in an order with the rest.</summary>
     internal static CheckReport? Judge(IReadOnlyList<SimulatedHost> hosts)
     {
-        if (hosts.SelectMany(h => h.Disk.Traces.Keys).Where(suffix => suffix.Length > 0).GroupBy(suffix => suffix).Any(same => same.Count() > 1))
+        if (hosts.SelectMany(h => h.Adopted, (host, from) => (host, from)).GroupBy(a => a.from.Node).Any(same => same.Distinct().Count() > 1))
         {
             return null;
         }
