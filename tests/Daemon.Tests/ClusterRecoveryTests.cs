@@ -37,6 +37,17 @@ public class ClusterRecoveryTests
         Assert.Empty(Verifier.VerifyStore(store));
     }
 
+    [Fact(Timeout = 60_000)]
+    public async Task A_node_without_guests_keeps_up_with_the_others_by_its_timer()
+    {
+        // Nobody sends it anything; a line that it has no checkpoint of is one that nobody can go back to.
+        await using TestNode node = await StartAsync(guests: 0, s => s with { BasicInterval = TimeSpan.FromMilliseconds(50) });
+        while ((await node.Client.GetNodeAsync(new GetNodeRequest())).DurableSn <= 2)
+        {
+            await Task.Delay(20, TestContext.Current.CancellationToken);
+        }
+    }
+
     [Fact]
     public async Task A_node_carries_out_what_it_has_promised_and_nothing_else()
     {
@@ -185,9 +196,9 @@ public class ClusterRecoveryTests
         await node.RestartAsync();
     }
 
-    private static Task<TestNode> StartAsync(int guests = 2) => TestNode.StartAsync(
+    private static Task<TestNode> StartAsync(int guests = 2, Func<NodeSettings, NodeSettings>? change = null) => TestNode.StartAsync(
         guests,
-        s => s with
+        s => (change?.Invoke(s) ?? s) with
         {
             Cluster = Cluster,
             Listen = Address,

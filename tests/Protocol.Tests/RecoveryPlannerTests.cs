@@ -84,6 +84,35 @@ public sealed class RecoveryPlannerTests(ITestOutputHelper output)
         static IReadOnlyList<string> Of(params MemberState[] members) => ClusterRecoveryPlanner.Advice(new ClusterState(members));
     }
 
+    [Fact]
+    public void A_lost_node_of_which_no_checkpoint_is_known_needs_a_line_that_is_named()
+    {
+        // Its name was heard, and no index yet; its store may have checkpoints all the same.
+        var cluster = new ClusterState(
+        [
+            new MemberState { Name = "a", DurableIndex = 7, Heard = new Dictionary<string, long> { ["b"] = 0 } },
+            new MemberState { Name = "b", Problem = "no connection" },
+        ]);
+        Assert.Contains(
+            "Name the line with --at", Assert.IsType<RecoveryDecision.Refused>(ClusterRecoveryPlanner.Plan(cluster, new RecoveryWish(["b"]))).Why,
+            StringComparison.Ordinal);
+        Assert.Equal(
+            6, Assert.IsType<RecoveryDecision.Lead>(ClusterRecoveryPlanner.Plan(cluster, new RecoveryWish(["b"], At: 6))).Order.Line);
+    }
+
+    [Fact]
+    public void A_line_that_is_named_is_not_above_what_was_heard_of_a_lost_node_or_what_a_failed_one_has()
+    {
+        var a = new MemberState { Name = "a", DurableIndex = 7, Heard = new Dictionary<string, long> { ["b"] = 3 } };
+        var b = new MemberState { Name = "b", Problem = "no connection" };
+        Assert.Equal((3, 2, null), (Line(null, a, b), Line(2, a, b), Line(4, a, b)));
+        MemberState silent = a with { Heard = new Dictionary<string, long>() };
+        Assert.Equal((9, null), (Line(9, silent, b), Line(8, silent with { AwaitsRecovery = true }, b)));
+
+        static long? Line(long? at, params MemberState[] members) =>
+            (ClusterRecoveryPlanner.Plan(new ClusterState(members), new RecoveryWish(["b"], At: at)) as RecoveryDecision.Lead)?.Order.Line;
+    }
+
     private static void AssertFound(Func<int, RecoverySimulation> make) =>
         Assert.Contains(Enumerable.Range(0, Seeds), seed => make(seed).Run(events: 60) is not null);
 }

@@ -273,17 +273,12 @@ public static class ClusterRecoveryPlanner
         long? latest = Failed(cluster);
         foreach (string name in lost)
         {
-            // With a line that is named, the lost node's store tells whether it has a checkpoint for it.
-            if (at is not null)
-            {
-                continue;
-            }
-
+            // One of which the name alone was heard may have checkpoints all the same: its store tells, for a line that is named.
             if (cluster.DurableIndexOf(name) is { } durable and > 0)
             {
                 latest = Math.Min(latest ?? long.MaxValue, durable);
             }
-            else
+            else if (at is null)
             {
                 return (null, $"No node has heard of a checkpoint of {name}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes.");
             }
