@@ -87,7 +87,7 @@ public sealed class CheckpointTests : IAsyncLifetime
     public async Task A_process_that_is_killed_leaves_the_guest_running_and_its_log_off()
     {
         var random = new Random(1);
-        for (int round = 0; round < 20; round++)
+        for (int round = 0; round < Lab.Rounds(8); round++)
         {
             using var watch = _lab.Start(
                 ["exec", "1", "--", .. Xtlctl("watch", "--domain", Name, "--every", "1ms")]);
@@ -126,7 +126,7 @@ public sealed class CheckpointTests : IAsyncLifetime
             wait $p || true
             kill $(pgrep -x xenstore-watch); wait $w
             """;
-        for (int round = 0; round < 5; round++)
+        for (int round = 0; round < Lab.Rounds(3); round++)
         {
             Outcome killed = _lab.TryExec(1, "sh", "-c", kill);
             long step = Step.Parse(_lab.Log(1, Name))[^1].Number;

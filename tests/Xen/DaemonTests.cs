@@ -44,7 +44,7 @@ public sealed class DaemonTests : IAsyncLifetime
     {
         var random = new Random(7);
         await StartAsync();
-        for (int round = 0; round < 3; round++)
+        for (int round = 0; round < Lab.Rounds(3); round++)
         {
             long epoch = await NextCheckpointAsync(0);
             await Task.Delay(TimeSpan.FromSeconds(4 * random.NextDouble()), TestContext.Current.CancellationToken);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 
 namespace XenTwoLevelCkpt.XenTests;
@@ -90,6 +91,10 @@ internal sealed class Lab(string name)
             await Task.Delay(TimeSpan.FromSeconds(1), TestContext.Current.CancellationToken);
         }
     }
+
+    /// <summary>How often a test that kills at random moments does so: 20 times with XTL_KILL_ROUNDS=20.</summary>
+    internal static int Rounds(int few) =>
+        Environment.GetEnvironmentVariable("XTL_KILL_ROUNDS") is { } rounds ? int.Parse(rounds, CultureInfo.InvariantCulture) : few;
 
     private static string FindRepository()
     {
