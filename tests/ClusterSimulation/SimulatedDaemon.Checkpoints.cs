@@ -32,7 +32,7 @@ internal sealed partial class SimulatedDaemon
             _begun = null;
             _turnTaken = true;
             _giveUp = false;
-            Save(begun, saved =>
+            Save(begun, () => _giveUp, saved =>
             {
                 if (!saved)
                 {
@@ -54,9 +54,9 @@ internal sealed partial class SimulatedDaemon
     }
 
     // All domains stand still at one moment; what is captured reaches the store later, and the end of it is told later still.
-    private void Save(BegunCheckpoint begun, Action<bool> done) => Later(World.Random.Next(3_000), () =>
+    private void Save(BegunCheckpoint begun, Func<bool> givenUp, Action<bool> done) => Later(World.Random.Next(3_000), () =>
     {
-        if (_giveUp)
+        if (givenUp())
         {
             done(false);
             return;
@@ -69,13 +69,14 @@ internal sealed partial class SimulatedDaemon
         byte[] channels = Core.Noted().Encode();
         Later(World.Random.Next(8_000), () =>
         {
-            if (_giveUp || World.DiskFails())
+            if (givenUp() || World.DiskFails())
             {
                 done(false);
                 return;
             }
 
             Disk.Save(begun.Label, channels, domains);
+            World.Note($"{Host.Name}: saves checkpoint {begun.Label} of {string.Join(", ", domains.Keys)}");
             Later(World.Random.Next(1_000), () =>
             {
                 if (_begun == begun)
@@ -110,8 +111,7 @@ internal sealed partial class SimulatedDaemon
             return;
         }
 
-        _giveUp = false;
-        Save(begun, saved =>
+        Save(begun, () => false, saved =>
         {
             if (saved)
             {

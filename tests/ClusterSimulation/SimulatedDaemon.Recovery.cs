@@ -135,14 +135,14 @@ internal sealed partial class SimulatedDaemon
         foreach (DomainMove move in order.Moves.Where(m => m.To == Host.Name))
         {
             SimulatedDisk lost = World.Host(move.Node).Disk;
-            if (MemberOf(lost.Store, order.Line) is not { } member)
-            {
-                return (null, $"{move.Node} has no checkpoint of line {order.Line}");
-            }
-
             if (RecoveryChoices.Undone(record, lost.Log.Incarnation, order.Line) is { } line)
             {
                 return (null, $"not both took part in the recovery to line {line}: name '--at {line}'");
+            }
+
+            if (MemberOf(lost.Store, order.Line) is not { } member)
+            {
+                return (null, $"{move.Node} has no checkpoint of line {order.Line}");
             }
 
             if (RecoveryChoices.IsFirst(record, move) && member.Domains.Keys.Any(d => Host.Find(d) is not null))
@@ -183,7 +183,7 @@ internal sealed partial class SimulatedDaemon
             World.Note($"{Host.Name}: {step.Effect.GetType().Name}");
             try
             {
-                if (carrier.Part is not null && step.Effect is not RecoveryEffect.StopMessages && World.DiskFails())
+                if (carrier.Part is not null && step.Effect is not (RecoveryEffect.StopMessages or RecoveryEffect.KeepRestored) && World.DiskFails())
                 {
                     // Before the effect, or in the middle of it.
                     throw new IOException("The disk fails.");

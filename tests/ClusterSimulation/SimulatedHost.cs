@@ -67,6 +67,7 @@ internal sealed class SimulatedHost : IDisposable
         }
 
         Uplink.Attach(domain.Uuid);
+        _world.Note($"{Name}: makes {domain.Uuid}");
         _world.Schedule(this, domain);
     }
 
@@ -75,6 +76,7 @@ internal sealed class SimulatedHost : IDisposable
         if (_domains.Remove(uuid))
         {
             Uplink.Detach(uuid);
+            _world.Note($"{Name}: destroys {uuid}");
         }
     }
 

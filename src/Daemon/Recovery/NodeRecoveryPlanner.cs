@@ -100,9 +100,9 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
             {
                 DirectoryStore lost = OpenLost(move.Node);
                 task.Stores.Add(lost);
+                RequireSamePast(move, lost, order);
                 CheckpointManifest member = StoreHistory.Member(lost.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line);
                 RequireWhole(lost, member, looks);
-                RequireSamePast(move, lost, order);
                 RequireNotHere(move, member);
                 task.Adopted.Add(new AdoptedNode(move.Node, lost, member));
             }
