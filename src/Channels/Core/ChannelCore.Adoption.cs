@@ -112,8 +112,17 @@ internal sealed partial class ChannelCore<TProtocol>
         }
 
         _trace.Adopted(
-            _topology.NumberOf(adoption.Node), adoption.Node, saved?.Ordinal ?? 0, saved?.Protocol.Index ?? 0, again, ends.Select(end => end.Number));
+            _topology.NumberOf(adoption.Node), adoption.Node, saved?.Ordinal ?? 0, IndexBack(saved, line), again, ends.Select(end => end.Number));
         return again.Count;
+    }
+
+    // The index of a node that goes back to a checkpoint: one whose index rises without checkpoints has then reached the line, as its
+    // host has.
+    private static long IndexBack(ChannelState? saved, long line)
+    {
+        TProtocol protocol = TProtocol.From(saved?.Protocol ?? default);
+        protocol.OnRollback(protocol, line);
+        return protocol.Index;
     }
 
     // What the lost node had sent here.

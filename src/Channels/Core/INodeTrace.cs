@@ -34,7 +34,7 @@ internal interface INodeTrace
     /// <param name="node">The lost node.</param>
     /// <param name="name">Its name.</param>
     /// <param name="ordinal">The checkpoint that its domains are put back to.</param>
-    /// <param name="index">The checkpoint's index.</param>
+    /// <param name="index">The lost node's index now: that of the checkpoint, or the line where its index rises without one.</param>
     /// <param name="again">The batches: sender, receiver, origin, sequence number.</param>
     /// <param name="ends">The lost nodes that what comes here from now on is for: that one, and those whose domains it had.</param>
     void Adopted(
