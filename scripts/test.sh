@@ -17,6 +17,15 @@ EOF
 }
 
 passed=0 failed=0 skipped=0 failures=()
+# What the tests that failed said, once more at the end: the logs in between are long.
+told=$(mktemp)
+trap 'rm -f "$told"' EXIT
+
+# tell_failures LOG: keeps each failure's lines, up to the next test.
+tell_failures() {
+    awk '/^    [^ ].*\[FAIL\]$/ { on = 1; left = 40 } on && (/^    [^ ].*\[(SKIP|PASS)\]/ || /^  (Finished|Starting):/ || left-- <= 0) { on = 0 } on' \
+        "$1" >>"$told"
+}
 
 # tally NAME CMD...: runs a test program, shows what it prints and adds its counts up. A program that ends without
 # its summary line counts as one failure.
@@ -27,6 +36,7 @@ tally() {
     log=$(mktemp)
     "$@" </dev/null 2>&1 | tee "$log" || rc=$?
     line=$(grep -oE 'Total: (0$|[0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+)' "$log" | tail -n 1 || true)
+    tell_failures "$log"
     rm -f "$log"
     if [[ $line =~ Total:\ ([0-9]+),\ Errors:\ ([0-9]+),\ Failed:\ ([0-9]+),\ Skipped:\ ([0-9]+) ]]; then
         local bad=$((BASH_REMATCH[2] + BASH_REMATCH[3])) skip=${BASH_REMATCH[4]} total=${BASH_REMATCH[1]}
@@ -78,7 +88,8 @@ DISK_TESTS=XenTwoLevelCkpt.Dom0Tests.Disks
 # on_xen NAME CMD...: tallies CMD, and does so again, at most three times, where it failed and the emulator lost a guest
 # meanwhile: a defect of the emulator that docs/lab.md describes. A failure without that sign counts at once.
 on_xen() {
-    local before=("$passed" "$failed" "$skipped" "${#failures[@]}") again lost=0 seen
+    local before=("$passed" "$failed" "$skipped" "${#failures[@]}") again lost=0 seen told_before
+    told_before=$(stat -c %s "$told")
     tally "$@"
     for again in 1 2 3; do
         seen=$(guests_lost)
@@ -87,6 +98,7 @@ on_xen() {
         say "the emulator lost a guest (docs/lab.md); again ($again of 3)"
         passed=${before[0]} failed=${before[1]} skipped=${before[2]}
         failures=("${failures[@]:0:before[3]}")
+        truncate -s "$told_before" "$told"
         tally "$@"
     done
 }
@@ -119,7 +131,7 @@ xen_tests() {
     ((EUID == 0)) || die "the lab makes network namespaces and device nodes: run './dev test --xen' as root"
     # Side by side with a lab that somebody works in.
     export XTL_LAB=test
-    trap 'XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
+    trap 'rm -f "$told"; XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
     fresh_lab bookworm
     # They take long: the runner says which one it is at.
     on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics -reporter verbose "${filter[@]}"
@@ -152,6 +164,7 @@ if [[ -n $xen ]]; then need build lab; else need build test; fi
 export TESTINGPLATFORM_TELEMETRY_OPTOUT=1
 if [[ -n $xen ]]; then xen_tests; else host_tests; fi
 
+cat "$told"
 ((${#failures[@]} == 0)) || printf 'failed: %s\n' "${failures[@]}"
 ((passed + failed + skipped > 0)) || echo "no test matches"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -65,7 +65,7 @@ internal sealed partial class SimulatedDaemon
         Core.RequireCheckpoint();
         Router.Drain();
         Core.Suspended();
-        var domains = Host.Domains.Where(d => !d.IsPaused).ToDictionary(d => d.Uuid, d => d.Money);
+        var domains = Host.Domains.Where(d => !d.IsPaused).ToDictionary(d => d.Uuid, d => d.Account);
         byte[] channels = Core.Noted().Encode();
         Later(World.Random.Next(8_000), () =>
         {

@@ -343,20 +343,20 @@ internal sealed partial class SimulatedDaemon
         {
             if (restore.Own is { } own)
             {
-                Restore(Find(daemon.Host, own.Epoch));
+                Restore(Find(daemon.Host, own.Epoch), isAttached: true);
             }
 
             foreach (AdoptedMember lost in restore.Adopted)
             {
-                Restore(Find(daemon.World.Host(lost.Node), lost.Epoch));
+                Restore(Find(daemon.World.Host(lost.Node), lost.Epoch), isAttached: false);
             }
         }
 
-        private void Restore(SimulatedCheckpoint checkpoint)
+        private void Restore(SimulatedCheckpoint checkpoint, bool isAttached)
         {
-            foreach ((Guid uuid, long money) in checkpoint.Domains)
+            foreach ((Guid uuid, Account account) in checkpoint.Domains)
             {
-                daemon.Host.Add(new SimulatedDomain(uuid, money, daemon.World.NextLife()) { IsPaused = true });
+                daemon.Host.Add(new SimulatedDomain(uuid, account, daemon.World.NextLife()) { IsPaused = true }, isAttached);
                 _restored.Add(uuid);
             }
         }

@@ -7,8 +7,8 @@ namespace XenTwoLevelCkpt.ClusterSimulation;
 /// <param name="Epoch">Its number in the store.</param>
 /// <param name="Index">Its label.</param>
 /// <param name="Channels">The node's channels, encoded.</param>
-/// <param name="Domains">The domains' memory: by UUID the money that each has.</param>
-internal sealed record SimulatedCheckpoint(ulong Epoch, long Index, byte[] Channels, IReadOnlyDictionary<Guid, long> Domains);
+/// <param name="Domains">The domains' memory: by UUID.</param>
+internal sealed record SimulatedCheckpoint(ulong Epoch, long Index, byte[] Channels, IReadOnlyDictionary<Guid, Account> Domains);
 
 /// <summary>What a host has on its disks, and keeps when it dies.</summary>
 internal sealed class SimulatedDisk
@@ -33,7 +33,7 @@ internal sealed class SimulatedDisk
     internal IReadOnlyDictionary<string, MemoryStream> Traces => _traces;
 
     /// <summary>A checkpoint is in the store.</summary>
-    internal void Save(long index, byte[] channels, IReadOnlyDictionary<Guid, long> domains) =>
+    internal void Save(long index, byte[] channels, IReadOnlyDictionary<Guid, Account> domains) =>
         Store.Add(new SimulatedCheckpoint(LastStored + 1, index, channels, domains));
 
     /// <summary>A trace's octets. What was written to it outlives the process.</summary>

@@ -4,11 +4,11 @@ using XenTwoLevelCkpt.Channels;
 namespace XenTwoLevelCkpt.ClusterSimulation;
 
 /// <summary>A domain: a bank that sends others money.</summary>
-internal sealed class SimulatedDomain(Guid uuid, long money, int life)
+internal sealed class SimulatedDomain(Guid uuid, Account account, int life)
 {
     internal Guid Uuid { get; } = uuid;
 
-    internal long Money { get; set; } = money;
+    internal Account Account { get; set; } = account;
 
     /// <summary>Another one each time that it is made or restored: Xen's number of the domain.</summary>
     internal int Life { get; } = life;
@@ -19,6 +19,10 @@ internal sealed class SimulatedDomain(Guid uuid, long money, int life)
 /// <summary>A host: it has domains and disks, and a daemon runs on it or not.</summary>
 internal sealed class SimulatedHost : IDisposable
 {
+    // A message is the payment's number, and the money in its last digits.
+    private const long PaymentUnit = 100;
+    private const int MostPaid = 10;
+
     private readonly SimulatedWorld _world;
     private readonly Dictionary<Guid, SimulatedDomain> _domains = [];
 
@@ -59,14 +63,21 @@ internal sealed class SimulatedHost : IDisposable
     internal SimulatedDomain? Find(Guid uuid) => _domains.GetValueOrDefault(uuid);
 
     /// <summary>A domain is made, or restored.</summary>
-    internal void Add(SimulatedDomain domain)
+    /// <param name="domain">The domain.</param>
+    /// <param name="isAttached">False where the channels have it join the bridge: what local domains send it before then waits, as a
+    /// ring of its would have it.</param>
+    internal void Add(SimulatedDomain domain, bool isAttached = true)
     {
         if (!_domains.TryAdd(domain.Uuid, domain))
         {
             throw new SimulationException($"{Name} makes domain {domain.Uuid} a second time.");
         }
 
-        Uplink.Attach(domain.Uuid);
+        if (isAttached)
+        {
+            Uplink.Attach(domain.Uuid);
+        }
+
         _world.Note($"{Name}: makes {domain.Uuid}");
         _world.Schedule(this, domain);
     }
@@ -95,17 +106,19 @@ internal sealed class SimulatedHost : IDisposable
         Span<byte> payload = stackalloc byte[sizeof(long)];
         while (Uplink.TryReceive(domain.Uuid, payload, out _))
         {
-            domain.Money += BinaryPrimitives.ReadInt64LittleEndian(payload);
+            long payment = BinaryPrimitives.ReadInt64LittleEndian(payload);
+            domain.Account = domain.Account.Take(payment / PaymentUnit, payment % PaymentUnit);
         }
 
-        if (sends && domain.Money > 0 && all.Count > 1)
+        if (sends && domain.Account.Money > 0 && all.Count > 1)
         {
             Guid to = all[_world.Random.Next(all.Count)];
             if (to != domain.Uuid)
             {
-                long money = 1 + _world.Random.Next((int)Math.Min(domain.Money, 10));
-                domain.Money -= money;
-                BinaryPrimitives.WriteInt64LittleEndian(payload, money);
+                long money = 1 + _world.Random.Next((int)Math.Min(domain.Account.Money, MostPaid));
+                long number = _world.NextPayment(domain.Uuid, to);
+                domain.Account = domain.Account.Make(number, money);
+                BinaryPrimitives.WriteInt64LittleEndian(payload, (number * PaymentUnit) + money);
                 Uplink.Send(domain.Uuid, to, payload);
                 Daemon?.PumpSoon();
             }

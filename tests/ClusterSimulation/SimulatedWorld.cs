@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using XenTwoLevelCkpt.Channels;
 
@@ -10,10 +11,14 @@ internal sealed class SimulatedWorld : IDisposable
     // Of what happened, for whoever looks at a run that failed.
     private const int NotesKept = 400;
 
+    // Of payments that went wrong.
+    private const int PaymentsTold = 8;
+
     private readonly Queue<string> _notes = new();
     private readonly List<Guid> _domains = [];
     private readonly long _money;
     private readonly double _diskFailures;
+    private readonly List<(long At, Guid From, Guid To)> _payments = [];
     private int _lives;
 
     internal SimulatedWorld(SimulationPlan plan)
@@ -31,9 +36,9 @@ internal sealed class SimulatedWorld : IDisposable
             for (int i = Random.Next(4); i > 0 || (host == Hosts[^1] && _domains.Count < 2); i--)
             {
                 Random.NextBytes(octets);
-                var domain = new SimulatedDomain(new Guid(octets), 1_000, NextLife());
+                var domain = new SimulatedDomain(new Guid(octets), new Account(1_000, null), NextLife());
                 _domains.Add(domain.Uuid);
-                _money += domain.Money;
+                _money += domain.Account.Money;
                 host.Add(domain);
             }
         }
@@ -77,15 +82,18 @@ internal sealed class SimulatedWorld : IDisposable
 
     internal int NextLife() => ++_lives;
 
+    /// <summary>The number of a payment that is made now.</summary>
+    internal long NextPayment(Guid from, Guid to)
+    {
+        _payments.Add((Now, from, to));
+        return _payments.Count - 1;
+    }
+
     internal bool DiskFails() => !IsEnding && _diskFailures > 0 && Random.NextDouble() < _diskFailures;
 
     internal void Note(string what)
     {
-        if (Plan.Tells)
-        {
-            Console.WriteLine($"{Now,10} {what}");
-        }
-
+        Plan.Teller?.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Now,10} {what}"));
         _notes.Enqueue($"{Now,10} {what}");
         if (_notes.Count > NotesKept)
         {
@@ -130,7 +138,7 @@ internal sealed class SimulatedWorld : IDisposable
     }
 
     /// <summary>The money that is on its way, or lost; below 0 where some was made.</summary>
-    internal long MoneyMissing => _money - Hosts.Where(h => h.IsUp).SelectMany(h => h.Domains).Sum(d => d.Money);
+    internal long MoneyMissing => _money - Hosts.Where(h => h.IsUp).SelectMany(h => h.Domains).Sum(d => d.Account.Money);
 
     /// <summary>Every domain runs once, and the money is all there.</summary>
     internal void RequireWhole()
@@ -146,10 +154,36 @@ internal sealed class SimulatedWorld : IDisposable
             throw new SimulationException($"Domain {gone} runs nowhere.");
         }
 
+        RequireEachPaymentOnce(running);
         if (MoneyMissing != 0)
         {
             throw new SimulationException($"The domains have {_money - MoneyMissing}, and had {_money}.");
         }
+    }
+
+    // What a domain remembers as made, its receiver remembers as taken, once, and nobody took what nobody made.
+    private void RequireEachPaymentOnce(SimulatedDomain[] running)
+    {
+        Payment[] all = [.. running.SelectMany(d => d.Account.Payments)];
+        ILookup<long, Payment> taken = all.Where(p => !p.IsMade).ToLookup(p => p.Number);
+        HashSet<long> made = [.. all.Where(p => p.IsMade).Select(p => p.Number)];
+        string[] wrong =
+        [
+            .. made.Where(p => !taken.Contains(p)).Select(p => Told(p, "lost")),
+            .. taken.Where(p => p.Count() > 1).Select(p => Told(p.Key, "taken twice")),
+            .. taken.Where(p => !made.Contains(p.Key)).Select(p => Told(p.Key, "taken and not made")),
+        ];
+        if (wrong.Length > 0)
+        {
+            throw new SimulationException(
+                $"The domains have {_money - MoneyMissing}, and had {_money}; payments: {string.Join("; ", wrong.Take(PaymentsTold))}");
+        }
+    }
+
+    private string Told(long payment, string what)
+    {
+        (long at, Guid from, Guid to) = _payments[(int)payment];
+        return string.Create(CultureInfo.InvariantCulture, $"{payment} from {from} to {to} at {at} is {what}");
     }
 
     public void Dispose()
@@ -168,6 +202,6 @@ internal sealed record SimulationPlan(int Seed)
     /// <summary>How many faults come at most.</summary>
     public int Faults { get; init; } = int.MaxValue;
 
-    /// <summary>True where what happens is printed.</summary>
-    public bool Tells { get; init; }
+    /// <summary>Where what happens is printed; null for nowhere.</summary>
+    public TextWriter? Teller { get; init; }
 }

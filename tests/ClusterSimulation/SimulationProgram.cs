@@ -22,7 +22,7 @@ internal static class SimulationProgram
             seeds, seed, from, faults, all,
         };
         root.SetAction(parsed => parsed.GetValue(seed) is int one
-            ? Tell(new SimulationPlan(one) { Faults = parsed.GetValue(faults), Tells = true }, output)
+            ? Tell(new SimulationPlan(one) { Faults = parsed.GetValue(faults), Teller = output }, output)
             : RunAll(parsed.GetValue(from), parsed.GetValue(seeds), parsed.GetValue(all), output, error));
         return root.Parse(args).Invoke(new InvocationConfiguration { Output = output, Error = error });
     }
