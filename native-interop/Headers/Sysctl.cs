@@ -3,6 +3,17 @@ using System.Runtime.InteropServices;
 
 namespace XenTwoLevelCkpt.NativeInterop.Headers;
 
+/// <summary><c>xen/sysctl.h</c>: the CPU policies of a host.</summary>
+[CHeader("xenctrl.h")]
+internal static class Sysctl
+{
+    /// <summary>All that a PV guest can have.</summary>
+    [CConstant] internal const uint XEN_SYSCTL_cpu_policy_pv_max = 2;
+
+    /// <summary>All that an HVM or PVH guest can have.</summary>
+    [CConstant] internal const uint XEN_SYSCTL_cpu_policy_hvm_max = 3;
+}
+
 /// <summary><c>xc_physinfo_t</c> (<c>struct xen_sysctl_physinfo</c> of <c>xen/sysctl.h</c>).</summary>
 [CStruct("xc_physinfo_t")]
 [CHeader("xenctrl.h")]

@@ -7,5 +7,7 @@ internal static class Version
     [CConstant] internal const int XENVER_version = 0;
     [CConstant] internal const int XENVER_extraversion = 1;
     [CConstant] internal const int XEN_EXTRAVERSION_LEN = 16;
+    [CConstant] internal const int XENVER_commandline = 9;
+    [CConstant("sizeof(xen_commandline_t)")] internal const int CommandLineLength = 1024;
     [CConstant("__HYPERVISOR_xen_version")] internal const uint HYPERVISOR_xen_version = 17;
 }

@@ -37,6 +37,10 @@ internal static partial class Xenguest
     [LibraryImport(XenLibrary.Guest, SetLastError = true)]
     internal static partial int xc_cpu_policy_get_domain(XenInterface xch, uint domid, nint policy);
 
+    /// <summary>Reads a CPU policy of the host, one of <see cref="Sysctl"/>.</summary>
+    [LibraryImport(XenLibrary.Guest, SetLastError = true)]
+    internal static partial int xc_cpu_policy_get_system(XenInterface xch, uint policy_idx, nint policy);
+
     /// <summary>Reads how many CPUID leaves and MSRs a serialised policy has at most.</summary>
     [LibraryImport(XenLibrary.Guest, SetLastError = true)]
     internal static partial int xc_cpu_policy_get_size(XenInterface xch, out uint nr_leaves, out uint nr_msrs);

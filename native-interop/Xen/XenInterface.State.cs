@@ -130,32 +130,52 @@ public sealed partial class XenInterface
     /// <param name="domid">The domain's id.</param>
     public CpuPolicy GetCpuPolicy(uint domid)
     {
+        CpuPolicy? read = ReadCpuPolicy(policy => Xenguest.xc_cpu_policy_get_domain(this, domid, policy));
+        if (read is null)
+        {
+            XenErrors.ThrowForDomain("read the CPU policy of", domid);
+        }
+
+        return read;
+    }
+
+    /// <summary>Reads the most that virtual CPUs on this host can do.</summary>
+    /// <param name="pv">True for those of PV guests, false for those of HVM and PVH guests.</param>
+    public CpuPolicy GetHostCpuPolicy(bool pv)
+    {
+        CpuPolicy? read = ReadCpuPolicy(policy => Xenguest.xc_cpu_policy_get_system(
+            this, pv ? Sysctl.XEN_SYSCTL_cpu_policy_pv_max : Sysctl.XEN_SYSCTL_cpu_policy_hvm_max, policy));
+        if (read is null)
+        {
+            XenErrors.Throw(XenErrorSource.Hypercall, "read the CPU policy of the host");
+        }
+
+        return read;
+    }
+
+    // Null where a call failed, with errno of that call.
+    private CpuPolicy? ReadCpuPolicy(Func<nint, int> read)
+    {
         XenLibraries.Load(XenLibrary.Guest);
         nint policy = Xenguest.xc_cpu_policy_init();
         if (policy == nint.Zero)
         {
-            XenErrors.ThrowForDomain("make room for the CPU policy of", domid);
+            return null;
         }
 
         try
         {
-            if (Xenguest.xc_cpu_policy_get_domain(this, domid, policy) != 0
-                || Xenguest.xc_cpu_policy_get_size(this, out uint leafCount, out uint msrCount) != 0)
+            if (read(policy) != 0 || Xenguest.xc_cpu_policy_get_size(this, out uint leafCount, out uint msrCount) != 0)
             {
-                XenErrors.ThrowForDomain("read the CPU policy of", domid);
                 return null;
             }
 
             // One entry more than needed: a reference to the first element of an empty array cannot be taken.
             var leaves = new CpuidLeaf[leafCount + 1];
             var msrs = new MsrEntry[msrCount + 1];
-            if (Xenguest.xc_cpu_policy_serialise(
-                    this, policy, ref leaves[0], ref leafCount, ref msrs[0], ref msrCount) != 0)
-            {
-                XenErrors.ThrowForDomain("serialise the CPU policy of", domid);
-            }
-
-            return new CpuPolicy(leaves.AsMemory(0, (int)leafCount), msrs.AsMemory(0, (int)msrCount));
+            return Xenguest.xc_cpu_policy_serialise(this, policy, ref leaves[0], ref leafCount, ref msrs[0], ref msrCount) == 0
+                ? new CpuPolicy(leaves.AsMemory(0, (int)leafCount), msrs.AsMemory(0, (int)msrCount))
+                : null;
         }
         finally
         {

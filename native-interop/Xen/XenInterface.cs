@@ -61,6 +61,19 @@ public sealed partial class XenInterface : SafeHandle
         return new XcHostInfo((int)info.nr_cpus, info.cpu_khz, info.total_pages, info.free_pages);
     }
 
+    /// <summary>Reads the command line that the hypervisor was started with.</summary>
+    public string ReadCommandLine()
+    {
+        Span<byte> text = stackalloc byte[Headers.Version.CommandLineLength];
+        if (Xenctrl.xc_version(this, Headers.Version.XENVER_commandline, ref MemoryMarshal.GetReference(text)) < 0)
+        {
+            XenErrors.Throw(XenErrorSource.Hypercall, "ask the hypervisor for its command line");
+        }
+
+        int end = text.IndexOf((byte)0);
+        return Encoding.ASCII.GetString(end < 0 ? text : text[..end]);
+    }
+
     /// <summary>Throws unless the libraries are of the hypervisor's release.</summary>
     internal static void RequireSameRelease(XenRelease library, XenVersion hypervisor)
     {

@@ -27,6 +27,9 @@ internal static class Problems
     internal const string Line = "LINE";
     internal const string NewName = "NEW_NAME";
     internal const string NewerDomain = "NEWER_DOMAIN";
+
+    /// <summary>The host lacks what domains need that would come to it.</summary>
+    internal const string Host = "HOST";
     internal const string NoHypervisor = "NO_HYPERVISOR";
     internal const string Node = "NODE";
     internal const string Partial = "PARTIAL";

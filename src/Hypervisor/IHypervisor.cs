@@ -35,6 +35,16 @@ public interface IHypervisor : IDisposable
     /// <param name="monitors">Those that were stopped.</param>
     void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors);
 
+    /// <summary>Looks whether this host has what domains need to come back: memory, bridges, a processor that can do what theirs could,
+    /// the same release of the hypervisor. Changes nothing.</summary>
+    /// <param name="wanted">The domains.</param>
+    /// <param name="going">UUIDs of domains that are removed before; their memory counts as free.</param>
+    /// <param name="cancellationToken">Ends the call, which asks the toolstack's store for names.</param>
+    /// <returns>What is in the way, as sentences that name the domain; empty where nothing is seen.</returns>
+    /// <exception cref="HypervisorException">The hypervisor does not answer, or a configuration makes no sense.</exception>
+    IReadOnlyList<string> FindObstacles(
+        IReadOnlyList<RestoreRequest> wanted, IReadOnlyCollection<Guid> going, CancellationToken cancellationToken = default);
+
     /// <summary>Begins to restore a domain.</summary>
     /// <param name="request">What it is made of.</param>
     /// <returns>Receives its memory; the caller disposes it.</returns>

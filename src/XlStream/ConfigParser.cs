@@ -6,6 +6,9 @@ namespace XenTwoLevelCkpt.XlStream;
 /// <remarks>Throws a <see cref="FormatException"/> for what is none.</remarks>
 internal static class ConfigParser
 {
+    // Of 52 bits of physical addresses.
+    private const ulong MostKiB = 1UL << 42;
+
     internal static XlConfigInfo Parse(JsonElement root)
     {
         JsonElement info = Member(root, "c_info", JsonValueKind.Object)
@@ -28,8 +31,20 @@ internal static class ConfigParser
             name, uuid is null ? null : id, Type(Text(info, "type")), disks,
             Member(root, "nics", JsonValueKind.Array) is { } nics ? [.. nics.EnumerateArray().Select(Nic)] : [],
             [.. root.EnumerateObject().Where(IsDevices).SelectMany(kind =>
-                Enumerable.Range(0, kind.Value.GetArrayLength()).Select(number => new XlDevice(kind.Name, number)))]);
+                Enumerable.Range(0, kind.Value.GetArrayLength()).Select(number => new XlDevice(kind.Name, number)))],
+            Member(root, "b_info", JsonValueKind.Object) is { } build ? MemoryOf(build) : 0);
     }
+
+    private static long MemoryOf(JsonElement build) =>
+        (KiB(build, "target_memkb") ?? KiB(build, "max_memkb") ?? 0) + (KiB(build, "shadow_memkb") ?? 0);
+
+    // LIBXL_MEMKB_DEFAULT is 2^64 - 1: libxl reckons it itself.
+    private static long? KiB(JsonElement parent, string name) => Member(parent, name, JsonValueKind.Number) switch
+    {
+        null => null,
+        { } value when value.TryGetUInt64(out ulong kib) => kib <= MostKiB ? (long)kib : null,
+        _ => throw Bad($"has a {name} that is no amount of memory"),
+    };
 
     // All arrays of a libxl_domain_config hold devices (libxl_types.idl of Xen 4.17 to 4.20).
     private static bool IsDevices(JsonProperty member) =>

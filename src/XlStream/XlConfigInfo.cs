@@ -20,9 +20,11 @@ public enum XlGuestType
 /// <param name="Disks"><c>disks</c>.</param>
 /// <param name="Nics"><c>nics</c>.</param>
 /// <param name="Devices">All devices beside disks and network interfaces.</param>
+/// <param name="MemoryKiB">What libxl asks the host for: <c>b_info.target_memkb</c>, or <c>max_memkb</c> without one, and
+/// <c>shadow_memkb</c>. 0 where the configuration says nothing of memory.</param>
 public sealed record XlConfigInfo(
     string Name, Guid? Uuid, XlGuestType Type, IReadOnlyList<XlDisk> Disks, IReadOnlyList<XlNic> Nics,
-    IReadOnlyList<XlDevice> Devices);
+    IReadOnlyList<XlDevice> Devices, long MemoryKiB);
 
 /// <summary>A network interface of a configuration (<c>libxl_device_nic</c>).</summary>
 /// <param name="DeviceId"><c>devid</c>: the n of <c>vifDOMID.n</c>.</param>

@@ -148,6 +148,8 @@ public class RestoreVerificationTests
     {
         internal int Puts { get; private set; }
 
+        public string? FindObstacle(CheckpointManifest checkpoint, ManifestDomain domain) => null;
+
         public void Put(CheckpointManifest checkpoint, ManifestDomain domain) => Puts++;
 
         public void Attached(CheckpointManifest checkpoint, ManifestDomain domain, IDomain restored)

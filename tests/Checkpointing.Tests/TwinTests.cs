@@ -91,6 +91,10 @@ public sealed class TwinTests
 
         public void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors) => inner.ContinueMonitors(monitors);
 
+        public IReadOnlyList<string> FindObstacles(
+            IReadOnlyList<RestoreRequest> wanted, IReadOnlyCollection<Guid> going, CancellationToken cancellationToken = default) =>
+            inner.FindObstacles(wanted, going, cancellationToken);
+
         public IDomainRestore BeginRestore(RestoreRequest request) => inner.BeginRestore(request);
 
         public void Dispose()

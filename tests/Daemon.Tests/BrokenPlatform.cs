@@ -32,6 +32,10 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public IDomain OpenDomain(Guid uuid) => _model!.Hypervisor.OpenDomain(uuid);
 
+    public IReadOnlyList<string> FindObstacles(
+        IReadOnlyList<RestoreRequest> wanted, IReadOnlyCollection<Guid> going, CancellationToken cancellationToken = default) =>
+        _model!.Hypervisor.FindObstacles(wanted, going, cancellationToken);
+
     public IDomainRestore BeginRestore(RestoreRequest request)
     {
         Restore?.Invoke();

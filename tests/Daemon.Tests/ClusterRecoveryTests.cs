@@ -142,6 +142,25 @@ public class ClusterRecoveryTests
     }
 
     [Fact]
+    public async Task A_host_without_the_memory_refuses_before_a_guest_is_gone()
+    {
+        await using TestNode node = await StartAsync();
+        await ThreeAsync(node);
+        long pages = node.Hypervisor.ListDomains().Where(d => d.Id != 0).Sum(d => d.MemoryPages);
+        node.Hypervisor.GuestPages = pages / 2;
+        var order = new RecoverRequest { Line = 2, Incarnation = 1 };
+        StatusException e = await Assert.ThrowsAsync<StatusException>(() => AskAsync(node, order, RecoverPhase.Prepare));
+        Assert.Equal("HOST", e.Reason);
+        Assert.Contains($"this host has {pages / 2} for them", e.Message, StringComparison.Ordinal);
+        Assert.Equal(new Dictionary<string, long> { ["a"] = 30, ["b"] = 30 }, node.Steps());
+
+        // What the guests have that go counts as free.
+        node.Hypervisor.GuestPages = pages;
+        _ = await RecoverAsync(node, order);
+        Assert.Equal(new Dictionary<string, long> { ["a"] = 20, ["b"] = 20 }, node.Steps());
+    }
+
+    [Fact]
     public async Task A_guest_of_a_cluster_does_not_go_back_alone()
     {
         await using TestNode node = await StartAsync();

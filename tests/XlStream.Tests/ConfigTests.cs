@@ -90,6 +90,20 @@ public class ConfigTests
         Assert.True(JsonNode.DeepEquals(before, after));
     }
 
+    [Theory]
+    [InlineData("""{"max_memkb":2048,"target_memkb":1024,"shadow_memkb":16}""", 1040)]
+    [InlineData("""{"max_memkb":2048}""", 2048)]
+    [InlineData("""{"max_memkb":2048,"target_memkb":18446744073709551615,"shadow_memkb":18446744073709551615}""", 2048)]
+    [InlineData("{}", 0)]
+    public void Memory_is_what_libxl_asks_the_host_for(string build, long kib) =>
+        Assert.Equal(kib, XlConfig.Describe($$"""{"c_info":{"type":"pvh","name":"a"},"b_info":{{build}}}""").MemoryKiB);
+
+    [Fact]
+    public void Memory_that_is_no_number_is_refused() => Assert.Contains(
+        "target_memkb that is no amount of memory",
+        Assert.Throws<ArgumentException>(() => XlConfig.Describe("""{"c_info":{"type":"pvh","name":"a"},"b_info":{"target_memkb":-1}}""")).Message,
+        StringComparison.Ordinal);
+
     [Fact]
     public void Network_interfaces_and_other_devices_are_described()
     {

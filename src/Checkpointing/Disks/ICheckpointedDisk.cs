@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 
@@ -19,11 +20,7 @@ public interface IDiskProvider
     /// <summary>The devices that a configuration has, as text: the same text for the same devices.</summary>
     /// <param name="configuration">The configuration.</param>
     /// <exception cref="HypervisorException">The configuration makes no sense.</exception>
-    string DevicesOf(DomainConfiguration configuration)
-    {
-        ArgumentNullException.ThrowIfNull(configuration);
-        return configuration.Toolstack;
-    }
+    string DevicesOf(DomainConfiguration configuration) => ModelHypervisor.DevicesOf(configuration);
 }
 
 /// <summary>A disk whose changes from checkpoint to checkpoint can be told.</summary>
@@ -72,6 +69,12 @@ public interface ICheckpointedDisk : IDisposable
 /// <summary>Puts disks to the state that a checkpoint has of them.</summary>
 public interface IDiskRestorer
 {
+    /// <summary>What is in the way of <see cref="Put"/>, as a sentence; null where nothing is seen. Changes nothing.</summary>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="domain">The domain's parts in it.</param>
+    /// <exception cref="ImageException">An image is damaged.</exception>
+    string? FindObstacle(CheckpointManifest checkpoint, ManifestDomain domain);
+
     /// <summary>Called before a domain is made. What the disks hold now is kept aside.</summary>
     /// <param name="checkpoint">The checkpoint.</param>
     /// <param name="domain">The domain's parts in it.</param>

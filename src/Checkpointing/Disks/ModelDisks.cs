@@ -23,6 +23,9 @@ public sealed class ModelDisks(ModelHypervisor hypervisor, ICheckpointStore stor
     }
 
     /// <inheritdoc/>
+    public string? FindObstacle(CheckpointManifest checkpoint, ManifestDomain domain) => null;
+
+    /// <inheritdoc/>
     public void Put(CheckpointManifest checkpoint, ManifestDomain domain)
     {
         // A model's disk comes and goes with its domain.

@@ -34,6 +34,39 @@ public sealed class XenDiskRestorer(Func<DeviceMapper> openMapper, DiskRegistry 
     }
 
     /// <inheritdoc/>
+    public string? FindObstacle(CheckpointManifest checkpoint, ManifestDomain domain)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        ArgumentNullException.ThrowIfNull(domain);
+        if (!domain.Parts.Any(p => p.Content is ImageContent.BlockDevice or ImageContent.Directory))
+        {
+            return null;
+        }
+
+        DomainConfiguration configuration = new Restorer(store).ReadState(checkpoint.Id, domain.Uuid).Configuration;
+        try
+        {
+            foreach (ManifestPart part in domain.Parts)
+            {
+                if (part.Content == ImageContent.BlockDevice)
+                {
+                    _volumes.Value.RequirePlace(VolumeFor(configuration, domain, part.Name));
+                }
+                else if (part.Content == ImageContent.Directory)
+                {
+                    _directories.RequirePlace(RootFor(configuration, domain, part.Name));
+                }
+            }
+
+            return null;
+        }
+        catch (DiskException e)
+        {
+            return $"The disks of domain {domain.Name} cannot be put here: {e.Message}";
+        }
+    }
+
+    /// <inheritdoc/>
     public void Put(CheckpointManifest checkpoint, ManifestDomain domain)
     {
         ArgumentNullException.ThrowIfNull(checkpoint);
@@ -108,6 +141,13 @@ public sealed class XenDiskRestorer(Func<DeviceMapper> openMapper, DiskRegistry 
     // Another host's directory is made where the domain's configuration looks for it.
     private string DirectoryFor(DomainConfiguration configuration, ManifestDomain domain, string tag)
     {
+        string root = RootFor(configuration, domain, tag);
+        return (registry.Read().Directories.FirstOrDefault(d => d.Root == root)
+            ?? _directories.Create(Path.GetFileName(root), root)).Name;
+    }
+
+    private static string RootFor(DomainConfiguration configuration, ManifestDomain domain, string tag)
+    {
         const string Tail = $"/{DirectoryRecord.ExportPath}";
         if (XenShare.Of(configuration).FirstOrDefault(s => s.Tag == tag)?.Path is not { } path
             || !path.EndsWith(Tail, StringComparison.Ordinal))
@@ -117,9 +157,7 @@ public sealed class XenDiskRestorer(Func<DeviceMapper> openMapper, DiskRegistry 
                 + "directory of this software for it.");
         }
 
-        string root = path[..^Tail.Length];
-        return (registry.Read().Directories.FirstOrDefault(d => d.Root == root)
-            ?? _directories.Create(Path.GetFileName(root), root)).Name;
+        return path[..^Tail.Length];
     }
 
     private static string VolumeFor(DomainConfiguration configuration, ManifestDomain domain, string vdev)

@@ -1,5 +1,6 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Checkpointing.Disks;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Images.Store;
@@ -117,6 +118,7 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
                 .. (task.Member?.Domains ?? []).Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid),
                 .. task.Newer.Select(d => d.Uuid),
             ];
+            RequireFit(task, going);
             task.Staying =
                 [.. core.Hypervisor.ListDomains().Where(d => d.Id != 0 && !d.State.HasFlag(DomainStates.Dying) && !going.Contains(d.Uuid))];
             return task;
@@ -189,6 +191,29 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
                 StatusCode.FailedPrecondition, Problems.NewerDomain,
                 $"{string.Join(", ", newer.Select(d => d.Name ?? $"{d.Uuid}"))}: not in checkpoint {task.Member.Id} of the line {task.Order.Line}, and "
                 + "would run on from a time that the others go back from. Destroy what is newer with '--destroy-newer'.");
+    }
+
+    // xl finds it out one domain after the other, when those of before are gone.
+    private void RequireFit(RecoveryTask task, HashSet<Guid> going)
+    {
+        (DirectoryStore Store, CheckpointManifest Member)[] members =
+            [.. task.Member is { } own ? [(store, own)] : Array.Empty<(DirectoryStore, CheckpointManifest)>(), .. task.Adopted.Select(a => (a.Store, a.Member))];
+        List<string> obstacles =
+        [
+            .. core.Hypervisor.FindObstacles(
+                [.. members.SelectMany(m => m.Member.Domains.Select(d => new Restorer(m.Store).RequestFor(m.Member.Id, d.Uuid)))], going),
+        ];
+        foreach ((DirectoryStore from, CheckpointManifest member) in members.Where(m => m.Member.Domains.Any(NodeRestores.HasDisks)))
+        {
+            IDiskRestorer disks = core.Platform.DiskRestorer(from);
+            obstacles.AddRange(member.Domains.Where(NodeRestores.HasDisks).Select(d => disks.FindObstacle(member, d)).OfType<string>());
+        }
+
+        if (obstacles.Count > 0)
+        {
+            throw StatusException.Because(
+                StatusCode.FailedPrecondition, Problems.Host, $"{core.Settings.Node} cannot bring back what line {task.Order.Line} has: {string.Join(' ', obstacles)}");
+        }
     }
 
     // Only these can have what other nodes' guests sent in the time that is undone.

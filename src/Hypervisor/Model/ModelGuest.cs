@@ -181,7 +181,7 @@ public sealed partial class ModelGuest : IDisposable
             long maxRam = _maxPages - (Kind == GuestKind.Pv ? 0 : PhysicalMap.SpecialCount);
             string toolstack = new ModelToolstack(
                 Math.Max(maxRam, PhysicalMap.RamPages(Kind, _map.PfnCount)), _vcpus, Disk.BlockCount,
-                _suspendLatency.Ticks, Devices).ToJson();
+                _suspendLatency.Ticks, Devices, _map.PopulatedCount).ToJson();
             return new DomainConfiguration(Name, Kind, toolstack, default, default, ModelHypervisor.Version);
         }
     }

@@ -31,6 +31,9 @@ public sealed class ModelHypervisor : IHypervisor
     /// <summary>The share of requests to suspend that guests ignore, at random, 0 to 1; restored guests do so, too.</summary>
     public double FailSuspends { get; init; }
 
+    /// <summary>4 KiB pages that there are for guests, all together. A restore that needs more fails, as on Xen.</summary>
+    public long GuestPages { get; set; } = long.MaxValue;
+
     /// <summary>The guests, in ascending order of their ids.</summary>
     public IReadOnlyList<ModelGuest> Guests
     {
@@ -41,6 +44,16 @@ public sealed class ModelHypervisor : IHypervisor
                 return [.. _guests.Values];
             }
         }
+    }
+
+    /// <summary>The devices that a configuration has, as text. The memory that the guest has now is none of them.</summary>
+    /// <param name="configuration">The configuration; another hypervisor's gives its toolstack's whole text.</param>
+    public static string DevicesOf(DomainConfiguration configuration)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        return configuration.HypervisorVersion == Version
+            ? (ModelToolstack.Parse(configuration.Toolstack) with { MemoryPages = 0 }).ToJson()
+            : configuration.Toolstack;
     }
 
     /// <summary>Creates a domain and boots its workload.</summary>
@@ -153,9 +166,25 @@ public sealed class ModelHypervisor : IHypervisor
     public void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors) => SetStopped(monitors, stopped: false);
 
     /// <inheritdoc/>
+    public IReadOnlyList<string> FindObstacles(
+        IReadOnlyList<RestoreRequest> wanted, IReadOnlyCollection<Guid> going, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(wanted);
+        ArgumentNullException.ThrowIfNull(going);
+        long free = GuestPages - Guests.Where(g => !going.Contains(g.Uuid)).Sum(g => g.GetInfo().MemoryPages);
+        long needed = wanted.Sum(r => ModelToolstack.Parse(r.Configuration.Toolstack).MemoryPages);
+        return needed <= free ? [] : [$"The domains need {needed} pages, and this host has {free} for them."];
+    }
+
+    /// <inheritdoc/>
     public IDomainRestore BeginRestore(RestoreRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
+        if (FindObstacles([request], []) is [var obstacle, ..])
+        {
+            throw new HypervisorException($"Domain {request.Name} cannot be restored: {obstacle}");
+        }
+
         try
         {
             return new ModelRestore(this, request);

@@ -58,7 +58,7 @@ internal sealed class ModelRestore : IDomainRestore
 
 /// <summary>What the model has for a toolstack's configuration.</summary>
 internal sealed record ModelToolstack(
-    long MaxRamPages, int Vcpus, long DiskBlocks, long SuspendLatencyTicks, string Devices = "")
+    long MaxRamPages, int Vcpus, long DiskBlocks, long SuspendLatencyTicks, string Devices = "", long MemoryPages = 0)
 {
     internal static ModelToolstack Parse(string json)
     {

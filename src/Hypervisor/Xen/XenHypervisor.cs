@@ -10,6 +10,8 @@ public sealed class XenHypervisor : IHypervisor
     /// emulated device of a PVH guest. HVM guests have more.</summary>
     private const uint LocalApic = 1;
 
+    private const long KiBOfPage = 4;
+
     private readonly XenInterface _xen;
     private readonly ForeignMemory _memory;
     private readonly XenStore _store;
@@ -106,6 +108,27 @@ public sealed class XenHypervisor : IHypervisor
         foreach (ProcessIdentity monitor in monitors)
         {
             _ = monitor.Continue();
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> FindObstacles(
+        IReadOnlyList<RestoreRequest> wanted, IReadOnlyCollection<Guid> going, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(wanted);
+        ArgumentNullException.ThrowIfNull(going);
+        IReadOnlyList<DomainInfo> there = ListDomains(cancellationToken);
+        try
+        {
+            long dom0 = there.Where(d => d.Id == 0).Sum(d => d.MemoryPages) * KiBOfPage;
+            long free = ((long)_xen.GetHostInfo().FreePages + there.Where(d => d.Id != 0 && going.Contains(d.Uuid)).Sum(d => d.MemoryPages)) * KiBOfPage;
+            return new HostFit(
+                Info.Version, free + XlSettings.Read(_xen.ReadCommandLine()).GivenUpByDom0(dom0), kind => _xen.GetHostCpuPolicy(kind == GuestKind.Pv),
+                name => Directory.Exists($"/sys/class/net/{name}")).Obstacles(wanted);
+        }
+        catch (XenException e)
+        {
+            throw new HypervisorException(e.Message, e);
         }
     }
 

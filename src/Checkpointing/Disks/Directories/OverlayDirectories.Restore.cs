@@ -7,6 +7,17 @@ namespace XenTwoLevelCkpt.Checkpointing.Disks.Directories;
 /// <content>Restores.</content>
 public sealed partial class OverlayDirectories
 {
+    /// <summary>Makes sure that a directory is here, or can be made.</summary>
+    /// <param name="root">The folder that it is in.</param>
+    /// <exception cref="DiskException">Something else is in the folder.</exception>
+    public void RequirePlace(string root)
+    {
+        if (registry.Read().Directories.All(d => d.Root != root) && Directory.Exists(root) && Directory.EnumerateFileSystemEntries(root).Any())
+        {
+            throw new DiskException($"{root} is not empty, and no directory of this software. Move away what is there.");
+        }
+    }
+
     /// <summary>Puts a directory to the state that a chain of images has. What it was is kept.</summary>
     /// <param name="name">The directory.</param>
     /// <param name="chain">The images.</param>

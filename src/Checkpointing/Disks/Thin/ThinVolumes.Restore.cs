@@ -8,6 +8,16 @@ namespace XenTwoLevelCkpt.Checkpointing.Disks.Thin;
 /// <content>Restores.</content>
 public sealed partial class ThinVolumes
 {
+    /// <summary>Makes sure that a volume can be put to another state, as far as its pool is concerned.</summary>
+    /// <param name="name">The volume; it need not be there.</param>
+    /// <exception cref="DiskException">There is no pool for it, or the pool has no room.</exception>
+    public void RequirePlace(string name)
+    {
+        DiskState state = registry.Read();
+        string pool = state.Volumes.FirstOrDefault(v => v.Name == name)?.Pool ?? OnlyPool(state).Name;
+        new ThinPool(mapper, registry, pool).RequireRoom();
+    }
+
     /// <summary>Puts a volume to the state that a chain of images has. What it was is kept.</summary>
     /// <param name="name">The volume; made where this host has none of the name.</param>
     /// <param name="chain">The images.</param>
