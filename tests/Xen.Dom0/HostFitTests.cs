@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using XenTwoLevelCkpt.Hypervisor;
 using XenTwoLevelCkpt.Hypervisor.Conformance;
-using Xunit;
 
 namespace XenTwoLevelCkpt.Dom0Tests;
 
