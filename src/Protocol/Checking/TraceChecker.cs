@@ -331,32 +331,6 @@ public sealed partial class TraceChecker
         }
     }
 
-    private void CloseInterval(int node, History history)
-    {
-        if (!_header.ChannelLogs || _header.Line == LineRule.Propagation)
-        {
-            return;
-        }
-
-        // Of each sender the earliest.
-        long reach = history.OpenReach;
-        int? told = null;
-        foreach (ref readonly Dependency item in history.OpenDependencies())
-        {
-            if (item.From != told && item.NotLoggedId != int.MaxValue && item.NotLoggedReach < reach)
-            {
-                told = item.From;
-                Report(
-                    FindingKind.NotLogged,
-                    $"node {node}: a message of node {(item.From < 0 ? ~item.From : item.From)} crosses the lines {item.NotLoggedReach + 1} to {reach} and was not logged");
-            }
-        }
-    }
-
-    private void Orphan(int from, long sentReach, int to, long receivedReach) => Report(
-        FindingKind.Orphan,
-        $"node {to}: a message of node {from} is an orphan over the lines {receivedReach + 1} to {sentReach}");
-
     private void Report(FindingKind kind, string text, bool whole = false)
     {
         long count = _counts.GetValueOrDefault(kind) + 1;
