@@ -13,7 +13,8 @@ internal struct Interval
     /// <summary>The label of the checkpoint that opens it.</summary>
     internal long Label;
 
-    /// <summary>The greatest k for which the node's member of line L_k lies before what is sent in it.</summary>
+    /// <summary>The greatest k for which the node's member of line L_k lies before what is sent in it: it never falls along a history,
+    /// even where labels do.</summary>
     internal long Reach;
 }
 
@@ -36,7 +37,7 @@ internal struct Dependency
     /// </summary>
     internal int NotLoggedId;
 
-    /// <summary>The reach of that interval.</summary>
+    /// <summary>The least reach that the sender had at the send of one; <see cref="long.MaxValue"/> for none.</summary>
     internal long NotLoggedReach;
 }
 
@@ -151,7 +152,7 @@ internal sealed class History
     internal void Checkpoint(long label)
     {
         Merge();
-        Open(new Interval { Id = NextId++, Label = label, Reach = label });
+        Open(new Interval { Id = NextId++, Label = label, Reach = Math.Max(label, OpenReach) });
         _openStart = Dependencies.Count;
         _mergeAt = FirstMerge;
     }
@@ -187,7 +188,7 @@ internal sealed class History
 
         Dependencies.RemoveRange(keep, Dependencies.Count - keep);
         reopened.Id = NextId++;
-        reopened.Reach = Math.Max(reopened.Label, index);
+        reopened.Reach = Math.Max(Math.Max(reopened.Label, index), place > 0 ? Intervals[place - 1].Reach : LowestLine - 1);
         Open(reopened);
         _openStart = Dependencies.Count;
         _mergeAt = FirstMerge;
@@ -253,11 +254,8 @@ internal sealed class History
                 last.FromReach = next.FromReach;
             }
 
-            if (next.NotLoggedId < last.NotLoggedId)
-            {
-                last.NotLoggedId = next.NotLoggedId;
-                last.NotLoggedReach = next.NotLoggedReach;
-            }
+            last.NotLoggedId = Math.Min(last.NotLoggedId, next.NotLoggedId);
+            last.NotLoggedReach = Math.Min(last.NotLoggedReach, next.NotLoggedReach);
         }
 
         int length = _openStart + kept + 1;

@@ -21,7 +21,8 @@ public sealed partial class TraceChecker
 
         MarkUndone();
         RGraph graph = new(_histories);
-        int[] line = graph.Propagate(LastIntervals(graph));
+        int[] orphaned = [.. OrphanedIntervals(graph)];
+        int[] line = graph.Propagate(LastIntervals(graph).Concat(orphaned));
         int[] all = Array.ConvertAll(_histories, history => history.Intervals.Count);
         CountUseless(graph, all);
         JudgeDependencies(closed: false);
@@ -64,7 +65,7 @@ public sealed partial class TraceChecker
             GreatestLine = ordinals,
             RollbackDistanceMax = worst,
             RollbackDistanceMean = (double)sum / line.Length,
-            SingleFailureNodesMax = SingleFailures(graph),
+            SingleFailureNodesMax = SingleFailures(graph, orphaned),
             DominoNodes = domino,
             VectorClocks = _clocks,
             Untrackable = untrackable,
@@ -131,7 +132,7 @@ public sealed partial class TraceChecker
         return untrackable;
     }
 
-    private int? SingleFailures(RGraph graph)
+    private int? SingleFailures(RGraph graph, int[] orphaned)
     {
         if (!_clocks)
         {
@@ -141,7 +142,7 @@ public sealed partial class TraceChecker
         int most = 0;
         foreach (int last in LastIntervals(graph))
         {
-            int[] stands = graph.Propagate([last]);
+            int[] stands = graph.Propagate([last, .. orphaned]);
             int nodes = 0;
             for (int i = 0; i < stands.Length; i++)
             {

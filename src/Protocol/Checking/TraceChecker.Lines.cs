@@ -12,17 +12,23 @@ public sealed partial class TraceChecker
             return;
         }
 
-        // Of each sender the earliest.
+        // Of each sender the least: where it rolled back, a later interval may have it.
         long reach = history.OpenReach;
-        int? told = null;
-        foreach (ref readonly Dependency item in history.OpenDependencies())
+        ReadOnlySpan<Dependency> open = history.OpenDependencies();
+        for (int i = 0; i < open.Length;)
         {
-            if (item.From != told && item.NotLoggedId != int.MaxValue && item.NotLoggedReach < reach)
+            int from = open[i].From;
+            long least = long.MaxValue;
+            for (; i < open.Length && open[i].From == from; i++)
             {
-                told = item.From;
+                least = Math.Min(least, open[i].NotLoggedReach);
+            }
+
+            if (least < reach)
+            {
                 Report(
                     FindingKind.NotLogged,
-                    $"node {node}: a message of node {(item.From < 0 ? ~item.From : item.From)} crosses the lines {item.NotLoggedReach + 1} to {reach} and was not logged");
+                    $"node {node}: a message of node {(from < 0 ? ~from : from)} crosses the lines {least + 1} to {reach} and was not logged");
             }
         }
     }
@@ -59,14 +65,15 @@ public sealed partial class TraceChecker
                 }
 
                 bool dropsFrom = firstKept is null || item.FromId < firstKept[item.From];
-                if (_header.Line != LineRule.LastBeforeReaching || !(dropsFrom || item.ToId < firstKept![i]))
+                bool dropsTo = firstKept is null || item.ToId < firstKept[i];
+                if (_header.Line != LineRule.LastBeforeReaching || !(dropsFrom || dropsTo))
                 {
                     continue;
                 }
 
                 int from = _histories[item.From].Find(item.FromId);
                 long sent = from < 0 ? item.FromReach : _histories[item.From].Intervals[from].Reach;
-                if (closed && item.ToId == history.OpenId)
+                if (!dropsTo && (_header.Rollbacks || item.ToId == history.OpenId))
                 {
                     item.FromReach = sent;
                     continue;
@@ -77,6 +84,9 @@ public sealed partial class TraceChecker
                 {
                     Orphan(item.From, sent, i, received);
                 }
+
+                // Told once, where it is kept for the given line.
+                item.FromReach = -1;
             }
         }
     }

@@ -26,8 +26,9 @@ public sealed partial class TraceChecker
         long kept = 0;
         for (int i = 0; i < line.Length; i++)
         {
-            int own = firstKept[i];
-            _histories[i].DropDependencies(item => item.ToId < own || (item.From >= 0 && item.FromId < firstKept[item.From]));
+            int node = i;
+            _histories[i].DropDependencies(item => item.ToId < firstKept[node]
+                || (item.From >= 0 && item.FromId < firstKept[item.From] && !AwaitsReceiver && !MayCrossGivenLine(node, item)));
         }
 
         KeepReach(firstKept);
@@ -52,6 +53,14 @@ public sealed partial class TraceChecker
         _window = Math.Max(_window, 2 * kept);
     }
 
+    // Orphans are judged where their deliveries stand for good.
+    private bool AwaitsReceiver => _header is { Rollbacks: true, Line: LineRule.LastBeforeReaching };
+
+    // What is sent before a line that is judged for good is sent before the given one, too.
+    private bool MayCrossGivenLine(int node, in Dependency item) =>
+        _options.Line is { } line && item.NotLoggedId != int.MaxValue
+        && _histories[node].Base + _histories[node].Find(item.ToId) >= line[node];
+
     // How far the sending intervals of messages under way reach is final, and gone with them otherwise.
     private void KeepReach(int[] firstKept)
     {
@@ -64,7 +73,7 @@ public sealed partial class TraceChecker
         {
             ref Message message = ref CollectionsMarshal.GetValueRefOrNullRef(_messages, number);
             int place = message.SentIn < firstKept[message.From] ? _histories[message.From].Find(message.SentIn) : -1;
-            message.Reach = place < 0 ? message.Reach : _histories[message.From].Intervals[place].Reach;
+            message.IntervalReach = place < 0 ? message.IntervalReach : _histories[message.From].Intervals[place].Reach;
         }
     }
 

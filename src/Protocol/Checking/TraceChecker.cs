@@ -211,6 +211,7 @@ public sealed partial class TraceChecker
             To = item.Peer,
             SentIn = history.OpenId,
             Reach = history.OpenReach,
+            IntervalReach = history.OpenReach,
             Clock = history.Clock is null ? null : (int[])history.Clock.Clone(),
         };
         if (!_messages.TryAdd(item.Message, message))
@@ -239,16 +240,17 @@ public sealed partial class TraceChecker
         Raise(history, item.Index);
         History sender = _histories[message.From];
         bool ghost = message.SendUndone || (_header.Rollbacks && sender.Undone(message.SentIn));
+        bool again = message.ReceivedIn > 0 && !_histories[message.At].Undone(message.ReceivedIn);
         if (ghost)
         {
             Report(FindingKind.Ghost, $"node {item.Node}: message {item.Message} of node {message.From} is delivered after its sending was undone");
         }
-        else if (message.ReceivedIn > 0 && !_histories[message.At].Undone(message.ReceivedIn))
+        else if (again)
         {
             Report(FindingKind.Duplicate, $"node {item.Node}: message {item.Message} of node {message.From} is delivered twice");
         }
 
-        if (_header.Line == LineRule.FirstAtLeast && message.Reach > history.OpenReach)
+        if (_header.Line == LineRule.FirstAtLeast && !ghost && message.Reach > history.OpenReach)
         {
             Orphan(message.From, message.Reach, item.Node, history.OpenReach);
         }
@@ -258,10 +260,10 @@ public sealed partial class TraceChecker
         {
             From = ghost ? ~message.From : message.From,
             FromId = message.SentIn,
-            FromReach = message.Reach,
+            FromReach = message.IntervalReach,
             ToId = history.OpenId,
             NotLoggedId = notLogged ? message.SentIn : int.MaxValue,
-            NotLoggedReach = notLogged ? message.Reach : 0,
+            NotLoggedReach = notLogged ? message.Reach : long.MaxValue,
         });
         _kept++;
         if (history.Clock is { } clock && message.Clock is { } sent)
@@ -272,14 +274,15 @@ public sealed partial class TraceChecker
             }
         }
 
-        if (_header.Rollbacks)
-        {
-            message.ReceivedIn = history.OpenId;
-            message.At = item.Node;
-        }
-        else
+        if (!_header.Rollbacks)
         {
             _ = _messages.Remove(item.Message);
+        }
+        else if (!again)
+        {
+            // Of two deliveries at a node no rollback undoes the first alone.
+            message.ReceivedIn = history.OpenId;
+            message.At = item.Node;
         }
     }
 
@@ -324,6 +327,7 @@ public sealed partial class TraceChecker
         _rollbacks++;
         _undone += history.LastOrdinal - item.Ordinal;
         history.Failed = false;
+        CloseInterval(item.Node, history);
         history.RollBack(item.Ordinal, _header.Line == LineRule.LastBeforeReaching ? item.Index : 0);
         if (history.Clock is { } clock)
         {
@@ -355,7 +359,10 @@ public sealed partial class TraceChecker
 
         // The sending interval was found undone.
         internal bool SendUndone;
+
+        // How far the sending interval reaches: at the send, and as far as is known where the interval is not kept any more.
         internal long Reach;
+        internal long IntervalReach;
         internal int[]? Clock;
     }
 }
