@@ -67,45 +67,69 @@ internal static class SimulationProgram
         return problem is null ? 0 : Failed;
     }
 
+    // Runs share nothing, so as many go at once as there are processors; what is told does not depend on which ends first.
     private static int RunAll(int from, int count, bool all, TextWriter output, TextWriter error)
     {
         long start = Stopwatch.GetTimestamp();
-        long told = start;
-        (long recoveries, long lost, long records, long things, int failed, int judged) = (0, 0, 0, 0, 0, 0);
-        for (int i = 0; i < count; i++)
+        var sum = new Sum();
+        var failures = new SortedDictionary<int, string>();
+        int done = 0;
+        using var progress = new Timer(
+            _ => error.Write(string.Create(CultureInfo.InvariantCulture, $"\r{Volatile.Read(ref done)} of {count} runs")), null,
+            Console.IsErrorRedirected ? Timeout.InfiniteTimeSpan : TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+        _ = Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, (i, state) =>
         {
-            var plan = new SimulationPlan(from + i);
-            if (Try(plan, out SimulationOutcome outcome, out long events) is { } problem)
+            // Seeds before one that failed are run to the end: the first of them is told, whatever the pace.
+            if (state.LowestBreakIteration < i)
             {
-                output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {plan.Seed} of {i + 1} runs: {problem}"));
-                failed++;
-                if (all)
+                return;
+            }
+
+            var plan = new SimulationPlan(from + i);
+            string? problem = Try(plan, out SimulationOutcome outcome, out long events);
+            lock (failures)
+            {
+                done++;
+                if (problem is null)
                 {
-                    continue;
+                    sum = sum.With(outcome, events);
+                    return;
                 }
 
-                Shrink(plan, output);
-                output.WriteLine("simulation: FAILED");
-                return Failed;
+                failures.Add(plan.Seed, problem);
+                if (all)
+                {
+                    output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {plan.Seed}: {problem}"));
+                }
+                else
+                {
+                    state.Break();
+                }
             }
+        });
 
-            recoveries += outcome.Recoveries;
-            lost += outcome.Lost;
-            records += outcome.Records;
-            judged += outcome.Judged ? 1 : 0;
-            things += events;
-            if (!Console.IsErrorRedirected && Stopwatch.GetElapsedTime(told).TotalSeconds >= 1)
-            {
-                told = Stopwatch.GetTimestamp();
-                error.Write(string.Create(CultureInfo.InvariantCulture, $"\r{i + 1} of {count} runs"));
-            }
+        if (!all && failures.Count > 0)
+        {
+            (int seed, string problem) = failures.First();
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {seed} of {seed - from + 1} runs: {problem}"));
+            Shrink(new SimulationPlan(seed), output);
+            output.WriteLine("simulation: FAILED");
+            return Failed;
         }
 
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{count} runs: {things} events, {recoveries} recoveries, {lost} hosts lost for good, {judged} traces judged with {records} records; {Stopwatch.GetElapsedTime(start).TotalSeconds:0} s"));
-        output.WriteLine(failed == 0 ? "simulation: OK" : string.Create(CultureInfo.InvariantCulture, $"simulation: {failed} of {count} runs FAILED"));
-        return failed == 0 ? 0 : Failed;
+            $"{count} runs: {sum.Events} events, {sum.Recoveries} recoveries, {sum.Lost} hosts lost for good, {sum.Judged} traces judged with {sum.Records} records; {Stopwatch.GetElapsedTime(start).TotalSeconds:0} s"));
+        output.WriteLine(failures.Count == 0
+            ? "simulation: OK"
+            : string.Create(CultureInfo.InvariantCulture, $"simulation: {failures.Count} of {count} runs FAILED"));
+        return failures.Count == 0 ? 0 : Failed;
+    }
+
+    private sealed record Sum(long Events = 0, int Recoveries = 0, int Lost = 0, int Judged = 0, long Records = 0)
+    {
+        internal Sum With(SimulationOutcome outcome, long events) => new(
+            Events + events, Recoveries + outcome.Recoveries, Lost + outcome.Lost, Judged + (outcome.Judged ? 1 : 0), Records + outcome.Records);
     }
 
     // The fewest faults that are enough: those behind them are left out.
