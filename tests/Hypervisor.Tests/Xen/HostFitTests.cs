@@ -124,17 +124,17 @@ public sealed class HostFitTests
 
     private static RestoreRequest Request(
         string name, string bridge = "xenbr0", int backend = 0, string version = "4.17.5", uint[][]? policy = null) => new()
-    {
-        Uuid = Guid.NewGuid(),
-        Name = name,
-        PfnCount = 1 << 20,
-        Registers = new DomainRegisters(default, new Dictionary<uint, ulong>(), default),
-        Configuration = new DomainConfiguration(
+        {
+            Uuid = Guid.NewGuid(),
+            Name = name,
+            PfnCount = 1 << 20,
+            Registers = new DomainRegisters(default, new Dictionary<uint, ulong>(), default),
+            Configuration = new DomainConfiguration(
             name, GuestKind.Pvh,
             $$"""
             {"c_info": {"name": "{{name}}", "type": "pvh"}, "b_info": {"max_memkb": 131072, "target_memkb": 65536},
              "nics": [{"devid": 0, "bridge": "{{bridge}}", "backend_domid": {{backend}}}]}
             """,
             MemoryMarshal.AsBytes((policy ?? Host).SelectMany(l => l).ToArray().AsSpan()).ToArray(), ReadOnlyMemory<byte>.Empty, version),
-    };
+        };
 }
