@@ -7,7 +7,29 @@ namespace XenTwoLevelCkpt.Channels;
 /// first one.</param>
 /// <param name="Settled">True once every line that a failure can take the cluster back to has them on their new node: a recovery need
 /// not bring them there once more. Known on disk before anybody hears of it (<see cref="INodeMessages.ToSettle"/>).</param>
-public sealed record Departure(string Node, string Host, int Incarnation, bool Settled = false);
+public sealed record Departure(string Node, string Host, int Incarnation, bool Settled = false)
+{
+    // Null where it was read from a record without it.
+    private readonly IReadOnlyList<Stay>? _earlier;
+
+    /// <summary>Where its domains were before, the first place first: what was sent to that place then was for them, too.</summary>
+    public IReadOnlyList<Stay> Earlier
+    {
+        get => _earlier ?? [];
+        init => _earlier = value;
+    }
+
+    /// <summary>The node that had its domains in an incarnation; null where it was not lost yet.</summary>
+    /// <param name="incarnation">The incarnation.</param>
+    public string? HostIn(int incarnation) => incarnation >= Incarnation
+        ? Host
+        : Earlier.LastOrDefault(stay => stay.Incarnation <= incarnation)?.Host;
+}
+
+/// <summary>Where domains of a lost node were for a while.</summary>
+/// <param name="Host">The node that had them.</param>
+/// <param name="Incarnation">The incarnation from which on.</param>
+public sealed record Stay(string Host, int Incarnation);
 
 /// <summary>What is left of a lost node whose domains come to this one. They have been put back to its checkpoint of the line, and
 /// do not run yet.</summary>

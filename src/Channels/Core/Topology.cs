@@ -195,11 +195,31 @@ internal sealed class Topology
         }
 
         string node = end?.Name ?? _node;
-        Guid[] since = [.. _hosted.Where(h => h.Host == node && h.Incarnation > origin).SelectMany(h => h.Domains)];
-        return end is not null ? Audience.Only(end.Domains.Except(since))
-            : since.Length > 0 ? Audience.Except(since)
-            : null;
+        HostedNode[] there = [.. _hosted.Where(hosted => hosted == end || HomeIn(hosted.Name, origin) == node)];
+        if (end is not null)
+        {
+            return Audience.Only(there.SelectMany(OwnOf));
+        }
+
+        Guid[] elsewhere = [.. _hosted.Except(there).SelectMany(OwnOf)];
+        return elsewhere.Length > 0 ? Audience.Except(elsewhere) : null;
     }
+
+    // Where the domains of a node were in an incarnation.
+    private string HomeIn(string name, int incarnation)
+    {
+        string home = name;
+        for (int i = 0; i <= _departures.Count && _departures.GetValueOrDefault(home)?.HostIn(incarnation) is { } host; i++)
+        {
+            home = host;
+        }
+
+        return home;
+    }
+
+    // Without the domains that had come to it from nodes that were lost before it.
+    private IEnumerable<Guid> OwnOf(HostedNode node) =>
+        node.Domains.Except(_hosted.Where(other => other.Host == node.Name).SelectMany(other => other.Domains));
 
     /// <summary>True where a lost node's domains are in their new place in every line that a failure can take the cluster back to.</summary>
     internal bool IsSettled(HostedNode hosted) => DepartureOf(hosted.Name) is { Settled: true };

@@ -54,6 +54,21 @@ internal static class RecoveryChoices
             : null;
     }
 
+    /// <summary>The least line that a recovery may still go back to: none goes behind the least durable index of all nodes by itself
+    /// (<see cref="Garbage"/>), and one that was promised may begin at any time.</summary>
+    /// <param name="record">The record on disk.</param>
+    /// <param name="durable">The durable indexes of all nodes, this one's included.</param>
+    internal static long LeastLine(NodeRecord record, IEnumerable<long> durable) =>
+        Math.Min(Garbage.SafeLine(durable), Math.Min(record.Promised?.Line ?? long.MaxValue, record.Pending?.Order.Line ?? long.MaxValue));
+
+    /// <summary>True where a recovery to a line, or a later one, needs a checkpoint: it is behind the line, or the one before that, which
+    /// shows that no earlier member is missing.</summary>
+    /// <param name="standing">The checkpoints of the history that stands.</param>
+    /// <param name="checkpoint">The checkpoint.</param>
+    /// <param name="line">The line.</param>
+    internal static bool IsNeeded(IEnumerable<CheckpointPoint> standing, CheckpointPoint checkpoint, long line) =>
+        checkpoint.Index >= line || checkpoint.Epoch == standing.Where(p => p.Index < line).Max(p => (ulong?)p.Epoch);
+
     /// <summary>Lost nodes whose domains are here and are not brought here once more.</summary>
     /// <param name="departures">The nodes that are lost.</param>
     /// <param name="node">This node.</param>
@@ -102,8 +117,14 @@ internal static class RecoveryChoices
     internal static IReadOnlyList<Departure> DeparturesWith(IReadOnlyList<Departure> known, RecoveryOrder order) =>
     [
         .. known.Where(d => !order.Moves.Any(m => m.Node == d.Node)),
-        .. order.Moves.Select(m => known.FirstOrDefault(d => d.Node == m.Node && d.Host == m.To) is { } before
-            ? before with { Settled = false }
-            : new Departure(m.Node, m.To, order.Incarnation)),
+        .. order.Moves.Select(m => known.FirstOrDefault(d => d.Node == m.Node) switch
+        {
+            null => new Departure(m.Node, m.To, order.Incarnation),
+            { } before when before.Host == m.To => before with { Settled = false },
+            { } before => new Departure(m.Node, m.To, order.Incarnation)
+            {
+                Earlier = [.. before.Earlier, new Stay(before.Host, before.Incarnation)],
+            },
+        }),
     ];
 }
