@@ -167,7 +167,7 @@ internal sealed partial class SimulatedDaemon
     }
 
     private static SimulatedCheckpoint? MemberOf(List<SimulatedCheckpoint> line, long k) =>
-        RecoveryChoices.Member([.. line.Select(c => new CheckpointPoint(c.Epoch, c.Index))], k) is int at ? line[at] : null;
+        RecoveryChoices.Member([.. line.Select(c => c.Point)], k) is int at ? line[at] : null;
 
     // Effect after effect, each in its time; the process, or its host, may end between any two.
     private void Carry(RecoveryExecution? step, Carrier carrier, Action<string?> done)

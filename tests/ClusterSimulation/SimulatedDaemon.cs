@@ -245,6 +245,7 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
     private void Beat()
     {
         Core.Beat();
+        Prune();
         Core.OldestKept = Line().Select(c => c.Index).DefaultIfEmpty().First();
         if (Core.Forget() is long member)
         {
@@ -262,6 +263,20 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
 
         SimulatedWorld.RequireDurable(this, Line());
         Later(50_000 + World.Random.Next(100_000), Beat);
+    }
+
+    // Checkpoints that are older than the policy keeps go, but for those that a recovery may need.
+    private void Prune()
+    {
+        if (_turnTaken || Disk.Record.Pending is not null)
+        {
+            return;
+        }
+
+        CheckpointPoint[] standing = [.. Line().Select(c => c.Point)];
+        long line = RecoveryChoices.LeastLine(Disk.Record, Core.Peers(null).Select(p => p.DurableIndex).Append(Core.DurableIndex));
+        HashSet<ulong> old = [.. Disk.Store.SkipLast(World.CheckpointsKept).Select(c => c.Epoch)];
+        _ = Disk.Store.RemoveAll(c => old.Contains(c.Epoch) && !RecoveryChoices.IsNeeded(standing, c.Point, line));
     }
 
     // What was appended reaches the disk when it does.

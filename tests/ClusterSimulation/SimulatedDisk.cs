@@ -1,5 +1,6 @@
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon;
+using XenTwoLevelCkpt.Daemon.Recovery;
 
 namespace XenTwoLevelCkpt.ClusterSimulation;
 
@@ -8,7 +9,11 @@ namespace XenTwoLevelCkpt.ClusterSimulation;
 /// <param name="Index">Its label.</param>
 /// <param name="Channels">The node's channels, encoded.</param>
 /// <param name="Domains">The domains' memory: by UUID.</param>
-internal sealed record SimulatedCheckpoint(ulong Epoch, long Index, byte[] Channels, IReadOnlyDictionary<Guid, Account> Domains);
+internal sealed record SimulatedCheckpoint(ulong Epoch, long Index, byte[] Channels, IReadOnlyDictionary<Guid, Account> Domains)
+{
+    /// <summary>Where it is in the node's history.</summary>
+    internal CheckpointPoint Point => new(Epoch, Index);
+}
 
 /// <summary>What a host has on its disks, and keeps when it dies.</summary>
 internal sealed class SimulatedDisk

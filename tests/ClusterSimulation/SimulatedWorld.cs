@@ -26,6 +26,7 @@ internal sealed class SimulatedWorld : IDisposable
         Plan = plan;
         Random = new Random(plan.Seed);
         _diskFailures = Random.Next(3) == 0 ? 0.05 : 0;
+        CheckpointsKept = plan.Prunes ? 1 + Random.Next(8) : int.MaxValue;
         int nodes = 2 + Random.Next(4);
         BasicInterval = 40_000 + Random.Next(200_000);
         Latency = 100 + Random.Next(10_000);
@@ -56,6 +57,9 @@ internal sealed class SimulatedWorld : IDisposable
 
     /// <summary>The mean time between basic checkpoints, in microseconds.</summary>
     internal long BasicInterval { get; }
+
+    /// <summary>The checkpoints that a store keeps whatever happens; of older ones it keeps those that a recovery may need.</summary>
+    internal int CheckpointsKept { get; }
 
     /// <summary>The most that a message takes, in microseconds.</summary>
     internal int Latency { get; }
@@ -201,6 +205,9 @@ internal sealed record SimulationPlan(int Seed)
 {
     /// <summary>How many faults come at most.</summary>
     public int Faults { get; init; } = int.MaxValue;
+
+    /// <summary>True where stores forget old checkpoints.</summary>
+    public bool Prunes { get; init; }
 
     /// <summary>Where what happens is printed; null for nowhere.</summary>
     public TextWriter? Teller { get; init; }

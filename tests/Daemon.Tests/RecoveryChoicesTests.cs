@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Protocol.Recovery;
 using Xunit;
@@ -31,6 +33,57 @@ public sealed class RecoveryChoicesTests
 
     [Fact]
     public void A_recovery_that_nobody_here_promised_leaves_no_line() => Assert.Equal(0, RecoveryChoices.Undone(new NodeRecord(), 1, 1));
+
+    [Fact]
+    public void A_lost_node_whose_domains_go_to_another_place_keeps_the_place_of_before()
+    {
+        IReadOnlyList<Departure> first = RecoveryChoices.DeparturesWith([], new RecoveryOrder(3, 1, [new DomainMove("b", "a")]));
+        IReadOnlyList<Departure> same = RecoveryChoices.DeparturesWith(first, new RecoveryOrder(3, 2, [new DomainMove("b", "a")]));
+        Departure moved = Assert.Single(RecoveryChoices.DeparturesWith(same, new RecoveryOrder(3, 3, [new DomainMove("b", "c")])));
+        Assert.Equal((null, "a", "a", "c"), (moved.HostIn(0), moved.HostIn(1), moved.HostIn(2), moved.HostIn(3)));
+    }
+
+    [Fact]
+    public void A_record_without_earlier_places_is_read()
+    {
+        string folder = Directory.CreateTempSubdirectory("node-record-").FullName;
+        try
+        {
+            NodeStateFile file = NodeStateFile.Open(folder);
+            file.Write(new NodeRecord { Departures = [new Departure("b", "a", 1) { Earlier = [new Stay("c", 1)] }] });
+            Assert.Equal(new Stay("c", 1), Assert.Single(NodeStateFile.Open(folder).State.Departures[0].Earlier));
+            string path = Path.Combine(folder, "node.json");
+            string text = File.ReadAllText(path);
+            string old = Regex.Replace(text, ",\\s*\"[Ee]arlier\": *\\[[^]]*\\]", "");
+            Assert.NotEqual(text, old);
+            File.WriteAllText(path, old);
+            Assert.Empty(NodeStateFile.Open(folder).State.Departures[0].Earlier);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void A_line_that_is_promised_may_still_come()
+    {
+        Assert.Equal(4, RecoveryChoices.LeastLine(Recovered, [9, 4]));
+        Assert.Equal(3, RecoveryChoices.LeastLine(Recovered.Promising(new RecoveryOrder(3, 3, [])), [9, 4]));
+        NodeRecord under = Recovered with { Pending = new PendingRecovery(new RecoveryOrder(2, 3, []), RollsBack: true) };
+        Assert.Equal(2, RecoveryChoices.LeastLine(under, [9, 4]));
+    }
+
+    [Theory]
+    [InlineData(1, 2, false)]
+    [InlineData(2, 4, true)]
+    [InlineData(3, 6, true)]
+    [InlineData(4, 8, true)]
+    public void A_line_needs_what_is_behind_it_and_the_one_before(ulong epoch, long index, bool needed) => Assert.Equal(
+        needed, RecoveryChoices.IsNeeded([new(1, 2), new(2, 4), new(3, 6), new(4, 8)], new(epoch, index), 5));
+
+    [Fact]
+    public void What_is_undone_and_before_the_line_is_not_needed() => Assert.False(RecoveryChoices.IsNeeded([new(4, 8)], new(3, 2), 5));
 
     [Fact]
     public void A_recovery_that_is_under_way_counts_as_the_newest_one()

@@ -1,6 +1,7 @@
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
+using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Images.Format;
 using XenTwoLevelCkpt.Images.Store;
 
@@ -69,14 +70,11 @@ internal sealed class NodeCheckpointing(
     /// <summary>True where a recovery to a line that may still come needs a checkpoint.</summary>
     /// <param name="manifest">The checkpoint.</param>
     /// <param name="line">The least line that may still come.</param>
-    internal bool IsNeeded(CheckpointManifest manifest, long line) =>
-        (long)manifest.Closing.Index >= line
-        || manifest.Epoch == store.Standing(file.State).Where(m => (long)m.Closing.Index < line).Max(m => m.Epoch);
+    internal bool IsNeeded(CheckpointManifest manifest, long line) => RecoveryChoices.IsNeeded(
+        store.Standing(file.State).Select(StoreHistory.PointOf), manifest.PointOf(), RecoveryChoices.LeastLine(file.State, [line]));
 
     private Opened Now => _opened ?? throw new InvalidOperationException("No checkpoints are taken while domains go back.");
 
-    // No recovery goes behind the least durable index of all nodes (Garbage.Line). Its member here is the first checkpoint
-    // with that index or a higher one; the one before it shows that no earlier member is missing.
     private bool IsNeeded(CheckpointManifest manifest)
     {
         INodeMessages messages = channels.Messages;
