@@ -44,7 +44,11 @@ public interface INodeCheckpoints
 /// <param name="Problem">What is wrong with the link, as a sentence; null where nothing is.</param>
 public sealed record PeerStatus(
     string Name, bool Connected, long Index, long DurableIndex, int Incarnation, DateTimeOffset? LastHeard,
-    int Unacknowledged, string? Problem);
+    int Unacknowledged, string? Problem)
+{
+    /// <summary>What it last told of lost nodes that are settled (<see cref="INodeMessages.SettledIncarnation"/>).</summary>
+    public int SettledIncarnation { get; init; }
+}
 
 /// <summary>
 /// The messages between this node and its peers, as the node's checkpoints see them: the communication-induced module of the
@@ -76,6 +80,10 @@ public interface INodeMessages : IAsyncDisposable
     /// <summary>The index of the oldest checkpoint that the node's store keeps: the channel log keeps what a recovery to it delivers
     /// again, also where no failure takes the cluster back as far. <see cref="long.MaxValue"/> until it is said.</summary>
     long OldestKept { get; set; }
+
+    /// <summary>The incarnation of the last recovery that brought lost nodes' domains up somewhere, where this node has on disk that all
+    /// of them are there for good; 0 otherwise. Told to the peers.</summary>
+    int SettledIncarnation { get; set; }
 
     /// <summary>The links, in the order of the peers' names; empty on a node on its own.</summary>
     IReadOnlyList<PeerStatus> Peers { get; }

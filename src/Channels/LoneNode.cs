@@ -72,6 +72,9 @@ public sealed class LoneNode : INodeMessages
     public long OldestKept { get; set; } = long.MaxValue;
 
     /// <inheritdoc/>
+    public int SettledIncarnation { get; set; }
+
+    /// <inheritdoc/>
     public IReadOnlyList<PeerStatus> Peers => [];
 
     /// <inheritdoc/>

@@ -92,6 +92,9 @@ internal sealed class NodeChannels : IAsyncDisposable
     /// <summary>Has the channel log keep what the oldest checkpoint in the store needs.</summary>
     internal void TellOldest() => _messages.OldestKept = _store.OldestIndex(_file.State);
 
+    /// <summary>Has the peers hear what is on disk of lost nodes.</summary>
+    internal void TellSettled() => _messages.SettledIncarnation = RecoveryChoices.SettledIncarnation(_file.State);
+
     /// <summary>Stops all frames, and gives up a checkpoint that has begun.</summary>
     internal void Stop()
     {
@@ -142,6 +145,7 @@ internal sealed class NodeChannels : IAsyncDisposable
         // The store lies where the operator wants checkpoints to be safe: what is committed there is durable.
         messages.DurableIndex = index;
         messages.OldestKept = _store.OldestIndex(state);
+        messages.SettledIncarnation = RecoveryChoices.SettledIncarnation(state);
         if (messages.AwaitsRecovery && state.Pending is null)
         {
             _core.Log.AwaitsRecovery(index);

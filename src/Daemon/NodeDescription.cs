@@ -21,7 +21,9 @@ internal static class NodeDescription
         {
             Name = core.Settings.Node,
             ClusterId = core.Settings.Cluster is { } cluster ? $"{cluster}" : "",
-            State = core.State,
+
+            // Started in between: what is told of a node that is ready is all there.
+            State = runtime is null && core.State is (V1.NodeState.Ready or V1.NodeState.Checkpointing) ? V1.NodeState.Starting : core.State,
             Version = Version,
             Hypervisor = core.Hypervisor.Info.Name == "model" ? "model" : $"{core.Hypervisor.Info.Name} {core.Hypervisor.Info.Version}",
             Compression = Lz4.Implementation,
@@ -66,12 +68,12 @@ internal static class NodeDescription
         else if (state.Last is { } last)
         {
             node.Recovery = RecoveryMessages.From(
-                last.Order, done: true, last.Order.Moves.Where(m => m.To == core.Settings.Node && IsSettled(runtime, m, last.Order)).Select(m => m.Node));
+                last.Order, done: true, last.Order.Moves.Where(m => IsSettled(runtime, m, last.Order)).Select(m => m.Node));
         }
     }
 
     // A node without peers has nobody whose checkpoints it would have to wait for.
     private static bool IsSettled(NodeRuntime runtime, DomainMove move, RecoveryOrder order) => runtime.Channels.Messages is LoneNode
         ? runtime.Channels.Messages.DurableIndex > order.Line
-        : runtime.File.State.Departures.Any(d => d.Node == move.Node && d.Settled);
+        : RecoveryChoices.IsSettled(runtime.File.State, move.Node);
 }

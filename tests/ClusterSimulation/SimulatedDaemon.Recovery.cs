@@ -28,8 +28,7 @@ internal sealed partial class SimulatedDaemon
             Records = new RecoveryRecords(
                 Core.Incarnation, record.Promised, record.Pending?.Order, record.Pending is null ? record.Last?.Order : null),
             Settled = record.Pending is null && record.Last is { } last
-                ? [.. last.Order.Moves.Where(m => m.To == Host.Name && record.Departures.Any(d => d.Node == m.Node && d.Settled))
-                    .Select(m => m.Node)]
+                ? [.. last.Order.Moves.Select(m => m.Node).Where(n => RecoveryChoices.IsSettled(record, n))]
                 : [],
             Heard = Core.Peers(null).Where(p => p.LastHeard is not null).ToDictionary(p => p.Name, p => p.DurableIndex),
         };
@@ -120,7 +119,7 @@ internal sealed partial class SimulatedDaemon
         {
             if (MemberOf([.. Line()], order.Line) is not { } member)
             {
-                return (null, $"{Host.Name} has no checkpoint of line {order.Line}");
+                return (null, NoMember(Host.Name, [.. Line()], order.Line));
             }
 
             own = new LineMember(member.Epoch, member.Index, [.. member.Domains.Keys]);
@@ -142,7 +141,7 @@ internal sealed partial class SimulatedDaemon
 
             if (MemberOf(lost.Store, order.Line) is not { } member)
             {
-                return (null, $"{move.Node} has no checkpoint of line {order.Line}");
+                return (null, NoMember(move.Node, lost.Store, order.Line));
             }
 
             if (RecoveryChoices.IsFirst(record, move) && member.Domains.Keys.Any(d => Host.Find(d) is not null))
@@ -165,6 +164,9 @@ internal sealed partial class SimulatedDaemon
             ? (null, "a domain is newer than the line")
             : (part, null);
     }
+
+    private static string NoMember(string node, List<SimulatedCheckpoint> there, long line) => $"{node} has no checkpoint of line {line}"
+        + (RecoveryChoices.LaterLine(there.Select(c => c.Point), line) is { } later ? $": '--at {later}'" : "");
 
     private static SimulatedCheckpoint? MemberOf(List<SimulatedCheckpoint> line, long k) =>
         RecoveryChoices.Member([.. line.Select(c => c.Point)], k) is int at ? line[at] : null;

@@ -252,7 +252,8 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
             Disk.Log.Collect(member);
         }
 
-        if (!_turnTaken && Disk.Record.Pending is null && Core.ToSettle is { } node)
+        if (!_turnTaken && Disk.Record.Pending is null
+            && (Core.ToSettle ?? RecoveryChoices.HeardSettled(Disk.Record, Host.Name, Core.Peers(null))) is { } node)
         {
             Disk.Record = Disk.Record with
             {
@@ -260,6 +261,8 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
             };
             Core.Settle(node);
         }
+
+        Core.SettledIncarnation = RecoveryChoices.SettledIncarnation(Disk.Record);
 
         SimulatedWorld.RequireDurable(this, Line());
         Later(50_000 + World.Random.Next(100_000), Beat);
@@ -274,7 +277,7 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
         }
 
         CheckpointPoint[] standing = [.. Line().Select(c => c.Point)];
-        long line = RecoveryChoices.LeastLine(Disk.Record, Core.Peers(null).Select(p => p.DurableIndex).Append(Core.DurableIndex));
+        long line = RecoveryChoices.LeastLine(Disk.Record, Core.Peers(null), Core.DurableIndex);
         HashSet<ulong> old = [.. Disk.Store.SkipLast(World.CheckpointsKept).Select(c => c.Epoch)];
         _ = Disk.Store.RemoveAll(c => old.Contains(c.Epoch) && !RecoveryChoices.IsNeeded(standing, c.Point, line));
     }

@@ -72,6 +72,9 @@ internal sealed class SimulatedLog : IChannelLog
     private readonly Queue<Record> _appended = new();
     private long _number;
 
+    // Each segment's head says the incarnation that it begins in.
+    private int _atHead;
+
     public bool WasUsed => _disk.Count > 0;
 
     public int Incarnation { get; private set; }
@@ -126,7 +129,7 @@ internal sealed class SimulatedLog : IChannelLog
         Write(random.Next(_appended.Count + 1));
         _appended.Clear();
         Committed = _number = 0;
-        Incarnation = _disk.Where(r => r.Batch is null).Select(r => r.Incarnation).LastOrDefault();
+        Incarnation = LastOf(_disk);
     }
 
     /// <summary>Removes segments in which everything is garbage.</summary>
@@ -135,9 +138,13 @@ internal sealed class SimulatedLog : IChannelLog
         while (_disk.Count > 2 * Segment
             && _disk.Take(Segment).All(r => r.Batch is { } batch ? batch.DeliveredAfter < member : !r.RollsBack))
         {
+            _atHead = LastOf(_disk.Take(Segment));
             _disk.RemoveRange(0, Segment);
         }
     }
+
+    private int LastOf(IEnumerable<Record> records) =>
+        records.Where(r => r.Batch is null).Select(r => r.Incarnation).DefaultIfEmpty(_atHead).Last();
 
     private IEnumerable<LoggedBatch> Batches(long line, long member)
     {

@@ -26,7 +26,7 @@ internal sealed class SimulatedWorld : IDisposable
         Plan = plan;
         Random = new Random(plan.Seed);
         _diskFailures = Random.Next(3) == 0 ? 0.05 : 0;
-        CheckpointsKept = plan.Prunes ? 1 + Random.Next(8) : int.MaxValue;
+        CheckpointsKept = Random.Next(3) == 0 ? int.MaxValue : 1 + Random.Next(8);
         int nodes = 2 + Random.Next(4);
         BasicInterval = 40_000 + Random.Next(200_000);
         Latency = 100 + Random.Next(10_000);
@@ -205,9 +205,6 @@ internal sealed record SimulationPlan(int Seed)
 {
     /// <summary>How many faults come at most.</summary>
     public int Faults { get; init; } = int.MaxValue;
-
-    /// <summary>True where stores forget old checkpoints.</summary>
-    public bool Prunes { get; init; }
 
     /// <summary>Where what happens is printed; null for nowhere.</summary>
     public TextWriter? Teller { get; init; }

@@ -16,15 +16,14 @@ internal static class SimulationProgram
         var seed = new Option<int?>("--seed") { Description = "One run, told in full." };
         var from = new Option<int>("--from") { Description = "The first seed.", DefaultValueFactory = _ => 1 };
         var faults = new Option<int>("--faults") { Description = "The most faults of a run.", DefaultValueFactory = _ => int.MaxValue };
-        var prune = new Option<bool>("--prune") { Description = "Stores forget old checkpoints." };
         var all = new Option<bool>("--all") { Description = "Goes on after a run that failed." };
         var root = new RootCommand("Runs whole clusters under a virtual clock, with faults of all kinds; the same seed gives the same run.")
         {
-            seeds, seed, from, faults, prune, all,
+            seeds, seed, from, faults, all,
         };
         root.SetAction(parsed => parsed.GetValue(seed) is int one
-            ? Tell(new SimulationPlan(one) { Faults = parsed.GetValue(faults), Prunes = parsed.GetValue(prune), Teller = output }, output)
-            : RunAll(parsed.GetValue(from), parsed.GetValue(seeds), parsed.GetValue(all), parsed.GetValue(prune), output, error));
+            ? Tell(new SimulationPlan(one) { Faults = parsed.GetValue(faults), Teller = output }, output)
+            : RunAll(parsed.GetValue(from), parsed.GetValue(seeds), parsed.GetValue(all), output, error));
         return root.Parse(args).Invoke(new InvocationConfiguration { Output = output, Error = error });
     }
 
@@ -69,7 +68,7 @@ internal static class SimulationProgram
     }
 
     // Runs share nothing, so as many go at once as there are processors; what is told does not depend on which ends first.
-    private static int RunAll(int from, int count, bool all, bool prune, TextWriter output, TextWriter error)
+    private static int RunAll(int from, int count, bool all, TextWriter output, TextWriter error)
     {
         long start = Stopwatch.GetTimestamp();
         var sum = new Sum();
@@ -86,7 +85,7 @@ internal static class SimulationProgram
                 return;
             }
 
-            SimulationPlan plan = new(from + i) { Prunes = prune };
+            var plan = new SimulationPlan(from + i);
             string? problem = Try(plan, out SimulationOutcome outcome, out long events);
             lock (failures)
             {
@@ -113,7 +112,7 @@ internal static class SimulationProgram
         {
             (int seed, string problem) = failures.First();
             output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {seed} of {seed - from + 1} runs: {problem}"));
-            Shrink(new SimulationPlan(seed) { Prunes = prune }, output);
+            Shrink(new SimulationPlan(seed), output);
             output.WriteLine("simulation: FAILED");
             return Failed;
         }
@@ -153,11 +152,11 @@ internal static class SimulationProgram
         if (Try(plan with { Faults = least }, out _, out _) is { } problem)
         {
             output.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"with {least} faults: {problem}\nsee it: ./dev simulate --seed {plan.Seed} --faults {least}{(plan.Prunes ? " --prune" : "")}"));
+                CultureInfo.InvariantCulture, $"with {least} faults: {problem}\nsee it: ./dev simulate --seed {plan.Seed} --faults {least}"));
         }
         else
         {
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"see it: ./dev simulate --seed {plan.Seed}{(plan.Prunes ? " --prune" : "")}"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"see it: ./dev simulate --seed {plan.Seed}"));
         }
     }
 }

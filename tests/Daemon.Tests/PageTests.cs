@@ -412,6 +412,8 @@ public sealed class PageTests : IDisposable
 
         public long OldestKept { get; set; }
 
+        public int SettledIncarnation { get; set; }
+
         public long DurableIndex
         {
             get => _own.DurableIndex;

@@ -68,11 +68,33 @@ public sealed class RecoveryChoicesTests
     [Fact]
     public void A_line_that_is_promised_may_still_come()
     {
-        Assert.Equal(4, RecoveryChoices.LeastLine(Recovered, [9, 4]));
-        Assert.Equal(3, RecoveryChoices.LeastLine(Recovered.Promising(new RecoveryOrder(3, 3, [])), [9, 4]));
+        PeerStatus[] peers = [Heard("b", 4)];
+        Assert.Equal(4, RecoveryChoices.LeastLine(Recovered, peers, 9));
+        Assert.Equal(3, RecoveryChoices.LeastLine(Recovered.Promising(new RecoveryOrder(3, 3, [])), peers, 9));
         NodeRecord under = Recovered with { Pending = new PendingRecovery(new RecoveryOrder(2, 3, []), RollsBack: true) };
-        Assert.Equal(2, RecoveryChoices.LeastLine(under, [9, 4]));
+        Assert.Equal(2, RecoveryChoices.LeastLine(under, peers, 9));
     }
+
+    // x was lost, and its domains came to b with a recovery of incarnation 2 to line 5; this is node a, and c is the third.
+    [Fact]
+    public void A_line_on_which_domains_came_may_still_come_until_all_have_on_disk_that_they_stay()
+    {
+        var order = new RecoveryOrder(5, 2, [new DomainMove("x", "b")]);
+        var record = new NodeRecord { Incarnation = 2, Last = new LastRecovery(order, []), Departures = [new Departure("x", "b", 2)] };
+        Assert.Null(RecoveryChoices.HeardSettled(record, "a", [Heard("x", 5), Heard("b", 9)]));
+        Assert.Equal("x", RecoveryChoices.HeardSettled(record, "a", [Heard("x", 9), Heard("b", 9)]));
+        Assert.Null(RecoveryChoices.HeardSettled(record, "b", [Heard("x", 9)]));
+
+        PeerStatus[] peers = [Heard("x", 9), Heard("b", 9, settled: 2), Heard("c", 9, settled: 2)];
+        Assert.Equal((0, 5), (RecoveryChoices.SettledIncarnation(record), RecoveryChoices.LeastLine(record, peers, 9)));
+        NodeRecord settled = record with { Departures = [new Departure("x", "b", 2, Settled: true)] };
+        Assert.Null(RecoveryChoices.HeardSettled(settled, "a", peers));
+        Assert.Equal((2, 9), (RecoveryChoices.SettledIncarnation(settled), RecoveryChoices.LeastLine(settled, peers, 9)));
+        Assert.Equal(5, RecoveryChoices.LeastLine(settled, [.. peers[..2], Heard("c", 9)], 9));
+    }
+
+    private static PeerStatus Heard(string name, long durable, int settled = 0) =>
+        new(name, true, durable, durable, 2, null, 0, null) { SettledIncarnation = settled };
 
     [Theory]
     [InlineData(1, 2, false)]
@@ -81,6 +103,17 @@ public sealed class RecoveryChoicesTests
     [InlineData(4, 8, true)]
     public void A_line_needs_what_is_behind_it_and_the_one_before(ulong epoch, long index, bool needed) => Assert.Equal(
         needed, RecoveryChoices.IsNeeded([new(1, 2), new(2, 4), new(3, 6), new(4, 8)], new(epoch, index), 5));
+
+    [Fact]
+    public void A_line_whose_member_was_removed_has_a_later_one()
+    {
+        CheckpointPoint[] left = [new(7, 12), new(8, 15)];
+        Assert.Null(RecoveryChoices.Member(left, 9));
+        Assert.Equal(12, RecoveryChoices.LaterLine(left, 9));
+        Assert.Equal(0, RecoveryChoices.Member(left, 12));
+        Assert.Null(RecoveryChoices.LaterLine(left, 16));
+        Assert.Null(RecoveryChoices.LaterLine([], 1));
+    }
 
     [Fact]
     public void What_is_undone_and_before_the_line_is_not_needed() => Assert.False(RecoveryChoices.IsNeeded([new(4, 8)], new(3, 2), 5));

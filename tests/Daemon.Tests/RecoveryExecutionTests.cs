@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Protocol.Recovery;
 using Xunit;
@@ -230,9 +231,12 @@ public class RecoveryExecutionTests
     public void Lost_nodes_of_before_stay_lost()
     {
         RecoveryOrder order = RecoveryOrder.Of(2, 5, [new("beta", "alpha"), new("gamma", "delta")]);
+        IReadOnlyList<Departure> lost = RecoveryChoices.DeparturesWith(
+            [new("beta", "alpha", 3, true), new("gamma", "alpha", 2), new("epsilon", "alpha", 1, true)], order);
         Assert.Equal(
-            [new("epsilon", "alpha", 1, true), new("beta", "alpha", 3), new("gamma", "delta", 5)],
-            RecoveryChoices.DeparturesWith([new("beta", "alpha", 3, true), new("gamma", "alpha", 2), new("epsilon", "alpha", 1, true)], order));
+            [("epsilon", "alpha", 1, true), ("beta", "alpha", 3, false), ("gamma", "delta", 5, false)],
+            lost.Select(d => (d.Node, d.Host, d.Incarnation, d.Settled)));
+        Assert.Equal([[], [], [new Stay("alpha", 2)]], lost.Select(d => d.Earlier));
         Assert.Equal(["epsilon"], RecoveryChoices.Hosted([new("beta", "alpha", 3), new("epsilon", "alpha", 1)], "alpha", order).Select(d => d.Node));
         Assert.Equal("epsilon", RecoveryChoices.CameSince([new("epsilon", "alpha", 1)], ["beta"])?.Node);
         Assert.Null(RecoveryChoices.CameSince([new("epsilon", "alpha", 1)], ["epsilon"]));

@@ -101,11 +101,11 @@ public sealed class RecoveryPlannerTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void A_line_that_is_named_is_not_above_what_was_heard_of_a_lost_node_or_what_a_failed_one_has()
+    public void A_line_that_is_named_is_not_above_what_a_failed_node_has_and_a_lost_one_s_store_decides_for_it()
     {
         var a = new MemberState { Name = "a", DurableIndex = 7, Heard = new Dictionary<string, long> { ["b"] = 3 } };
         var b = new MemberState { Name = "b", Problem = "no connection" };
-        Assert.Equal((3, 2, null), (Line(null, a, b), Line(2, a, b), Line(4, a, b)));
+        Assert.Equal((3, 2, 4), (Line(null, a, b), Line(2, a, b), Line(4, a, b)));
         MemberState silent = a with { Heard = new Dictionary<string, long>() };
         Assert.Equal((9, null), (Line(9, silent, b), Line(8, silent with { AwaitsRecovery = true }, b)));
 

@@ -58,6 +58,7 @@ internal sealed partial class ChannelCore<TProtocol>
             {
                 link.Index = (long)heartbeat.Sn;
                 link.DurableIndex = (long)heartbeat.DurableSn;
+                link.SettledIncarnation = (int)heartbeat.SettledIncarnation;
             }
         }
         else

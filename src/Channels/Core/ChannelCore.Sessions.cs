@@ -162,7 +162,7 @@ internal sealed partial class ChannelCore<TProtocol>
     [
         .. _topology.Links.Select(link => new PeerStatus(
             link.Name, link.Session is not null || link.Host == _options.Node, link.Index, link.DurableIndex, link.Incarnation,
-            link.LastHeard, link.Out.Count, Problem(link, uplinkProblem))),
+            link.LastHeard, link.Out.Count, Problem(link, uplinkProblem)) { SettledIncarnation = link.SettledIncarnation }),
     ];
 
     private string? Problem(PeerLink link, string? uplinkProblem) =>
@@ -180,6 +180,7 @@ internal sealed partial class ChannelCore<TProtocol>
         Incarnation = (ulong)_gate.Incarnation,
         Sn = (ulong)_gate.Index,
         DurableSn = (ulong)Math.Min(link.End is { } hosted ? DurableOf(hosted) : _history.Durable, _gate.Index),
+        SettledIncarnation = (ulong)Math.Min(SettledIncarnation, _gate.Incarnation),
         UptimeNanos = (ulong)_clock.GetElapsedTime(_begun).TotalNanoseconds,
     };
 

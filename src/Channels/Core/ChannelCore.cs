@@ -101,6 +101,10 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
     /// </summary>
     internal long OldestKept { get; set; } = long.MaxValue;
 
+    /// <summary>The incarnation of the last recovery that brought lost nodes' domains up, where it is known on disk that all of them are
+    /// settled; 0 otherwise.</summary>
+    internal int SettledIncarnation { get; set; }
+
     /// <summary>True where the node has been running before and its channels are gone with the process.</summary>
     internal bool AwaitsRecovery => _awaitsRecovery;
 

@@ -62,6 +62,9 @@ internal sealed class PeerLink
 
     internal int Incarnation { get; set; }
 
+    /// <summary>What the peer last told of lost nodes that are settled (<see cref="INodeMessages.SettledIncarnation"/>).</summary>
+    internal int SettledIncarnation { get; set; }
+
     internal DateTimeOffset? LastHeard { get; private set; }
 
     /// <summary>Since when frames wait for room (<see cref="TimeProvider.GetTimestamp"/>), or null.</summary>

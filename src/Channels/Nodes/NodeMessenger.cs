@@ -29,6 +29,9 @@ public abstract class NodeMessenger : INodeMessages
     public abstract long OldestKept { get; set; }
 
     /// <inheritdoc/>
+    public abstract int SettledIncarnation { get; set; }
+
+    /// <inheritdoc/>
     public abstract IReadOnlyList<PeerStatus> Peers { get; }
 
     /// <inheritdoc/>

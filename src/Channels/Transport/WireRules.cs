@@ -98,6 +98,11 @@ internal static class WireRules
         {
             throw Invalid($"durable_sn is {heartbeat.DurableSn}, above sn, which is {heartbeat.Sn}.");
         }
+
+        if (heartbeat.SettledIncarnation > heartbeat.Incarnation)
+        {
+            throw Invalid($"settled_incarnation is {heartbeat.SettledIncarnation}, above incarnation, which is {heartbeat.Incarnation}.");
+        }
     }
 
     /// <summary>A number as .NET counts.</summary>

@@ -1,3 +1,4 @@
+using XenTwoLevelCkpt.Daemon.Recovery;
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon.Service;
@@ -201,20 +202,21 @@ internal sealed class CheckpointLoop(
     // The peers hear of it only once it is on disk: from then on they need not keep what another adoption would take.
     private async Task SettleAsync()
     {
-        if (channels.Messages.ToSettle is null || !await core.Turn.WaitAsync(0).ConfigureAwait(false))
+        if (Settles is null || !await core.Turn.WaitAsync(0).ConfigureAwait(false))
         {
             return;
         }
 
         try
         {
-            if (channels.Messages.ToSettle is { } node && file.State.Pending is null)
+            if (Settles is { } node && file.State.Pending is null)
             {
                 file.Write(file.State with
                 {
                     Departures = [.. file.State.Departures.Select(d => d.Node == node ? d with { Settled = true } : d)],
                 });
                 channels.Messages.Settle(node);
+                channels.TellSettled();
                 core.Log.Settled(node);
             }
         }
@@ -223,4 +225,6 @@ internal sealed class CheckpointLoop(
             _ = core.Turn.Release();
         }
     }
+
+    private string? Settles => channels.Messages.ToSettle ?? RecoveryChoices.HeardSettled(file.State, core.Settings.Node, channels.Messages.Peers);
 }

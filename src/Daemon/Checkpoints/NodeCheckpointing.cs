@@ -1,4 +1,3 @@
-using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Daemon.Recovery;
@@ -67,19 +66,16 @@ internal sealed class NodeCheckpointing(
         opened.Stop.Dispose();
     }
 
-    /// <summary>True where a recovery to a line that may still come needs a checkpoint.</summary>
+    /// <summary>True where a recovery that may still come needs a checkpoint.</summary>
     /// <param name="manifest">The checkpoint.</param>
-    /// <param name="line">The least line that may still come.</param>
+    /// <param name="line">The least line that recoveries go back to by themselves.</param>
     internal bool IsNeeded(CheckpointManifest manifest, long line) => RecoveryChoices.IsNeeded(
-        store.Standing(file.State).Select(StoreHistory.PointOf), manifest.PointOf(), RecoveryChoices.LeastLine(file.State, [line]));
+        store.Standing(file.State).Select(StoreHistory.PointOf), manifest.PointOf(),
+        Math.Min(line, RecoveryChoices.LeastLine(file.State, channels.Messages.Peers, channels.Messages.DurableIndex)));
 
     private Opened Now => _opened ?? throw new InvalidOperationException("No checkpoints are taken while domains go back.");
 
-    private bool IsNeeded(CheckpointManifest manifest)
-    {
-        INodeMessages messages = channels.Messages;
-        return IsNeeded(manifest, messages.Peers.Select(p => p.DurableIndex).Append(messages.DurableIndex).Min());
-    }
+    private bool IsNeeded(CheckpointManifest manifest) => IsNeeded(manifest, long.MaxValue);
 
     private sealed record Opened(NodeCheckpointer Checkpointer, Tidying Tidying, CancellationTokenSource Stop);
 

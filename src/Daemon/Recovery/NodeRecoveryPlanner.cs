@@ -92,7 +92,8 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
         {
             if (rollsBack)
             {
-                task.Member = StoreHistory.Member([.. store.Standing(state)], order.Line) ?? throw NoMember($"Node {core.Settings.Node}", order.Line);
+                task.Member = StoreHistory.Member([.. store.Standing(state)], order.Line)
+                    ?? throw NoMember($"Node {core.Settings.Node}", order.Line, store.Standing(state));
                 RequireWhole(store, task.Member, looks);
                 RequireAdopted(task.Member, order);
             }
@@ -102,7 +103,7 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
                 DirectoryStore lost = OpenLost(move.Node);
                 task.Stores.Add(lost);
                 RequireSamePast(move, lost, order);
-                CheckpointManifest member = StoreHistory.Member(lost.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line);
+                CheckpointManifest member = StoreHistory.Member(lost.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line, lost.Checkpoints);
                 RequireWhole(lost, member, looks);
                 RequireNotHere(move, member);
                 task.Adopted.Add(new AdoptedNode(move.Node, lost, member));
@@ -236,10 +237,11 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
         }
     }
 
-    private static StatusException NoMember(string node, long line) => StatusException.Because(
-        StatusCode.FailedPrecondition, Problems.Line,
-        $"{node} has no checkpoint that the line {line} needs: none with that index or a higher one is there, or older ones "
-        + "were removed and it cannot be told which was the first.");
+    private static StatusException NoMember(string node, long line, IEnumerable<CheckpointManifest> there) => StatusException.Because(
+        StatusCode.FailedPrecondition, Problems.Line, $"{node} has no checkpoint that the line {line} needs: "
+        + (RecoveryChoices.LaterLine(there.Select(StoreHistory.PointOf), line) is { } later
+            ? $"older ones were removed. Name a later line: '--at {later}'."
+            : "none with that index or a higher one is there. Name an earlier line with --at."));
 
     private void RequireWhole(DirectoryStore from, CheckpointManifest member, bool looks)
     {

@@ -54,12 +54,47 @@ internal static class RecoveryChoices
             : null;
     }
 
-    /// <summary>The least line that a recovery may still go back to: none goes behind the least durable index of all nodes by itself
-    /// (<see cref="Garbage"/>), and one that was promised may begin at any time.</summary>
+    /// <summary>The least line behind one without a member that has one; null where there is none.</summary>
+    /// <param name="checkpoints">Those of the history that stands, the oldest first.</param>
+    /// <param name="line">The line that has no member.</param>
+    internal static long? LaterLine(IEnumerable<CheckpointPoint> checkpoints, long line) =>
+        checkpoints.FirstOrDefault() is { } oldest && oldest.Index > line ? oldest.Index : null;
+
+    /// <summary>The least line that a recovery may still go back to. None goes behind the least durable index of all nodes by itself
+    /// (<see cref="Garbage"/>). One that was promised may begin at any time. And the line of the last one is gone back to once more, to
+    /// bring up lost nodes' domains again, by whoever does not know that they are settled.</summary>
     /// <param name="record">The record on disk.</param>
-    /// <param name="durable">The durable indexes of all nodes, this one's included.</param>
-    internal static long LeastLine(NodeRecord record, IEnumerable<long> durable) =>
-        Math.Min(Garbage.SafeLine(durable), Math.Min(record.Promised?.Line ?? long.MaxValue, record.Pending?.Order.Line ?? long.MaxValue));
+    /// <param name="peers">What is heard of the other nodes.</param>
+    /// <param name="durable">This node's durable index.</param>
+    internal static long LeastLine(NodeRecord record, IReadOnlyCollection<PeerStatus> peers, long durable) => Math.Min(
+        Math.Min(Garbage.SafeLine(peers.Select(p => p.DurableIndex).Append(durable)), AllKnowSettled(record, peers) ? long.MaxValue : record.Last!.Order.Line),
+        Math.Min(record.Promised?.Line ?? long.MaxValue, record.Pending?.Order.Line ?? long.MaxValue));
+
+    /// <summary>The incarnation of the last recovery, where all lost nodes whose domains it brought up are settled on disk; 0 otherwise.
+    /// </summary>
+    /// <param name="record">The record on disk.</param>
+    internal static int SettledIncarnation(NodeRecord record) =>
+        record.Last is { Order: { } order } && order.Moves.All(m => IsSettled(record, m.Node)) ? order.Incarnation : 0;
+
+    /// <summary>A lost node of which its host has told that its domains are there for good, and of which the record does not say so; null
+    /// for none.</summary>
+    /// <remarks>Until then its host tells the line of the recovery as its durable index, and afterwards a later one.</remarks>
+    /// <param name="record">The record on disk.</param>
+    /// <param name="node">This node.</param>
+    /// <param name="peers">What is heard of the other nodes.</param>
+    internal static string? HeardSettled(NodeRecord record, string node, IReadOnlyCollection<PeerStatus> peers) =>
+        record.Last?.Order.Moves.FirstOrDefault(m => m.To != node && !IsSettled(record, m.Node)
+            && peers.Any(p => p.Name == m.Node && p.DurableIndex > record.Last.Order.Line))?.Node;
+
+    /// <summary>True where the record says that a lost node's domains are in their new place for good.</summary>
+    /// <param name="record">The record on disk.</param>
+    /// <param name="node">The lost node.</param>
+    internal static bool IsSettled(NodeRecord record, string node) => record.Departures.Any(d => d.Node == node && d.Settled);
+
+    private static bool AllKnowSettled(NodeRecord record, IEnumerable<PeerStatus> peers) =>
+        record.Last is not { Order: { Moves.Count: > 0 } order }
+        || (SettledIncarnation(record) == order.Incarnation
+            && peers.All(p => p.SettledIncarnation >= order.Incarnation || record.Departures.Any(d => d.Node == p.Name)));
 
     /// <summary>True where a recovery to a line, or a later one, needs a checkpoint: it is behind the line, or the one before that, which
     /// shows that no earlier member is missing.</summary>

@@ -209,7 +209,8 @@ public static class ClusterRecoveryPlanner
             {
                 return new RecoveryDecision.Refused(
                     Line($"The domains of {move.Node} came to {move.To} with the recovery to line {last!.Line}, and not every later line has them there: ")
-                    + $"'{string.Join(' ', unsettled.Select(m => $"--lost {m.Node}"))} --to {move.To}', with {move.Node} among the nodes that this command is told of.");
+                    + $"'{Naming(unsettled.Select(m => m.Node).Union(wish.Lost)).TrimStart()}{(wish.Lost.Contains(move.To) ? "" : $" --to {move.To}")}', "
+                    + $"with {move.Node} among the nodes that this command is told of.");
             }
         }
 
@@ -265,7 +266,7 @@ public static class ClusterRecoveryPlanner
     }
 
     private static bool IsSettled(ClusterState cluster, DomainMove move) =>
-        cluster.Find(move.To)?.Settled.Contains(move.Node) == true;
+        cluster.Answering.Any(member => member.Settled.Contains(move.Node));
 
     // The latest line that nodes which failed, and those that are lost since, can go back to; null where none did.
     private static (long? Line, string? Unknown) Latest(ClusterState cluster, IEnumerable<string> lost, long? at)
@@ -273,12 +274,17 @@ public static class ClusterRecoveryPlanner
         long? latest = Failed(cluster);
         foreach (string name in lost)
         {
-            // One of which the name alone was heard may have checkpoints all the same: its store tells, for a line that is named.
+            // It may have later checkpoints than those that a node which is left has heard of: its store tells, for a line that is named.
+            if (at is not null)
+            {
+                continue;
+            }
+
             if (cluster.DurableIndexOf(name) is { } durable and > 0)
             {
                 latest = Math.Min(latest ?? long.MaxValue, durable);
             }
-            else if (at is null)
+            else
             {
                 return (null, $"No node has heard of a checkpoint of {name}. Name the line with --at; 'xtlctl checkpoints' on its store tells its indexes.");
             }

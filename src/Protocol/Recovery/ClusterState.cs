@@ -57,8 +57,8 @@ public sealed record MemberState
     /// <summary>What it has on disk about recoveries.</summary>
     public RecoveryRecords Records { get; init; } = new(0, null, null, null);
 
-    /// <summary>Lost nodes of its last order whose domains came to it for good: every line that a failure can still take the
-    /// cluster back to has them there.</summary>
+    /// <summary>Lost nodes of its last order whose domains it knows to be in their new place for good: every line that a failure can still
+    /// take the cluster back to has them there.</summary>
     public IReadOnlyCollection<string> Settled { get; init; } = [];
 
     /// <summary>By node the durable index that it last heard of it.</summary>
