@@ -91,6 +91,7 @@ public sealed class RecoveryChoicesTests
         Assert.Null(RecoveryChoices.HeardSettled(settled, "a", peers));
         Assert.Equal((2, 9), (RecoveryChoices.SettledIncarnation(settled), RecoveryChoices.LeastLine(settled, peers, 9)));
         Assert.Equal(5, RecoveryChoices.LeastLine(settled, [.. peers[..2], Heard("c", 9)], 9));
+        Assert.Equal(9, RecoveryChoices.LeastLine(record, [], 9));
     }
 
     private static PeerStatus Heard(string name, long durable, int settled = 0) =>

@@ -91,8 +91,9 @@ internal static class RecoveryChoices
     /// <param name="node">The lost node.</param>
     internal static bool IsSettled(NodeRecord record, string node) => record.Departures.Any(d => d.Node == node && d.Settled);
 
-    private static bool AllKnowSettled(NodeRecord record, IEnumerable<PeerStatus> peers) =>
-        record.Last is not { Order: { Moves.Count: > 0 } order }
+    // A node without peers keeps no note of it: nobody else could go back to the line.
+    private static bool AllKnowSettled(NodeRecord record, IReadOnlyCollection<PeerStatus> peers) =>
+        peers.Count == 0 || record.Last is not { Order: { Moves.Count: > 0 } order }
         || (SettledIncarnation(record) == order.Incarnation
             && peers.All(p => p.SettledIncarnation >= order.Incarnation || record.Departures.Any(d => d.Node == p.Name)));
 

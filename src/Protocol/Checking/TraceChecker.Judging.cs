@@ -48,19 +48,19 @@ public sealed partial class TraceChecker
         return new CheckReport
         {
             Header = _header,
-            Records = _records,
-            Sends = _sends,
-            Receives = _receives,
+            Records = _tally.Records,
+            Sends = _tally.Sends,
+            Receives = _tally.Receives,
             InFlight = inFlight,
-            Lost = _lost,
-            Basic = _basic,
-            Forced = _forced,
-            Other = _other,
-            CheckpointsFailed = _checkpointsFailed,
-            Failures = _failures,
-            Rollbacks = _rollbacks,
-            CheckpointsUndone = _undone,
-            Useless = _useless,
+            Lost = _tally.Lost,
+            Basic = _tally.Basic,
+            Forced = _tally.Forced,
+            Other = _tally.Other,
+            CheckpointsFailed = _tally.CheckpointsFailed,
+            Failures = _tally.Failures,
+            Rollbacks = _tally.Rollbacks,
+            CheckpointsUndone = _tally.Undone,
+            Useless = _tally.Useless,
             UselessShown = _uselessShown,
             GreatestLine = ordinals,
             RollbackDistanceMax = worst,
@@ -95,7 +95,7 @@ public sealed partial class TraceChecker
                 continue;
             }
 
-            _useless++;
+            _tally.Useless++;
             if (_uselessShown.Count < _options.FindingsShown)
             {
                 int node = graph.NodeOf(v);
@@ -181,12 +181,12 @@ public sealed partial class TraceChecker
 
     private void JudgePromises(long? untrackable)
     {
-        if (_traits is { NoUselessCheckpoints: true } && _useless > 0)
+        if (_traits is { NoUselessCheckpoints: true } && _tally.Useless > 0)
         {
             CheckpointId first = _uselessShown[0];
             Report(
                 FindingKind.Useless,
-                $"{_useless} useless checkpoints, the first of them checkpoint {first.Ordinal} of node {first.Node}; {_traits.Name} promises none",
+                $"{_tally.Useless} useless checkpoints, the first of them checkpoint {first.Ordinal} of node {first.Node}; {_traits.Name} promises none",
                 whole: true);
         }
 

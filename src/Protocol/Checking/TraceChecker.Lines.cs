@@ -41,7 +41,7 @@ public sealed partial class TraceChecker
     // reaches.
     private void JudgeDependencies(bool closed, int[]? firstKept = null)
     {
-        if (_rollbacks == 0 && _header.Line != LineRule.LastBeforeReaching)
+        if (_tally.Rollbacks == 0 && _header.Line != LineRule.LastBeforeReaching)
         {
             return;
         }

@@ -80,7 +80,7 @@ public sealed partial class TraceChecker
     // Finds what has been undone since, before it is forgotten which intervals ever were.
     private void MarkUndone()
     {
-        if (_rollbacks == 0)
+        if (_tally.Rollbacks == 0)
         {
             return;
         }

@@ -31,18 +31,7 @@ public sealed partial class TraceChecker
     // Each lost node with one that has its domains.
     private readonly HashSet<(int Lost, int Host)> _adoptions = [];
     private readonly bool _clocks;
-    private long _records;
-    private long _sends;
-    private long _receives;
-    private long _lost;
-    private long _basic;
-    private long _forced;
-    private long _other;
-    private long _checkpointsFailed;
-    private long _failures;
-    private long _rollbacks;
-    private long _undone;
-    private long _useless;
+    private Tally _tally;
     private long _kept;
     private long _window;
     private bool _settled;
@@ -114,7 +103,7 @@ public sealed partial class TraceChecker
             throw new ImpossibleEventException($"node {item.Node} of a run that has {_histories.Length}");
         }
 
-        _records++;
+        _tally.Records++;
         History history = _histories[item.Node];
         if (history.Failed && item.Kind is not (TraceEventKind.Rollback or TraceEventKind.Failure or TraceEventKind.Lost))
         {
@@ -125,19 +114,19 @@ public sealed partial class TraceChecker
         switch (item.Kind)
         {
             case TraceEventKind.Basic:
-                _basic++;
+                _tally.Basic++;
                 Checkpoint(history, item);
                 break;
             case TraceEventKind.Forced:
-                _forced++;
+                _tally.Forced++;
                 Checkpoint(history, item);
                 break;
             case TraceEventKind.Other:
-                _other++;
+                _tally.Other++;
                 Checkpoint(history, item);
                 break;
             case TraceEventKind.CheckpointFailed:
-                _checkpointsFailed++;
+                _tally.CheckpointsFailed++;
                 break;
             case TraceEventKind.Send:
                 Send(history, item);
@@ -155,7 +144,7 @@ public sealed partial class TraceChecker
                 Raise(history, item.Index);
                 break;
             case TraceEventKind.Failure:
-                _failures++;
+                _tally.Failures++;
                 history.Failed = true;
                 break;
             case TraceEventKind.Rollback:
@@ -219,7 +208,7 @@ public sealed partial class TraceChecker
             throw new ImpossibleEventException($"message {item.Message} is sent a second time; each needs a number of its own");
         }
 
-        _sends++;
+        _tally.Sends++;
     }
 
     private void Receive(History history, in TraceEvent item, bool logged)
@@ -236,7 +225,7 @@ public sealed partial class TraceChecker
             throw new ImpossibleEventException($"message {item.Message} to node {message.To} is delivered at node {item.Node}");
         }
 
-        _receives++;
+        _tally.Receives++;
         Raise(history, item.Index);
         History sender = _histories[message.From];
         bool ghost = message.SendUndone || (_header.Rollbacks && sender.Undone(message.SentIn));
@@ -294,7 +283,7 @@ public sealed partial class TraceChecker
                 $"message {item.Message} is lost, and was not sent before or was delivered already");
         }
 
-        _lost++;
+        _tally.Lost++;
     }
 
     private void Raise(History history, long index)
@@ -324,8 +313,8 @@ public sealed partial class TraceChecker
                 $"node {item.Node} rolls back to checkpoint {item.Ordinal}, before {history.Base}, where it was judged for good; check with a larger window");
         }
 
-        _rollbacks++;
-        _undone += history.LastOrdinal - item.Ordinal;
+        _tally.Rollbacks++;
+        _tally.Undone += history.LastOrdinal - item.Ordinal;
         history.Failed = false;
         CloseInterval(item.Node, history);
         history.RollBack(item.Ordinal, _header.Line == LineRule.LastBeforeReaching ? item.Index : 0);
@@ -341,7 +330,7 @@ public sealed partial class TraceChecker
         _counts[kind] = count;
         if (count <= _options.FindingsShown)
         {
-            _findings.Add(new Finding(kind, text, whole ? 0 : _records));
+            _findings.Add(new Finding(kind, text, whole ? 0 : _tally.Records));
         }
     }
 
