@@ -1,6 +1,6 @@
-using XenTwoLevelCkpt.Daemon.Recovery;
 using Grpc.Core;
 using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Daemon.Service;
 using XenTwoLevelCkpt.Rpc;
 using V1 = XenTwoLevelCkpt.Rpc.V1;
