@@ -13,6 +13,9 @@ internal static class CpuFit
     // Leaves without subleaves have this one.
     private const uint None = uint.MaxValue;
 
+    // AMD's processors have these bits of leaf 1, EDX, in leaf 80000001, EDX, once more; Xen's policies of a host have not.
+    private const uint Mirrored = 0x0183F3FF;
+
     // Words of features, each with the bits that say nothing of the host: what the guest's own registers turn on (APIC, OSXSAVE,
     // OSPKE), and how its CPUs are counted (HTT, CmpLegacy).
     private static readonly Word[] Features =
@@ -31,7 +34,7 @@ internal static class CpuFit
         new(0xD, 0, "edx", l => l.Edx),
         new(0xD, 1, "eax", l => l.Eax),
         new(0x80000001, None, "ecx", l => l.Ecx, Exempt: 1u << 1),
-        new(0x80000001, None, "edx", l => l.Edx, Exempt: 1u << 9),
+        new(0x80000001, None, "edx", l => l.Edx, Exempt: Mirrored),
         new(0x80000007, None, "edx", l => l.Edx),
         new(0x80000008, None, "ebx", l => l.Ebx),
         new(0x80000021, None, "eax", l => l.Eax),

@@ -34,6 +34,10 @@ public sealed class HostFitTests
     public void What_the_guest_turns_on_and_how_its_processors_are_counted_is_nothing_of_the_host() =>
         Assert.Null(CpuFit.Problem(Policy(With(1, 5, 0xBFEBFBFF)), Policy(Host)));
 
+    [Fact]
+    public void What_another_leaf_says_once_more_is_not_missing() =>
+        Assert.Null(CpuFit.Problem(Policy(With(4, 5, 0x2C100800 | 0x0183F3FF)), Policy(Host)));
+
     [Theory]
     [InlineData(1, 4, 0xFFFAFBBF, "CPUID 1 ecx bits 80000000")]
     [InlineData(1, 5, 0xFFEBFBFF & ~(Apic | Htt), "CPUID 1 edx bits 40000000")]
