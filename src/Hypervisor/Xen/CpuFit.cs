@@ -3,8 +3,8 @@ using XenTwoLevelCkpt.NativeInterop.Xen;
 namespace XenTwoLevelCkpt.Hypervisor.Xen;
 
 /// <summary>Whether a guest's virtual CPUs can be what they were on another host.</summary>
-/// <remarks>Xen itself compares the highest leaves and MSR_INTEL_PLATFORM_INFO alone (<c>x86_cpu_policies_are_compatible</c>), and
-/// clears features that the host lacks without a word: the guest goes on with instructions that are no more. CPUID by Intel's Software
+/// <remarks>Xen itself compares the highest leaves and MSR_INTEL_PLATFORM_INFO alone (<c>x86_cpu_policies_are_compatible</c> in
+/// <c>xen/lib/x86/policy.c</c>), not the features that a guest has found when it booted. CPUID by Intel's Software
 /// Developer's Manual, volume 2A, and AMD's Architecture Programmer's Manual, volume 3, appendix E.</remarks>
 internal static class CpuFit
 {
