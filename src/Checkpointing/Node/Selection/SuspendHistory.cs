@@ -12,16 +12,16 @@ internal sealed class SuspendHistory
     internal static readonly TimeSpan LastPause = TimeSpan.FromMinutes(5);
 
     private int _failures;
-    private TimeSpan _askAgain;
+    private TimeSpan _askAgain, _took;
 
-    /// <summary>True where it is asked before the others.</summary>
-    internal bool IsSlow { get; private set; }
+    /// <summary>What the next request may expect.</summary>
+    internal SuspendExpectation Expected => new(_took, _failures > 0);
 
     /// <summary>It has suspended itself.</summary>
-    /// <param name="slow">Whether others would have waited for it.</param>
-    internal void Answered(bool slow)
+    /// <param name="took">How long after the request.</param>
+    internal void Answered(TimeSpan took)
     {
-        IsSlow = slow;
+        _took = took;
         _failures = 0;
     }
 
@@ -29,7 +29,6 @@ internal sealed class SuspendHistory
     /// <returns>How long it is not asked from now on.</returns>
     internal TimeSpan Failed(TimeSpan now)
     {
-        IsSlow = true;
         TimeSpan pause = FirstPause * Math.Pow(2, Math.Min(_failures++, 10));
         pause = pause < LastPause ? pause : LastPause;
         _askAgain = now + pause;

@@ -28,13 +28,13 @@ internal sealed class Suspension(DomainRoster roster, NodeOptions options, Actio
     /// <summary>Suspends them. The caller's thread waits, and goes on with the window: handing that to another one would cost
     /// the guests the time of a switch.</summary>
     /// <param name="cancellationToken">Gives it up.</param>
-    /// <returns>When the last guest was asked: the time that the others' standstill is counted from.</returns>
+    /// <returns>Since when guests stand still (<see cref="SuspendSchedule.StandstillSince"/>).</returns>
     /// <exception cref="HypervisorException">One did not suspend, and must not be left out. Some may be suspended.
     /// </exception>
     /// <exception cref="OperationCanceledException">It was given up. Some may be suspended.</exception>
     internal long Run(CancellationToken cancellationToken)
     {
-        var schedule = new SuspendSchedule([.. _captures.Select(c => c.History.IsSlow)], options.WaitLimit);
+        var schedule = new SuspendSchedule([.. _captures.Select(c => c.History.Expected)], options.WaitLimit);
         using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try
         {
@@ -53,10 +53,10 @@ internal sealed class Suspension(DomainRoster roster, NodeOptions options, Actio
 
         foreach (DomainCapture capture in _captures.Where(c => c.Suspended))
         {
-            capture.History.Answered(capture.Phases.Suspend > options.WaitLimit);
+            capture.History.Answered(capture.Phases.Suspend);
         }
 
-        return _origin + (long)(schedule.LastAsked.TotalSeconds * Stopwatch.Frequency);
+        return _origin + (long)(schedule.StandstillSince.TotalSeconds * Stopwatch.Frequency);
     }
 
     private bool Advance(SuspendSchedule schedule, CancellationToken giveUp)
