@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests and sums up what they say.
+# What a track counts is meant to stay in its subshell: it comes back by a file.
+# shellcheck disable=SC2030,SC2031
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -7,8 +9,8 @@ test_usage() {
     cat <<'EOF'
 usage: ./dev test [--xen] [FILTER]
 
-Runs all tests that need no Xen. With --xen instead those that do: the lab is built and booted for them (as root),
-tests/Xen drives it, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20. They take about
+Runs all tests that need no Xen. With --xen instead those that do: two labs are built and booted for them (as root), side by
+side; tests/Xen drives them, and the conformance suite runs inside the Dom0, on Xen 4.17 and on Xen 4.20. They take about
 an hour.
 FILTER   only tests whose full name contains it
 
@@ -124,29 +126,106 @@ disks() {
 fresh_lab() {
     lab down
     lab up --suite "$1"
-    lab push --tests
+    lab push --tests --as-it-is
+}
+
+# driven NAME CLASSES...: the classes of tests/Xen, or with '-class-' before each of them all others, on this track's lab.
+driven() { on_xen "$1" "$(output_of Xen)" -noColor -diagnostics -reporter verbose "${@:2}" "${filter[@]}"; }
+
+XEN=XenTwoLevelCkpt.XenTests
+# They need two nodes or a second lab: no other emulator runs beside them.
+ALONE=("$XEN.ClusterTests" "$XEN.LabTests")
+
+# Two tracks of about the same length. A node has one processor, and an emulator keeps one of the machine's busy.
+track_driven() {
+    fresh_lab bookworm
+    local left=() class
+    for class in "${ALONE[@]}" "$XEN.TakeoverTests"; do left+=(-class- "$class"); done
+    driven "Xen" "${left[@]}"
+    lab down
+}
+
+track_dom0() {
+    fresh_lab bookworm
+    on_xen "Xen.Dom0 (Xen 4.17)" conformance
+    on_xen "disks in Dom0" disks
+    driven "Xen, takeovers" -class "$XEN.TakeoverTests"
+    fresh_lab trixie
+    # Debian builds its Xen 4.20 without shadow paging, which log-dirty mode of PV guests needs (EOPNOTSUPP).
+    on_xen "Xen.Dom0 (Xen 4.20)" conformance -class- XenTwoLevelCkpt.Dom0Tests.PvDirtyLog
+    lab down
+}
+
+track_alone() {
+    fresh_lab bookworm
+    local class classes=()
+    for class in "${ALONE[@]}"; do classes+=(-class "$class"); done
+    driven "Xen, several nodes" "${classes[@]}"
+    lab down
+}
+
+# begin NAME: runs track_NAME in the background, in a lab of its own. Its lines begin with its name, its counts go to a file.
+begin() {
+    local name=$1
+    (
+        export XTL_LAB=test-$name
+        passed=0 failed=0 skipped=0 failures=()
+        told=$tracks/$name.told
+        : >"$told"
+        trap 'lab down' EXIT
+        "track_$name"
+        printf '%s\n' "$passed $failed $skipped" "${failures[@]}" >"$tracks/$name"
+    ) > >(exec sed -u "s/^/$name: /") 2>&1 &
+    running+=("$!")
+}
+
+# join NAME...: waits for tracks and adds up what they found.
+join() {
+    local name pid lines counts
+    for pid in "${running[@]}"; do wait "$pid" || true; done
+    running=()
+    for name in "$@"; do
+        cat "$tracks/$name.told" >>"$told" 2>/dev/null || true
+        if [[ ! -e $tracks/$name ]]; then
+            failed=$((failed + 1))
+            failures+=("the track '$name' ended early")
+            continue
+        fi
+        mapfile -t lines <"$tracks/$name"
+        read -ra counts <<<"${lines[0]}"
+        passed=$((passed + counts[0])) failed=$((failed + counts[1])) skipped=$((skipped + counts[2]))
+        failures+=("${lines[@]:1}")
+    done
+}
+
+# What a run that is interrupted leaves.
+end_tracks() {
+    local name
+    ((${#running[@]} == 0)) || kill "${running[@]}" 2>/dev/null || true
+    wait
+    for name in test test-driven test-dom0 test-alone test-kill; do XTL_LAB=$name lab down || true; done
+    rm -rf "$told" "$tracks"
 }
 
 xen_tests() {
     ((EUID == 0)) || die "the lab makes network namespaces and device nodes: run './dev test --xen' as root"
-    # Side by side with a lab that somebody works in.
-    export XTL_LAB=test
-    trap 'rm -f "$told"; XTL_LAB=test "$REPO/dev" lab down; XTL_LAB=test-kill "$REPO/dev" lab down' EXIT
-    fresh_lab bookworm
-    # They take long: the runner says which one it is at.
-    on_xen "Xen" "$(output_of Xen)" -noColor -diagnostics -reporter verbose "${filter[@]}"
-    fresh_lab bookworm
-    on_xen "Xen.Dom0 (Xen 4.17)" conformance
-    on_xen "disks in Dom0" disks
-    fresh_lab trixie
-    # Debian builds its Xen 4.20 without shadow paging, which log-dirty mode of PV guests needs (EOPNOTSUPP).
-    on_xen "Xen.Dom0 (Xen 4.20)" conformance -class- XenTwoLevelCkpt.Dom0Tests.PvDirtyLog
+    tracks=$(mktemp -d) running=()
+    trap end_tracks EXIT
+    # Published once: two publishes of one program disturb each other.
+    export XTL_LAB=test XTL_PUBLISHED=1
+    lab up
+    lab push --tests
+    lab down
+    begin driven
+    begin dom0
+    join driven dom0
+    begin alone
+    join alone
     local cache=$REPO/lab/.state/cache
     XTL_VERIFY_STREAM=$cache/bookworm/root/usr/lib/xen-4.17/bin/verify-stream-v2 tally "streams, judged by Xen's verifier" \
         "$(output_of XlStream.Tests)" -noColor -class "*PeerTests"
     XTL_HEADERS=$cache/trixie/root/usr/include tally "layout proof (Xen 4.20)" \
         "$(output_of NativeInterop.Tests)" -noColor -class "*Layout*"
-    lab down
 }
 
 xen='' filter=()

@@ -96,6 +96,11 @@ internal sealed class Lab(string name)
     internal static int Rounds(int few) =>
         Environment.GetEnvironmentVariable("XTL_KILL_ROUNDS") is { } rounds ? int.Parse(rounds, CultureInfo.InvariantCulture) : few;
 
+    /// <summary>Brings the programs into the nodes. With XTL_PUBLISHED=1 they are those that were published before: of two
+    /// runs side by side, each would disturb the other's publishing.</summary>
+    internal static string[] Push { get; } =
+        Environment.GetEnvironmentVariable("XTL_PUBLISHED") is null ? ["push"] : ["push", "--as-it-is"];
+
     private static string FindRepository()
     {
         string? directory = AppContext.BaseDirectory;

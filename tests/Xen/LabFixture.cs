@@ -13,7 +13,7 @@ public sealed class LabFixture : IAsyncLifetime
     {
         Lab lab = Lab.Shared;
         lab.Do("up");
-        lab.Do("push");
+        lab.Do(Lab.Push);
         // A run that was cut short may have left its guests.
         foreach (string guest in lab.Do("guest", "1", "list").Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
