@@ -74,6 +74,10 @@ public interface INodeMessages : IAsyncDisposable
     /// until <see cref="RollBack"/>.</summary>
     bool AwaitsRecovery { get; }
 
+    /// <summary>The index of the last checkpoint. It is below <see cref="Index"/> where that has risen without one, with a protocol whose
+    /// lines are <see cref="Protocol.LineRule.LastBeforeReaching"/>.</summary>
+    long SavedIndex { get; }
+
     /// <summary>The greatest index whose checkpoint is durable; told to the peers.</summary>
     long DurableIndex { get; set; }
 
@@ -85,6 +89,9 @@ public interface INodeMessages : IAsyncDisposable
     /// of them are there for good; 0 otherwise. Told to the peers.</summary>
     int SettledIncarnation { get; set; }
 
+    /// <summary>Frames that did not get where they should.</summary>
+    FrameLosses Losses { get; }
+
     /// <summary>The links, in the order of the peers' names; empty on a node on its own.</summary>
     IReadOnlyList<PeerStatus> Peers { get; }
 
@@ -95,6 +102,10 @@ public interface INodeMessages : IAsyncDisposable
     /// <param name="cause">Why.</param>
     /// <returns>True where a checkpoint begins; false where the protocol skips this one, or one is being taken.</returns>
     bool Tick(CheckpointCause cause);
+
+    /// <summary>The addresses that local guests were given: frames from others have one limit together.</summary>
+    /// <param name="addresses">Six octets each, the first one uppermost.</param>
+    void KnowGuests(IReadOnlyCollection<ulong> addresses);
 
     /// <summary>Asks again about the batches that wait, some time after a checkpoint failed.</summary>
     void Retry();

@@ -62,6 +62,9 @@ public sealed class LoneNode : INodeMessages
     }
 
     /// <inheritdoc/>
+    public long SavedIndex => Index;
+
+    /// <inheritdoc/>
     public long DurableIndex
     {
         get => Interlocked.Read(ref _durableIndex);
@@ -75,7 +78,16 @@ public sealed class LoneNode : INodeMessages
     public int SettledIncarnation { get; set; }
 
     /// <inheritdoc/>
+    public FrameLosses Losses => default;
+
+    /// <inheritdoc/>
     public IReadOnlyList<PeerStatus> Peers => [];
+
+    /// <inheritdoc/>
+    public void KnowGuests(IReadOnlyCollection<ulong> addresses)
+    {
+        // Their frames go nowhere.
+    }
 
     /// <inheritdoc/>
     public void Start()

@@ -55,6 +55,11 @@ public interface INodePlatform : IDisposable
     /// <exception cref="HypervisorException">The configuration makes no sense.</exception>
     bool ReachesPeers(DomainConfiguration domain, NodeSettings settings);
 
+    /// <summary>The Ethernet addresses that a domain's interfaces were given (<see cref="INodeMessages.KnowGuests"/>).</summary>
+    /// <param name="domain">The domain's configuration.</param>
+    /// <exception cref="HypervisorException">The configuration makes no sense.</exception>
+    IReadOnlyList<ulong> AddressesOf(DomainConfiguration domain);
+
     /// <summary>Domains that were restored run now.</summary>
     /// <param name="domains">The domains.</param>
     void Running(IReadOnlyList<IDomain> domains);
@@ -100,6 +105,9 @@ public sealed class XenPlatform(string state) : INodePlatform
         ArgumentNullException.ThrowIfNull(settings);
         return XenDiskProvider.BridgesOf(domain).Any(b => b.Length == 0 || b == settings.Bridge);
     }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<ulong> AddressesOf(DomainConfiguration domain) => XenDiskProvider.AddressesOf(domain);
 
     /// <inheritdoc/>
     public void Running(IReadOnlyList<IDomain> domains)
@@ -191,6 +199,10 @@ public sealed class ModelPlatform : INodePlatform
 
     /// <inheritdoc/>
     public bool ReachesPeers(DomainConfiguration domain, NodeSettings settings) => !_tap;
+
+    /// <inheritdoc/>
+    /// <remarks>None: its guests count their messages.</remarks>
+    public IReadOnlyList<ulong> AddressesOf(DomainConfiguration domain) => [];
 
     /// <inheritdoc/>
     public void Running(IReadOnlyList<IDomain> domains)

@@ -39,6 +39,11 @@ internal static class NodeDescription
             node.DurableSn = (ulong)messages.DurableIndex;
             node.AwaitsRecovery = messages.AwaitsRecovery;
             node.Peers.AddRange(messages.Peers.Select(Messages.From));
+            if (messages is not LoneNode)
+            {
+                (long refused, long flooding, long strangers) = messages.Losses;
+                node.Losses = new V1.FrameLosses { Refused = (ulong)refused, Flooding = (ulong)flooding, Strangers = (ulong)strangers };
+            }
         }
 
         if (runtime is not null)

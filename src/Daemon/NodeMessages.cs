@@ -49,6 +49,7 @@ public static class NodeMessages
                 Parked = origin.Parked,
                 Lost = origin.Lost,
                 TracePath = settings.Trace,
+                FloodLimit = settings.FloodLimit,
             },
             uplink, origin.Checkpoints, origin.Logger);
         return messages.AwaitsRecovery || messages.Index >= origin.Index

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Images.Chains;
 using static XenTwoLevelCkpt.Daemon.SettingsKey;
@@ -17,9 +18,8 @@ internal static class SettingsKeys
     // Some hundred guests run on a host; more entries are a mistake.
     private const int MaxDomains = 4096;
 
-    // Protocols whose messages carry one index, as those between daemons do. Not bcs-aftersend: a recovery finds lines by the
-    // labels of checkpoints, and those of that protocol also need the index that a node reached after its checkpoint.
-    private static readonly string[] Protocols = ["bcs", "manivannan-singhal", "lazy-bcs"];
+    // Those whose messages carry one index, as the messages between daemons do.
+    private static readonly string[] Protocols = [.. NodeMessenger.Protocols];
 
     private static readonly SettingsTable<ModelSettings> Model = new(
         [
@@ -72,6 +72,7 @@ internal static class SettingsKeys
             EndPoint("pageListen", (s, v) => s with { PageListen = v }),
             Text<NodeSettings>("bridge", InterfaceRule, IsInterface, (s, v) => s with { Bridge = v }),
             Text<NodeSettings>("tap", InterfaceRule, IsInterface, (s, v) => s with { Tap = v }),
+            Whole<NodeSettings>("floodLimit", 1, 10_000_000, (s, v) => s with { FloodLimit = v }).Or("off", s => s with { FloodLimit = null }),
             AbsolutePath<NodeSettings>("trace", (s, v) => s with { Trace = v }).OrNull(s => s with { Trace = null }),
             Duration<NodeSettings>("basicInterval", Seconds(1), Year, (s, v) => s with { BasicInterval = v })
                 .Or("off", s => s with { BasicInterval = null }).OrNull(s => s with { BasicInterval = null }),

@@ -26,9 +26,10 @@ internal static class StoreHistory
     /// <param name="checkpoints">Those of the history that stands, the oldest first.</param>
     /// <param name="line">k.</param>
     internal static CheckpointManifest? Member(IReadOnlyList<CheckpointManifest> checkpoints, long line) =>
-        RecoveryChoices.Member([.. checkpoints.Select(PointOf)], line) is { } at ? checkpoints[at] : null;
+        RecoveryChoices.Member(PointsOf(checkpoints), line) is { } at ? checkpoints[at] : null;
 
-    /// <summary>Where a checkpoint is in the node's history.</summary>
-    /// <param name="manifest">The checkpoint.</param>
-    internal static CheckpointPoint PointOf(this CheckpointManifest manifest) => new(manifest.Epoch, (long)manifest.Closing.Index);
+    /// <summary>Where checkpoints are in the node's history.</summary>
+    /// <param name="checkpoints">The checkpoints.</param>
+    internal static IReadOnlyList<CheckpointPoint> PointsOf(IEnumerable<CheckpointManifest> checkpoints) =>
+        RecoveryChoices.PointsOf([.. checkpoints.Select(m => (m.Epoch, m.Closing.Index, m.Before))]);
 }

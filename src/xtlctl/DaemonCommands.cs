@@ -170,6 +170,13 @@ internal sealed class DaemonCommands(DaemonClient daemon, TextWriter output)
             table.Write(output);
         }
 
+        if (node.Losses is { } lost && lost.Refused + lost.Flooding + lost.Strangers > 0)
+        {
+            await output.WriteLineAsync(
+                $"frames lost: {lost.Refused} that the bridge did not take, {lost.Flooding} beyond 'floodLimit', "
+                + $"{lost.Strangers} from addresses that no guest was given").ConfigureAwait(false);
+        }
+
         return ExitCodes.Ok;
     }, cancellationToken);
 

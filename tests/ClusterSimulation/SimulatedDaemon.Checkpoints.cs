@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.ClusterSimulation;
 
@@ -75,7 +76,8 @@ internal sealed partial class SimulatedDaemon
                 return;
             }
 
-            Disk.Save(begun.Label, channels, domains);
+            (long saved, long reached) = (Core.SavedIndex, Core.Index);
+            Disk.Save(begun.Label, reached > saved ? new CheckpointPredecessor((ulong)saved, (ulong)reached) : null, channels, domains);
             World.Note($"{Host.Name}: saves checkpoint {begun.Label} of {string.Join(", ", domains.Keys)}");
             Later(World.Random.Next(1_000), () =>
             {
@@ -85,7 +87,7 @@ internal sealed partial class SimulatedDaemon
                 }
 
                 Core.CheckpointDone();
-                Core.DurableIndex = Core.Index;
+                Core.DurableIndex = Core.SavedIndex;
                 PumpSoon();
                 done(true);
             });

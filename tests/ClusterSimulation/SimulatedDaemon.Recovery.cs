@@ -1,7 +1,6 @@
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon;
 using XenTwoLevelCkpt.Daemon.Recovery;
-using XenTwoLevelCkpt.Protocol.Family;
 using XenTwoLevelCkpt.Protocol.Recovery;
 
 namespace XenTwoLevelCkpt.ClusterSimulation;
@@ -166,10 +165,10 @@ internal sealed partial class SimulatedDaemon
     }
 
     private static string NoMember(string node, List<SimulatedCheckpoint> there, long line) => $"{node} has no checkpoint of line {line}"
-        + (RecoveryChoices.LaterLine(there.Select(c => c.Point), line) is { } later ? $": '--at {later}'" : "");
+        + (RecoveryChoices.LaterLine(SimulatedCheckpoint.PointsOf(there), line) is { } later ? $": '--at {later}'" : "");
 
     private static SimulatedCheckpoint? MemberOf(List<SimulatedCheckpoint> line, long k) =>
-        RecoveryChoices.Member([.. line.Select(c => c.Point)], k) is int at ? line[at] : null;
+        RecoveryChoices.Member(SimulatedCheckpoint.PointsOf(line), k) is int at ? line[at] : null;
 
     // Effect after effect, each in its time; the process, or its host, may end between any two.
     private void Carry(RecoveryExecution? step, Carrier carrier, Action<string?> done)
@@ -223,7 +222,7 @@ internal sealed partial class SimulatedDaemon
         internal void CarryOut(RecoveryEffect effect, Action<EffectOutcome> done)
         {
             SimulatedHost host = daemon.Host;
-            ChannelCore<Bcs> core = daemon.Core;
+            ChannelCore<AnyProtocol> core = daemon.Core;
             EffectOutcome outcome = EffectOutcome.Done.Value;
             switch (effect)
             {
@@ -264,7 +263,7 @@ internal sealed partial class SimulatedDaemon
                     outcome = Messages(Adopt(adopt));
                     break;
                 case RecoveryEffect.ComposeAnswer:
-                    outcome = new EffectOutcome.Composed(core.Index, []);
+                    outcome = new EffectOutcome.Composed(core.SavedIndex, []);
                     break;
                 case RecoveryEffect.KeepRestored:
                     _restored.Clear();
@@ -274,7 +273,7 @@ internal sealed partial class SimulatedDaemon
                     outcome = new EffectOutcome.Removed(All: true);
                     break;
                 case RecoveryEffect.TellDurable:
-                    core.DurableIndex = core.Index;
+                    core.DurableIndex = core.SavedIndex;
                     break;
                 case RecoveryEffect.LetRun run:
                     _restored.Clear();

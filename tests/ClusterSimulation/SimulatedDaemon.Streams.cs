@@ -1,5 +1,4 @@
 using XenTwoLevelCkpt.Channels;
-using XenTwoLevelCkpt.Protocol.Family;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
 
@@ -33,7 +32,7 @@ internal sealed partial class SimulatedDaemon
         try
         {
             ChannelMessage message = ChannelMessage.Parser.ParseFrom(octets);
-            ChannelCore<Bcs>.RequireSense(message, session.Incarnation, Host.Uplink.HeaderSize);
+            ChannelCore<AnyProtocol>.RequireSense(message, session.Incarnation, Host.Uplink.HeaderSize);
             Core.Take(session, message);
             if (Disk.Log.IsDirty)
             {
@@ -92,7 +91,7 @@ internal sealed partial class SimulatedDaemon
             return;
         }
 
-        ChannelCore<Bcs> core = Core;
+        ChannelCore<AnyProtocol> core = Core;
         Hello mine = core.MyHello(link).Hello;
         World.After(World.Delay(), () =>
         {
@@ -110,7 +109,7 @@ internal sealed partial class SimulatedDaemon
         });
     }
 
-    private void Opened(ChannelCore<Bcs> core, PeerLink link, Hello theirs, SimulatedSession dialler, SimulatedSession server)
+    private void Opened(ChannelCore<AnyProtocol> core, PeerLink link, Hello theirs, SimulatedSession dialler, SimulatedSession server)
     {
         _ = _dialling.Remove(link);
         if (IsDead || core != Core || server.IsCancelled)

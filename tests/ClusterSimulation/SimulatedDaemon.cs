@@ -1,7 +1,6 @@
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon;
 using XenTwoLevelCkpt.Daemon.Recovery;
-using XenTwoLevelCkpt.Protocol.Family;
 
 namespace XenTwoLevelCkpt.ClusterSimulation;
 
@@ -32,7 +31,7 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
 
     internal SimulatedHost Host { get; }
 
-    internal ChannelCore<Bcs> Core { get; private set; } = null!;
+    internal ChannelCore<AnyProtocol> Core { get; private set; } = null!;
 
     internal FrameRouter Router { get; private set; } = null!;
 
@@ -196,8 +195,8 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
             HeldBytes = 400,
         };
         var topology = new Topology(options);
-        _trace = new NodeTrace(Disk.OpenTrace, Bcs.Traits, topology.Number, topology.Nodes, World.Log);
-        Core = new ChannelCore<Bcs>(
+        _trace = new NodeTrace(Disk.OpenTrace, AnyProtocol.Traits, topology.Number, topology.Nodes, World.Log);
+        Core = new ChannelCore<AnyProtocol>(
             options, new ChannelParts(topology, Host.Uplink, Disk.Log, _trace, this, World.Log, World.Clock));
         Router = new FrameRouter(Host.Uplink, topology, this, World.Clock);
         Core.DurableIndex = index;
@@ -276,10 +275,12 @@ internal sealed partial class SimulatedDaemon : IChannelEffects, IBatchSeals
             return;
         }
 
-        CheckpointPoint[] standing = [.. Line().Select(c => c.Point)];
+        IReadOnlyList<CheckpointPoint> standing = SimulatedCheckpoint.PointsOf(Line());
+        IReadOnlyList<CheckpointPoint> all = SimulatedCheckpoint.PointsOf(Disk.Store);
         long line = RecoveryChoices.LeastLine(Disk.Record, Core.Peers(null), Core.DurableIndex);
         HashSet<ulong> old = [.. Disk.Store.SkipLast(World.CheckpointsKept).Select(c => c.Epoch)];
-        _ = Disk.Store.RemoveAll(c => old.Contains(c.Epoch) && !RecoveryChoices.IsNeeded(standing, c.Point, line));
+        _ = Disk.Store.RemoveAll(c => old.Contains(c.Epoch) && !RecoveryChoices.IsNeeded(
+            standing, standing.Concat(all).First(p => p.Epoch == c.Epoch), line));
     }
 
     // What was appended reaches the disk when it does.

@@ -1,18 +1,22 @@
 using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Daemon;
 using XenTwoLevelCkpt.Daemon.Recovery;
+using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.ClusterSimulation;
 
 /// <summary>A checkpoint in a store.</summary>
 /// <param name="Epoch">Its number in the store.</param>
 /// <param name="Index">Its label.</param>
+/// <param name="Before">What it follows; null where that need not be said.</param>
 /// <param name="Channels">The node's channels, encoded.</param>
 /// <param name="Domains">The domains' memory: by UUID.</param>
-internal sealed record SimulatedCheckpoint(ulong Epoch, long Index, byte[] Channels, IReadOnlyDictionary<Guid, Account> Domains)
+internal sealed record SimulatedCheckpoint(
+    ulong Epoch, long Index, CheckpointPredecessor? Before, byte[] Channels, IReadOnlyDictionary<Guid, Account> Domains)
 {
-    /// <summary>Where it is in the node's history.</summary>
-    internal CheckpointPoint Point => new(Epoch, Index);
+    /// <summary>Where checkpoints are in the node's history.</summary>
+    internal static IReadOnlyList<CheckpointPoint> PointsOf(IEnumerable<SimulatedCheckpoint> checkpoints) =>
+        RecoveryChoices.PointsOf([.. checkpoints.Select(c => (c.Epoch, (ulong)c.Index, c.Before))]);
 }
 
 /// <summary>What a host has on its disks, and keeps when it dies.</summary>
@@ -38,8 +42,8 @@ internal sealed class SimulatedDisk
     internal IReadOnlyDictionary<string, MemoryStream> Traces => _traces;
 
     /// <summary>A checkpoint is in the store.</summary>
-    internal void Save(long index, byte[] channels, IReadOnlyDictionary<Guid, Account> domains) =>
-        Store.Add(new SimulatedCheckpoint(LastStored + 1, index, channels, domains));
+    internal void Save(long index, CheckpointPredecessor? before, byte[] channels, IReadOnlyDictionary<Guid, Account> domains) =>
+        Store.Add(new SimulatedCheckpoint(LastStored + 1, index, before, channels, domains));
 
     /// <summary>A trace's octets. What was written to it outlives the process.</summary>
     internal Stream OpenTrace(string suffix)

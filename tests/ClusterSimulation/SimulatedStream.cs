@@ -1,6 +1,5 @@
 using Google.Protobuf;
 using XenTwoLevelCkpt.Channels;
-using XenTwoLevelCkpt.Protocol.Family;
 
 namespace XenTwoLevelCkpt.ClusterSimulation;
 
@@ -99,6 +98,6 @@ internal sealed class SimulatedStream(SimulatedWorld world, SimulatedSession dia
     private void End(SimulatedSession session)
     {
         session.IsCancelled = true;
-        world.After(world.Random.Next(world.Random.Next(4) == 0 ? 20_000 : 2_000), () => ChannelCore<Bcs>.Detach(session));
+        world.After(world.Random.Next(world.Random.Next(4) == 0 ? 20_000 : 2_000), () => ChannelCore<AnyProtocol>.Detach(session));
     }
 }

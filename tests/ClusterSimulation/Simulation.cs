@@ -38,6 +38,7 @@ internal sealed class Simulation : IDisposable
     /// <exception cref="SimulationException">Something happened that must never happen.</exception>
     internal void Run()
     {
+        AnyProtocol.Choose(_world.Plan.Seed);
         foreach (SimulatedHost host in _world.Hosts)
         {
             host.StartDaemon();

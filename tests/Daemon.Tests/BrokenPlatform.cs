@@ -48,6 +48,8 @@ internal sealed class BrokenPlatform : INodePlatform, IHypervisor, IDiskProvider
 
     public void ContinueMonitors(IReadOnlyList<ProcessIdentity> monitors) => _model!.Hypervisor.ContinueMonitors(monitors);
 
+    public IReadOnlyList<ulong> AddressesOf(DomainConfiguration domain) => _model!.AddressesOf(domain);
+
     public bool ReachesPeers(DomainConfiguration domain, NodeSettings settings) => _model!.ReachesPeers(domain, settings);
 
     public IUplink OpenUplink(NodeSettings settings) => _model!.OpenUplink(settings);

@@ -410,6 +410,10 @@ public sealed class PageTests : IDisposable
 
         public bool AwaitsRecovery => false;
 
+        public long SavedIndex => _own.SavedIndex;
+
+        public Channels.FrameLosses Losses => default;
+
         public long OldestKept { get; set; }
 
         public int SettledIncarnation { get; set; }
@@ -444,6 +448,8 @@ public sealed class PageTests : IDisposable
         {
             // Nor this.
         }
+
+        public void KnowGuests(IReadOnlyCollection<ulong> addresses) => _own.KnowGuests(addresses);
 
         public void Quiesce() => _own.Quiesce();
 

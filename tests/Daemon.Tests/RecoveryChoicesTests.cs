@@ -117,6 +117,25 @@ public sealed class RecoveryChoicesTests
     }
 
     [Fact]
+    public void A_checkpoint_is_the_member_of_all_lines_up_to_the_index_that_was_reached_before_the_next()
+    {
+        IReadOnlyList<CheckpointPoint> points = RecoveryChoices.PointsOf([(4, 3, null), (5, 7, new(3, 5)), (6, 8, null)]);
+        Assert.Equal([0, 0, 0, 1, 1, 2], Enumerable.Range(3, 6).Select(line => RecoveryChoices.Member(points, line)));
+        Assert.Null(RecoveryChoices.Member(points, 2));
+        Assert.Null(RecoveryChoices.Member(points, 9));
+        Assert.Equal([true, true, true], points.Select(p => RecoveryChoices.IsNeeded(points, p, 6)));
+        Assert.Equal([false, true, true], points.Select(p => RecoveryChoices.IsNeeded(points, p, 8)));
+
+        // Where the one before was removed, no line that it was the member of is another one's.
+        Assert.Equal([null, null, 0], new[] { 5, 6, 7 }.Select(line => RecoveryChoices.Member([.. points.Skip(1)], line)));
+    }
+
+    // A recovery has gone back to the first one, and undone the second.
+    [Fact]
+    public void Of_several_that_followed_a_checkpoint_the_latest_tells_how_far_it_reached() => Assert.Equal(
+        [6, 5, 7], RecoveryChoices.PointsOf([(1, 3, null), (2, 5, new(3, 4)), (3, 7, new(3, 6))]).Select(p => p.Reach));
+
+    [Fact]
     public void What_is_undone_and_before_the_line_is_not_needed() => Assert.False(RecoveryChoices.IsNeeded([new(4, 8)], new(3, 2), 5));
 
     [Fact]

@@ -15,7 +15,7 @@ public class SettingsTests
               "nodes": [{"name": "alpha", "address": "10.0.0.1:7400"}, {"name": "beta", "address": "[fd00::2]:7400"}],
               "shared": "/nfs/ckpt", "state": "/s", "controlSocket": "/run/c.sock", "socketGroup": "0", "listen": "10.0.0.1:7400",
               "pageListen": "127.0.0.1:7080",
-              "basicInterval": "30s", "basicJitter": 0.5, "protocol": "lazy-bcs", "suspendTimeout": "1m",
+              "basicInterval": "30s", "basicJitter": 0.5, "protocol": "lazy-bcs", "floodLimit": 70, "suspendTimeout": "1m",
               "allowedPause": "20ms", "cacheEntries": 0, "staging": "128M", "bandwidth": "10M", "backgroundShare": 0.4, "keep": 4, "keepFor": "24h",
               "maxIncrements": 2, "memoryOnly": true, "hypervisor": "model",
               "model": {"guests": 3, "workload": "bank", "memory": "32M", "stepsPerSecond": 5, "failSuspends": 0.1, "tap": true},
@@ -28,7 +28,7 @@ public class SettingsTests
         Assert.Equal((0.4, 0.4), (s.BackgroundShare, s.ForCheckpoints((_, _) => null, _ => false).BackgroundShare));
         Assert.Equal((4, TimeSpan.FromHours(24), 2), (s.Retention!.KeepCount, s.Retention.KeepFor, s.Retention.MaxIncrements));
         Assert.Equal(new ModelSettings { Guests = 3, Workload = ModelWorkload.Bank, MemoryPages = 8192, StepsPerSecond = 5, FailSuspends = 0.1, Tap = true }, s.Model);
-        Assert.Equal("0", s.SocketGroup);
+        Assert.Equal(("0", 70), (s.SocketGroup, s.FloodLimit));
         Assert.Equal((7400, "127.0.0.1:7080"), (s.Listen!.Port, $"{s.PageListen}"));
     }
 
@@ -39,7 +39,9 @@ public class SettingsTests
         Assert.Null(s.BasicInterval);
         Assert.Null(s.PageListen);
         Assert.Equal("/run/xtlckpt/control.sock", s.ControlSocket);
-        Assert.Equal("bcs", s.Protocol);
+        Assert.Equal(("bcs", 5000), (s.Protocol, s.FloodLimit));
+        Assert.Equal("bcs-aftersend", Parse("""{"protocol": "bcs-aftersend"}""").Protocol);
+        Assert.Null(Parse("""{"floodLimit": "off"}""").FloodLimit);
         Assert.Equal(0.25, s.BackgroundShare);
         Assert.Null(Parse("""{"basicInterval": "off", "keep": "all"}""").Retention);
         Assert.Null(Parse("""{"keep": "all", "maxIncrements": 2}""").Retention);

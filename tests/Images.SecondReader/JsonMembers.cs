@@ -43,6 +43,8 @@ internal sealed class JsonMembers
         return text;
     }
 
+    public JsonMembers Object(string member) => new(Member(member, JsonValueKind.Object), member);
+
     public ulong Number(string member)
     {
         // By digits alone: 7.0 and 7e0 are no u64, and nothing passes through floating point.

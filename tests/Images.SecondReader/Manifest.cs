@@ -76,6 +76,13 @@ public sealed record Manifest(
         string label = root.NameOrEmpty("label", LongestLabel);
         string node = root.NameOrEmpty("node", LongestName);
         Rule.Require(node.Length > 0, "1", "the name of the node is not empty");
+        if (root.Has("before"))
+        {
+            JsonMembers before = root.Object("before");
+            (ulong index, ulong reached) = (before.Number("index"), before.Number("reached"));
+            Rule.Require(index <= reached && reached < root.Number("index"), Section, "what came before has a lower index");
+        }
+
         List<ManifestDomain> domains = [.. root.Objects("domains").Select(domain => ManifestDomain.From(domain, id))];
         Manifest manifest = new(
             id, root.Number("epoch"), root.Number("index"), root.Time("captured"), label, node, domains);

@@ -31,6 +31,8 @@ public class ManifestCrossCheckTests
     [InlineData("\"x\":{\"y\":[1.5]}", "\"x\":1e999999")]
     [InlineData(".7.xvda.ind", ".007.xvda.ind")]
     [InlineData("demo", "d\\u00e9mo")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":{\"index\":3,\"reached\":8}")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":{\"index\":0,\"reached\":0,\"more\":[]}")]
     public void Taken(string old, string replacement) => Assert.False(Judge.RejectsManifest(Changed(old, replacement)));
 
     [Theory]
@@ -68,6 +70,11 @@ public class ManifestCrossCheckTests
     [InlineData(".7.xvda.ind", ".xvdb.ind")]
     [InlineData("\"xvda\"", "\"xv.da\"")]
     [InlineData("852b855\"}]", "852B855\"}]")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":{\"index\":3,\"reached\":9}")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":{\"index\":5,\"reached\":4}")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":{\"index\":5}")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":null")]
+    [InlineData("\"index\":9", "\"index\":9,\"before\":{\"index\":\"5\",\"reached\":6}")]
     [InlineData("{\"format\"", "\uFEFF{\"format\"")]
     public void Rejected(string old, string replacement) =>
         Assert.True(Judge.RejectsManifest(Changed(old, replacement)));

@@ -34,7 +34,7 @@ internal sealed partial class ChannelCore<TProtocol>
         long ordinal = saved?.Ordinal ?? 0;
         IEnumerable<LoggedBatch> again = _log.Replay(line, ordinal);
         _uplink.Restore(saved?.Uplink ?? []);
-        _gate.RollBack(TProtocol.From(saved?.Protocol ?? default), line, incarnation);
+        _gate.RollBack(saved is null ? Initial : TProtocol.From(saved.Protocol), line, incarnation);
         foreach (PeerLink link in _topology.Links)
         {
             link.Restore(saved?.Peers.FirstOrDefault(peer => peer.Name == link.Name));

@@ -69,7 +69,7 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
         _goesOn = parked is not null;
         _gate = new ArrivalGate<TProtocol>(
             parked is null
-                ? new ProtocolNode<TProtocol, long>(_topology.Number, _topology.Nodes)
+                ? new ProtocolNode<TProtocol, long>(Initial, 0)
                 : new ProtocolNode<TProtocol, long>(TProtocol.From(parked.State.Protocol), parked.Incarnation),
             this, options.HeldBytes);
         _awaitsRecovery = _log.WasUsed && !_goesOn;
@@ -96,6 +96,9 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
         get => _history.Durable;
         set => _history.Durable = value;
     }
+
+    /// <summary>The index that the last checkpoint was saved with.</summary>
+    internal long SavedIndex => _history.LastIndex;
 
     /// <summary>The index of the oldest checkpoint that the store keeps; <see cref="long.MaxValue"/> for no more than failures need.
     /// </summary>
@@ -271,6 +274,11 @@ internal sealed partial class ChannelCore<TProtocol> : IArrivals
     internal long? Forget() => _phase == MessengerPhase.Running
         ? _history.Forget(_topology.Links.Select(link => link.DurableIndex), OldestKept)
         : null;
+
+    // No checkpoint is of the initial state: it stands for no line but the first, as if something had been sent in it. The index then
+    // rises with the first checkpoint only.
+    private static TProtocol Initial =>
+        TProtocol.From(TProtocol.Traits.Line == LineRule.LastBeforeReaching ? new ScalarState(0, 1) : default);
 
     private static InvalidOperationException NoCheckpoint() => new(
         "No checkpoint is being taken: one begins when INodeCheckpoints.Begin is called, and ends once.");

@@ -10,6 +10,9 @@ internal sealed class CheckpointHistory
     /// <summary>The ordinal of the last one; 0 is the initial one.</summary>
     internal long Ordinal { get; private set; }
 
+    /// <summary>The index that the last one was saved with.</summary>
+    internal long LastIndex => _taken[^1].Label;
+
     /// <summary>The greatest index whose checkpoint is durable.</summary>
     internal long Durable { get; set; }
 

@@ -20,8 +20,14 @@ internal enum FrameTurn
 /// <param name="topology">The channels.</param>
 /// <param name="seals">Has an open batch leave.</param>
 /// <param name="clock">The time that addresses age by.</param>
-internal sealed class FrameRouter(IUplink uplink, Topology topology, IBatchSeals seals, TimeProvider clock)
+/// <param name="floodLimit">Frames a second that go to all nodes, for each guest's address; null for no limit.</param>
+internal sealed class FrameRouter(
+    IUplink uplink, Topology topology, IBatchSeals seals, TimeProvider clock, int? floodLimit = null)
 {
+    // Of one node, so that the others' tables have room for its guests' own addresses beside them: some hundred guests with bridges
+    // of their own.
+    private const int MostStrangers = 2048;
+
     // Behind one peer: some hundred guests with several interfaces each. More are made up, and cost at most 0.5 MiB a peer.
     private const int MacCapacity = 4096;
 
@@ -32,6 +38,7 @@ internal sealed class FrameRouter(IUplink uplink, Topology topology, IBatchSeals
     private const int Burst = 256;
 
     private readonly MacTable _macs = new(MacCapacity, MacLifetime);
+    private readonly FrameGuard _guard = new(floodLimit, MostStrangers, MacLifetime);
     private readonly long _begun = clock.GetTimestamp();
 
     // Where frames are read to that no peer lives for.
@@ -40,6 +47,18 @@ internal sealed class FrameRouter(IUplink uplink, Topology topology, IBatchSeals
     // The peer of the frame before, and the routes that it is one of; null where there are none.
     private PeerLink? _likely;
     private PeerLink[] _routes = [];
+
+    /// <summary>Frames that did not leave.</summary>
+    internal FrameLosses Losses
+    {
+        get
+        {
+            lock (_macs)
+            {
+                return new FrameLosses(uplink.Dropped, _guard.Dropped.Flooding, _guard.Dropped.Strangers);
+            }
+        }
+    }
 
     private TimeSpan Now => clock.GetElapsedTime(_begun);
 
@@ -107,6 +126,15 @@ internal sealed class FrameRouter(IUplink uplink, Topology topology, IBatchSeals
         }
     }
 
+    /// <summary>The addresses that local guests were given.</summary>
+    internal void Know(IEnumerable<ulong> addresses)
+    {
+        lock (_macs)
+        {
+            _guard.Know(addresses);
+        }
+    }
+
     private void LookAtRoutes()
     {
         if (_routes != topology.Routes)
@@ -164,7 +192,12 @@ internal sealed class FrameRouter(IUplink uplink, Topology topology, IBatchSeals
         int? peer;
         lock (_macs)
         {
-            peer = _macs.Find(frame[uplink.HeaderSize..], Now);
+            TimeSpan now = Now;
+            peer = _macs.Find(frame[uplink.HeaderSize..], now);
+            if (uplink.MayLose && !_guard.Admits(MacTable.SourceOf(frame[uplink.HeaderSize..]), peer is null, now))
+            {
+                return true;
+            }
         }
 
         if (peer is int number)

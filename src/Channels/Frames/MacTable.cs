@@ -87,6 +87,11 @@ public sealed class MacTable(int capacity, TimeSpan lifetime)
         }
     }
 
+    /// <summary>A frame's source address, without its VLAN: six octets, the first one uppermost.</summary>
+    /// <param name="frame">The frame, at least its header.</param>
+    internal static ulong SourceOf(ReadOnlySpan<byte> frame) =>
+        ((ulong)BinaryPrimitives.ReadUInt16BigEndian(frame[6..]) << 32) | BinaryPrimitives.ReadUInt32BigEndian(frame[8..]);
+
     private LinkedList<Entry> AddressesOf(int peer)
     {
         if (!_peers.TryGetValue(peer, out LinkedList<Entry>? addresses))

@@ -23,6 +23,9 @@ public abstract class NodeMessenger : INodeMessages
     public abstract int Incarnation { get; }
 
     /// <inheritdoc/>
+    public abstract long SavedIndex { get; }
+
+    /// <inheritdoc/>
     public abstract long DurableIndex { get; set; }
 
     /// <inheritdoc/>
@@ -32,12 +35,18 @@ public abstract class NodeMessenger : INodeMessages
     public abstract int SettledIncarnation { get; set; }
 
     /// <inheritdoc/>
+    public abstract FrameLosses Losses { get; }
+
+    /// <inheritdoc/>
     public abstract IReadOnlyList<PeerStatus> Peers { get; }
 
     /// <inheritdoc/>
     public abstract bool AwaitsRecovery { get; }
 
     internal abstract ChannelLog Log { get; }
+
+    /// <inheritdoc/>
+    public abstract void KnowGuests(IReadOnlyCollection<ulong> addresses);
 
     /// <summary>Makes the messenger of a node; nothing is connected before <see cref="Start"/>.</summary>
     /// <param name="protocol">One of <see cref="Protocols"/>.</param>

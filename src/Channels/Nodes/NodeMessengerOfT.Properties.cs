@@ -25,6 +25,21 @@ internal sealed partial class NodeMessenger<TProtocol>
         }
     }
 
+    public override FrameLosses Losses => _router.Losses;
+
+    public override void KnowGuests(IReadOnlyCollection<ulong> addresses) => _router.Know(addresses);
+
+    public override long SavedIndex
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _core.SavedIndex;
+            }
+        }
+    }
+
     public override long DurableIndex
     {
         get

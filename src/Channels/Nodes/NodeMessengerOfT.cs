@@ -47,7 +47,7 @@ internal sealed partial class NodeMessenger<TProtocol> : NodeMessenger, IChannel
         _trace = new NodeTrace(NodeTrace.In(options.TracePath), TProtocol.Traits, topology.Number, topology.Nodes, _events);
         _core = new ChannelCore<TProtocol>(
             options, new ChannelParts(topology, uplink, _log, _trace, this, _events, TimeProvider.System));
-        _router = new FrameRouter(uplink, topology, this, TimeProvider.System);
+        _router = new FrameRouter(uplink, topology, this, TimeProvider.System, options.FloodLimit);
         _frames = new FramePump(uplink, Turn, UplinkFailed);
         _streams = new PeerStreams<TProtocol>(options, _core, _lock, _events, uplink.HeaderSize, Begin);
     }

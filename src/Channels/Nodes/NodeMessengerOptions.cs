@@ -46,6 +46,10 @@ public sealed record NodeMessengerOptions
     /// </summary>
     public long WaitingBytes { get; init; } = 4 << 20;
 
+    /// <summary>Frames a second to all nodes (broadcasts, multicasts, and those for addresses that nobody knows) that may leave for each
+    /// address of a local guest, where the uplink may lose frames; null for no limit.</summary>
+    public int? FloodLimit { get; init; }
+
     /// <summary>Octets of frames that wait for a checkpoint before peers are not read from any more.</summary>
     public long HeldBytes { get; init; } = 64 << 20;
 
@@ -86,6 +90,7 @@ public sealed record NodeMessengerOptions
         }
 
         return string.IsNullOrEmpty(LogDirectory) ? "The channel log has no directory."
+            : FloodLimit <= 0 ? "The limit of frames to all nodes is not above 0."
             : WindowBytes <= 0 || HeldBytes <= 0 || LogSegmentLength <= 0 ? "A limit in octets is not above 0."
             : HeartbeatInterval <= TimeSpan.Zero || Patience <= TimeSpan.Zero || HelloPatience <= TimeSpan.Zero
                 || MinBackOff <= TimeSpan.Zero

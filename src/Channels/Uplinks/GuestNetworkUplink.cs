@@ -40,6 +40,9 @@ public sealed class GuestNetworkUplink : IUplink, IGuestNetwork
     /// <summary>False: the model's guests count their messages.</summary>
     public bool MayLose => false;
 
+    /// <summary>0: a message that is for no guest here is for a guest elsewhere.</summary>
+    public long Dropped => 0;
+
     /// <summary>Messages that are given to this node's guests and not taken yet.</summary>
     public LocalGuestNetwork Local => _local;
 

@@ -15,6 +15,10 @@ public interface IUplink : IDisposable
     /// that the frames for all others wait for it.</summary>
     bool MayLose { get; }
 
+    /// <summary>Frames that were written and that nobody took, since the start: they were longer than the bridge's MTU, or its port is
+    /// down.</summary>
+    long Dropped { get; }
+
     /// <summary>Waits until a frame can be read.</summary>
     /// <param name="timeout">How long at most.</param>
     /// <returns>False where there is none: the time is over, or <see cref="Wake"/> was called.</returns>

@@ -12,6 +12,7 @@ public sealed class TapUplink : IUplink
     public const int DefaultQueueLength = 4096;
 
     private readonly TapDevice _tap;
+    private long _dropped;
 
     private TapUplink(TapDevice tap) => _tap = tap;
 
@@ -24,8 +25,8 @@ public sealed class TapUplink : IUplink
     /// <summary>The interface's name.</summary>
     public string Name => _tap.Name;
 
-    /// <summary>Frames that the kernel did not take, since the start.</summary>
-    public long Dropped { get; private set; }
+    /// <inheritdoc/>
+    public long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>Makes the tap, puts it into a bridge, and sets it up.</summary>
     /// <param name="name">The interface's name, at most 15 octets of ASCII.</param>
@@ -66,7 +67,7 @@ public sealed class TapUplink : IUplink
     {
         if (!_tap.Write(frame))
         {
-            Dropped++;
+            _ = Interlocked.Increment(ref _dropped);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using XenTwoLevelCkpt.Checkpointing.Disks.Directories;
 using XenTwoLevelCkpt.Checkpointing.Disks.Thin;
 using XenTwoLevelCkpt.Hypervisor;
@@ -66,6 +67,22 @@ public sealed class XenDiskProvider(Func<DeviceMapper> openMapper, DiskRegistry 
 
         // Without a name the hotplug script takes the host's first bridge (vif-bridge), whichever that is.
         return [.. Describe(configuration).Nics.Select(n => n.Bridge ?? "")];
+    }
+
+    /// <summary>The Ethernet addresses that the toolstack gave to a domain's interfaces.</summary>
+    /// <param name="configuration">The domain's configuration.</param>
+    /// <returns>Six octets each, the first one uppermost.</returns>
+    /// <exception cref="HypervisorException">It makes no sense.</exception>
+    public static IReadOnlyList<ulong> AddressesOf(DomainConfiguration configuration)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        return
+        [
+            .. Describe(configuration).Nics.Select(n => n.Mac?.Replace(":", "", StringComparison.Ordinal)).OfType<string>()
+                .Where(m => m.Length == 12)
+                .Select(m => ulong.TryParse(m, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong address) ? address : 0)
+                .Where(a => a != 0),
+        ];
     }
 
     /// <summary>Finds the volumes behind a domain's writable disks.</summary>

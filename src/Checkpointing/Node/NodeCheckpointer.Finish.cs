@@ -47,7 +47,7 @@ public sealed partial class NodeCheckpointer
                 draft.Id, draft.Epoch, closing.Index, closing.Label, closing.Captured, phases, pause,
                 [.. _roster.Present.Select(c => c.Report())], [.. _roster.LeftOut]);
             Fault?.Invoke(NodeStep.PartsWritten);
-            _ = draft.Commit(closing, _roster.LeftOut);
+            _ = draft.Commit(closing, _roster.LeftOut, _settings.Before);
         }
         catch (Exception e)
         {

@@ -89,6 +89,9 @@ public sealed partial class NodeCheckpointer : IAsyncDisposable
     /// <summary>How the last attempt of a checkpoint found the domains, by UUID; never waits.</summary>
     public IReadOnlyDictionary<Guid, DomainCoverage> Coverage => _roster.Coverage;
 
+    /// <summary>The configurations of the domains that took part in the last attempt of a checkpoint; never waits.</summary>
+    public IReadOnlyList<DomainConfiguration> Configurations => _roster.Configurations;
+
     /// <summary>Octets of the open epoch that have gone to the store; never waits.</summary>
     public long Written => _draft?.Written ?? 0;
 

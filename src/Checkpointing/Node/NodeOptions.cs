@@ -1,5 +1,6 @@
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Hypervisor;
+using XenTwoLevelCkpt.Images.Store;
 
 namespace XenTwoLevelCkpt.Checkpointing.Node;
 
@@ -91,4 +92,7 @@ public sealed record CheckpointSettings
     /// <summary>Saves a node without domains as a checkpoint without domains, instead of failing: its index counts all
     /// the same.</summary>
     public bool AllowEmpty { get; init; }
+
+    /// <summary>What the checkpoint follows, for its manifest; null where that need not be said.</summary>
+    public CheckpointPredecessor? Before { get; init; }
 }

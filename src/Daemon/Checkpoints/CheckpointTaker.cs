@@ -29,6 +29,7 @@ internal sealed class CheckpointTaker(NodeCore core, CheckpointQueue queue, Node
                 Domains = order is null ? null : Resolve(order),
                 MemoryOnly = order?.MemoryOnly == true ? true : null,
                 SuspendTimeout = order?.SuspendTimeout,
+                Before = Before(),
                 AskAll = order is not null,
 
                 // Messages of other nodes wait for it, and with them their guests.
@@ -48,12 +49,20 @@ internal sealed class CheckpointTaker(NodeCore core, CheckpointQueue queue, Node
         return Messages.From(report, begun.Cause, begun.ForcedBy);
     }
 
+    // With other protocols the index is that of the checkpoint before. It does not change while a checkpoint is taken.
+    private CheckpointPredecessor? Before()
+    {
+        (long saved, long reached) = (channels.Messages.SavedIndex, channels.Messages.Index);
+        return reached > saved ? new CheckpointPredecessor((ulong)saved, (ulong)reached) : null;
+    }
+
     /// <summary>A checkpoint is in the store, and the messages know it.</summary>
     /// <param name="report">What is told of it.</param>
     internal void Saved(V1.CheckpointReport report)
     {
         queue.Change(schedule => schedule.Saved());
-        channels.Messages.DurableIndex = channels.Messages.Index;
+        channels.Messages.DurableIndex = channels.Messages.SavedIndex;
+        channels.Messages.KnowGuests([.. checkpointing.Checkpointer.Configurations.SelectMany(core.Platform.AddressesOf)]);
         core.Events.Add(new V1.Event { CheckpointTaken = report });
         core.Events.Add(new V1.Event { DurableSn = (ulong)channels.Messages.DurableIndex });
         checkpointing.Tidying.Begin();

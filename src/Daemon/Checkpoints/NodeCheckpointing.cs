@@ -69,9 +69,13 @@ internal sealed class NodeCheckpointing(
     /// <summary>True where a recovery that may still come needs a checkpoint.</summary>
     /// <param name="manifest">The checkpoint.</param>
     /// <param name="line">The least line that recoveries go back to by themselves.</param>
-    internal bool IsNeeded(CheckpointManifest manifest, long line) => RecoveryChoices.IsNeeded(
-        store.Standing(file.State).Select(StoreHistory.PointOf), manifest.PointOf(),
-        Math.Min(line, RecoveryChoices.LeastLine(file.State, channels.Messages.Peers, channels.Messages.DurableIndex)));
+    internal bool IsNeeded(CheckpointManifest manifest, long line)
+    {
+        IReadOnlyList<CheckpointPoint> standing = StoreHistory.PointsOf(store.Standing(file.State));
+        return RecoveryChoices.IsNeeded(
+            standing, standing.FirstOrDefault(p => p.Epoch == manifest.Epoch) ?? new(manifest.Epoch, (long)manifest.Closing.Index),
+            Math.Min(line, RecoveryChoices.LeastLine(file.State, channels.Messages.Peers, channels.Messages.DurableIndex)));
+    }
 
     private Opened Now => _opened ?? throw new InvalidOperationException("No checkpoints are taken while domains go back.");
 

@@ -239,7 +239,7 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
 
     private static StatusException NoMember(string node, long line, IEnumerable<CheckpointManifest> there) => StatusException.Because(
         StatusCode.FailedPrecondition, Problems.Line, $"{node} has no checkpoint that the line {line} needs: "
-        + (RecoveryChoices.LaterLine(there.Select(StoreHistory.PointOf), line) is { } later
+        + (RecoveryChoices.LaterLine(StoreHistory.PointsOf(there), line) is { } later
             ? $"older ones were removed. Name a later line: '--at {later}'."
             : "none with that index or a higher one is there. Name an earlier line with --at."));
 

@@ -85,7 +85,7 @@ internal sealed class RecoveryCarrier(NodeCore core, NodeRuntime node, RecoveryT
                 return EffectOutcome.Done.Value;
             case RecoveryEffect.ComposeAnswer compose:
                 Response = Compose(compose);
-                return new EffectOutcome.Composed(node.Channels.Messages.Index, Response.ToByteArray());
+                return new EffectOutcome.Composed(node.Channels.Messages.SavedIndex, Response.ToByteArray());
             case RecoveryEffect.RollBackMessages or RecoveryEffect.Survive or RecoveryEffect.AdoptDomains:
                 return new EffectOutcome.Messages(Delivered: CarryMessages(effect), Now: node.Channels.Now);
             default:
@@ -119,7 +119,7 @@ internal sealed class RecoveryCarrier(NodeCore core, NodeRuntime node, RecoveryT
                 _restored!.Keep();
                 break;
             case RecoveryEffect.TellDurable:
-                node.Channels.Messages.DurableIndex = node.Channels.Messages.Index;
+                node.Channels.Messages.DurableIndex = node.Channels.Messages.SavedIndex;
                 break;
             case RecoveryEffect.OpenCheckpointer:
                 node.Checkpointing.Open();

@@ -1,4 +1,5 @@
 using XenTwoLevelCkpt.Channels;
+using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Protocol.Recovery;
 
 namespace XenTwoLevelCkpt.Daemon.Recovery;
@@ -6,7 +7,18 @@ namespace XenTwoLevelCkpt.Daemon.Recovery;
 /// <summary>A checkpoint as the choice of a line's member sees it.</summary>
 /// <param name="Epoch">Its epoch.</param>
 /// <param name="Index">Its index.</param>
-internal sealed record CheckpointPoint(ulong Epoch, long Index);
+/// <param name="Reach">The greatest index that the node is known to have reached before its next checkpoint: the greatest line that it
+/// is the member of.</param>
+internal sealed record CheckpointPoint(ulong Epoch, long Index, long Reach)
+{
+    /// <summary>A checkpoint of a protocol whose index rises with checkpoints only, or the last one.</summary>
+    /// <param name="epoch">Its epoch.</param>
+    /// <param name="index">Its index.</param>
+    internal CheckpointPoint(ulong epoch, long index)
+        : this(epoch, index, index)
+    {
+    }
+}
 
 /// <summary>What a node decides about its part of a recovery, as functions of what it has found.</summary>
 internal static class RecoveryChoices
@@ -36,20 +48,30 @@ internal static class RecoveryChoices
     internal static bool Stands(ulong epoch, DiscardedEpochs? discarded) =>
         discarded is null || epoch <= discarded.After || epoch > discarded.Through;
 
-    /// <summary>The member of a line: the first checkpoint with an index of at least k.</summary>
+    /// <summary>How far checkpoints reached, by what the manifests of those after them say.</summary>
+    /// <param name="checkpoints">Of each its epoch, its index, and what it follows.</param>
+    internal static IReadOnlyList<CheckpointPoint> PointsOf(
+        IReadOnlyCollection<(ulong Epoch, ulong Index, CheckpointPredecessor? Before)> checkpoints)
+    {
+        // Several followed one where a recovery has gone back to it.
+        ILookup<ulong, ulong> reached = checkpoints.Select(c => c.Before).OfType<CheckpointPredecessor>().ToLookup(b => b.Index, b => b.Reached);
+        return [.. checkpoints.Select(c => new CheckpointPoint(c.Epoch, (long)c.Index, (long)reached[c.Index].Append(c.Index).Max()))];
+    }
+
+    /// <summary>The member of a line (<see cref="RecoveryLine.Member"/>): the first checkpoint that reached k.</summary>
     /// <param name="checkpoints">Those of the history that stands, the oldest first.</param>
     /// <param name="line">k.</param>
     /// <returns>Its position. Null where there is none, or where an earlier one may have been removed.</returns>
     internal static int? Member(IReadOnlyList<CheckpointPoint> checkpoints, long line)
     {
         int at = 0;
-        while (at < checkpoints.Count && checkpoints[at].Index < line)
+        while (at < checkpoints.Count && checkpoints[at].Reach < line)
         {
             at++;
         }
 
         return at < checkpoints.Count
-            && (at > 0 || checkpoints[at].Index == line || (checkpoints[at].Epoch == 1 && line > 0))
+            && (at > 0 || checkpoints[at].Index <= line || (checkpoints[at].Epoch == 1 && line > 0))
             ? at
             : null;
     }
@@ -103,7 +125,7 @@ internal static class RecoveryChoices
     /// <param name="checkpoint">The checkpoint.</param>
     /// <param name="line">The line.</param>
     internal static bool IsNeeded(IEnumerable<CheckpointPoint> standing, CheckpointPoint checkpoint, long line) =>
-        checkpoint.Index >= line || checkpoint.Epoch == standing.Where(p => p.Index < line).Max(p => (ulong?)p.Epoch);
+        checkpoint.Reach >= line || checkpoint.Epoch == standing.Where(p => p.Reach < line).Max(p => (ulong?)p.Epoch);
 
     /// <summary>Lost nodes whose domains are here and are not brought here once more.</summary>
     /// <param name="departures">The nodes that are lost.</param>

@@ -177,9 +177,11 @@ public sealed class CheckpointDraft : IDisposable
     /// <param name="closing">Its index, time and label.</param>
     /// <param name="leftOut">Domains that are not part of it; null for none. What a manifest cannot hold of their names and
     /// messages is left out.</param>
+    /// <param name="before">What it follows; null where that need not be said.</param>
     /// <returns>The manifest.</returns>
     /// <exception cref="IOException">The store could not be written; it is as it was before.</exception>
-    public CheckpointManifest Commit(CheckpointClosing closing, IReadOnlyList<LeftOutDomain>? leftOut = null)
+    public CheckpointManifest Commit(
+        CheckpointClosing closing, IReadOnlyList<LeftOutDomain>? leftOut = null, CheckpointPredecessor? before = null)
     {
         ArgumentNullException.ThrowIfNull(closing);
         lock (_lock)
@@ -202,6 +204,7 @@ public sealed class CheckpointDraft : IDisposable
                 Id = Id,
                 Epoch = Epoch,
                 Closing = closing,
+                Before = before,
                 Node = _node,
                 Domains = [.. entries[false]],
                 NodeParts = [.. entries[true].SelectMany(e => e.Parts)],

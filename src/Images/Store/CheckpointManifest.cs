@@ -18,6 +18,10 @@ public sealed record CheckpointManifest
     /// <summary>When it was captured, its index k and its label.</summary>
     public required CheckpointClosing Closing { get; init; }
 
+    /// <summary>What came before it in the node's history; null where that follows from <see cref="Closing"/>, as for protocols whose
+    /// index rises with checkpoints only.</summary>
+    public CheckpointPredecessor? Before { get; init; }
+
     /// <summary>The node's name.</summary>
     public required string Node { get; init; }
 
@@ -51,6 +55,12 @@ public sealed record CheckpointManifest
     /// <summary>The names of all files.</summary>
     internal IEnumerable<string> Files => Entries.SelectMany(d => d.Parts).Select(p => p.File);
 }
+
+/// <summary>What a checkpoint follows, where the node's index also rises without one: the checkpoint before it is the node's member
+/// of all lines up to the index that was reached.</summary>
+/// <param name="Index">The index of the checkpoint before it; 0 for the initial state.</param>
+/// <param name="Reached">The node's index when the checkpoint began: at least that, and less than the checkpoint's own.</param>
+public sealed record CheckpointPredecessor(ulong Index, ulong Reached);
 
 /// <summary>A domain's part in a checkpoint.</summary>
 /// <param name="Uuid">The domain's UUID.</param>

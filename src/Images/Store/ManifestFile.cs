@@ -76,6 +76,14 @@ internal static class ManifestFile
         json.WriteString("id", manifest.Id);
         json.WriteNumber("epoch", manifest.Epoch);
         json.WriteNumber("index", manifest.Closing.Index);
+        if (manifest.Before is { } before)
+        {
+            json.WriteStartObject("before");
+            json.WriteNumber("index", before.Index);
+            json.WriteNumber("reached", before.Reached);
+            json.WriteEndObject();
+        }
+
         json.WriteString("captured", manifest.Closing.Captured.UtcDateTime.ToString(TimeFormat));
         json.WriteString("label", manifest.Closing.Label);
         json.WriteString("node", manifest.Node);

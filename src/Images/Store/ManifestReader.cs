@@ -40,6 +40,7 @@ internal static class ManifestReader
                     Text(root, "captured"), ManifestFile.TimeFormat, null,
                     DateTimeStyles.AssumeUniversal | DateTimeStyles.AdjustToUniversal),
                 Text(root, "label")),
+            Before = ReadBefore(root),
             Node = Text(root, "node"),
             Domains = [.. entries.Where(e => e.Uuid != CheckpointManifest.NodeId)],
             NodeParts = entries.FirstOrDefault(e => e.Uuid == CheckpointManifest.NodeId)?.Parts ?? [],
@@ -55,6 +56,11 @@ internal static class ManifestReader
         if (manifest.Id == Guid.Empty || manifest.Closing.Captured < DateTimeOffset.UnixEpoch)
         {
             return "the checkpoint id is zero, or the time before 1970";
+        }
+
+        if (manifest.Before is { } before && (before.Index > before.Reached || before.Reached >= manifest.Closing.Index))
+        {
+            return $"the index {manifest.Closing.Index} cannot follow {before.Index} that reached {before.Reached}";
         }
 
         if (!Names.IsName(manifest.Node) || (label.Length > 0 && !Names.IsName(label, ImageFormat.MaxLabelLength)))
@@ -127,6 +133,10 @@ internal static class ManifestReader
         [.. domain.GetProperty("parts").EnumerateArray().Select(ReadPart)]);
 
     // It informs; no state depends on it. Where it makes no sense, the checkpoint is as good as without it.
+    private static CheckpointPredecessor? ReadBefore(JsonElement root) => root.TryGetProperty("before", out JsonElement before)
+        ? new CheckpointPredecessor(Number(before, "index"), Number(before, "reached"))
+        : null;
+
     private static LeftOutDomain[] ReadLeftOut(JsonElement root)
     {
         if (!root.TryGetProperty("leftOut", out JsonElement list) || list.ValueKind != JsonValueKind.Array)

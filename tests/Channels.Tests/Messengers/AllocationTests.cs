@@ -105,6 +105,8 @@ public sealed class AllocationTests(ITestOutputHelper output)
 
         public bool MayLose => false;
 
+        public long Dropped => 0;
+
         internal void Offer(int frames)
         {
             _ = Interlocked.Add(ref _offered, frames);

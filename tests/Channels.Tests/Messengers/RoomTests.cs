@@ -62,6 +62,47 @@ public sealed class RoomTests
         await ComeAsync(alice, Few);
     }
 
+    [Fact]
+    public async Task A_guest_that_floods_does_not_take_the_channels_from_others_and_what_is_dropped_is_counted()
+    {
+        using var uplink = new QueueUplink(mayLose: true);
+        await using Victim victim = await Victim.StartAsync(uplink: uplink, floodLimit: 1);
+        victim.Messenger.KnowGuests([0x020000000009]);
+        using ChannelCall alice = await AliceAsync(victim);
+        byte[] all = [255, 255, 255, 255, 255, 255];
+        for (int i = 0; i < Many; i++)
+        {
+            uplink.Send(Frame(all, 1000));
+        }
+
+        while (victim.Messenger.Losses.Flooding < Many * 9 / 10)
+        {
+            await Task.Delay(1, TestContext.Current.CancellationToken);
+        }
+
+        // Made-up sources share one room: the first 2,048 are learned by others.
+        for (int i = 0; i < Many; i++)
+        {
+            byte[] frame = Frame(AlicesGuest, 100);
+            (frame[10], frame[11]) = ((byte)(0x80 | (i >> 8)), (byte)i);
+            uplink.Send(frame);
+        }
+
+        while (victim.Messenger.Losses.Strangers < Many - 2048)
+        {
+            await Task.Delay(1, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Equal(Many - 2048, victim.Messenger.Losses.Strangers);
+        for (int i = 0; i < Few; i++)
+        {
+            uplink.Send(Frame(AlicesGuest, 100));
+        }
+
+        // Beside those of the strangers, and the broadcasts that were within the limit.
+        await ComeAsync(alice, 2048 + Few + (Many - (int)victim.Messenger.Losses.Flooding));
+    }
+
     // Alice stays, and bob was there: the node knows the addresses of a guest of each.
     private static async Task<ChannelCall> AliceAsync(Victim victim)
     {
@@ -125,6 +166,8 @@ public sealed class RoomTests
         public int HeaderSize => 0;
 
         public bool MayLose => mayLose;
+
+        public long Dropped => 0;
 
         internal void Send(byte[] frame)
         {

@@ -408,6 +408,8 @@ internal sealed class TestNode : INodeCheckpoints, IAsyncDisposable
 
         public bool MayLose => uplink.MayLose;
 
+        public long Dropped => uplink.Dropped;
+
         public bool Wait(TimeSpan timeout) => uplink.Wait(timeout);
 
         public void Wake() => uplink.Wake();

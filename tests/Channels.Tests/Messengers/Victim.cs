@@ -31,7 +31,7 @@ internal sealed class Victim : IAsyncDisposable
 
     internal static async Task<Victim> StartAsync(
         bool start = true, TimeSpan? patience = null, TimeSpan? helloPatience = null, IUplink? uplink = null, long? window = null,
-        long? waiting = null)
+        long? waiting = null, int? floodLimit = null)
     {
         var victim = new Victim { Other = uplink };
         victim.Messenger = NodeMessenger.Create("bcs", new NodeMessengerOptions
@@ -45,6 +45,7 @@ internal sealed class Victim : IAsyncDisposable
             HelloPatience = helloPatience ?? TimeSpan.FromHours(1),
             WindowBytes = window ?? (16 << 20),
             WaitingBytes = waiting ?? (4 << 20),
+            FloodLimit = floodLimit,
         }, uplink ?? victim.Uplink, victim.Checkpoints, new Collector(victim.Log, LogLevel.Warning));
         victim.Checkpoints.Messenger = victim.Messenger;
         victim._host = await MessengerHost.StartAsync(victim.Messenger, new Collector(victim.Log, LogLevel.Warning));

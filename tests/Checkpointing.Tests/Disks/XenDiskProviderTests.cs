@@ -144,6 +144,18 @@ public sealed class XenDiskProviderTests
     private static string Share(string tag, string path, string more = "") =>
         $$"""{"tag":"{{tag}}","path":"{{path}}","security_model":"none"{{more}}}""";
 
+    [Fact]
+    public void Addresses_of_interfaces_are_numbers_and_what_has_none_is_not_there()
+    {
+        DomainConfiguration plain = With();
+        const string Nics = """
+            "nics":[{"devid":0,"mac":"00:16:3e:5f:a0:0b","bridge":"xenbr0"},{"devid":1},{"devid":2,"mac":"00:00:00:00:00:00"},{"devid":3,"mac":"nonsense"}],"disks"
+            """;
+        Assert.Equal([0x00163E5FA00BUL], XenDiskProvider.AddressesOf(
+            plain with { Toolstack = plain.Toolstack.Replace("\"disks\"", Nics, StringComparison.Ordinal) }));
+        Assert.Empty(XenDiskProvider.AddressesOf(plain));
+    }
+
     private static DomainConfiguration Sharing(params string[] shares)
     {
         DomainConfiguration plain = With();

@@ -42,6 +42,9 @@ internal sealed class DomainRoster(
     internal IReadOnlyDictionary<Guid, DomainCoverage> Coverage { get; private set; } =
         new Dictionary<Guid, DomainCoverage>();
 
+    /// <summary>The configurations of those that take part: a table that does not change any more. Any thread may read it.</summary>
+    internal IReadOnlyList<DomainConfiguration> Configurations { get; private set; } = [];
+
     private static TimeSpan Now => Stopwatch.GetElapsedTime(0);
 
     /// <summary>Finds out who takes part in a checkpoint.</summary>
@@ -209,6 +212,7 @@ internal sealed class DomainRoster(
         }
 
         Coverage = table;
+        Configurations = [.. _present.Select(c => c.Configuration)];
     }
 
     private DomainPolicy? PolicyOf(Guid uuid, string? name) => options.PolicyOf(uuid, name);
