@@ -22,12 +22,6 @@ internal static class StoreHistory
     /// <param name="store">The store.</param>
     internal static ulong LastEpoch(this DirectoryStore store) => store.Checkpoints is [.., CheckpointManifest last] ? last.Epoch : 0;
 
-    /// <summary>The member of a line (<see cref="RecoveryChoices.Member"/>), or null.</summary>
-    /// <param name="checkpoints">Those of the history that stands, the oldest first.</param>
-    /// <param name="line">k.</param>
-    internal static CheckpointManifest? Member(IReadOnlyList<CheckpointManifest> checkpoints, long line) =>
-        RecoveryChoices.Member(PointsOf(checkpoints), line) is { } at ? checkpoints[at] : null;
-
     /// <summary>Where checkpoints are in the node's history.</summary>
     /// <param name="checkpoints">The checkpoints.</param>
     internal static IReadOnlyList<CheckpointPoint> PointsOf(IEnumerable<CheckpointManifest> checkpoints) =>

@@ -112,63 +112,15 @@ internal sealed partial class SimulatedDaemon
 
     private (RecoveryPart? Part, string? Problem) Plan(RecoveryOrder order)
     {
-        NodeRecord record = Disk.Record;
-        LineMember? own = null;
-        if (RecoveryChoices.RollsBack(record.Pending, order, MessagesNow))
+        var view = new PartView(
+            Disk.Record, MessagesNow, new SimulatedPast(Host.Name, Disk, [.. Line()]), Disk.LastStored, [.. Host.Domains.Select(d => d.Uuid)])
         {
-            if (MemberOf([.. Line()], order.Line) is not { } member)
-            {
-                return (null, NoMember(Host.Name, [.. Line()], order.Line));
-            }
-
-            own = new LineMember(member.Epoch, member.Index, [.. member.Domains.Keys]);
-            if (RecoveryChoices.CameSince(
-                RecoveryChoices.Hosted(record.Departures, Host.Name, order), NodeMessenger.LostIn(member.Channels)) is { } gone)
-            {
-                return (null, $"the domains of {gone.Node} came to {Host.Name} after the line");
-            }
-        }
-
-        var adopted = new List<AdoptedMember>();
-        foreach (DomainMove move in order.Moves.Where(m => m.To == Host.Name))
-        {
-            SimulatedDisk lost = World.Host(move.Node).Disk;
-            if (RecoveryChoices.Undone(record, lost.Log.Incarnation, order.Line) is { } line)
-            {
-                return (null, $"not both took part in the recovery to line {line}: name '--at {line}'");
-            }
-
-            if (MemberOf(lost.Store, order.Line) is not { } member)
-            {
-                return (null, NoMember(move.Node, lost.Store, order.Line));
-            }
-
-            if (RecoveryChoices.IsFirst(record, move) && member.Domains.Keys.Any(d => Host.Find(d) is not null))
-            {
-                return (null, "a domain moved");
-            }
-
-            adopted.Add(new AdoptedMember(move.Node, member.Epoch, [.. member.Domains.Keys]));
-        }
-
-        RecoveryPart part = own is null
-            ? new GoOnPart(order) { Adopted = adopted }
-            : new RollBackPart(order, own, Disk.LastStored)
-            {
-                Adopted = adopted,
-                Newer = RecoveryChoices.Newer(
-                    Host.Domains.Select(d => d.Uuid), own.Domains.Concat(adopted.SelectMany(a => a.Domains)).ToHashSet()),
-            };
-        return part is RollBackPart { Newer.Count: > 0 } && !order.DestroysNewer
-            ? (null, "a domain is newer than the line")
-            : (part, null);
+            Lost = node => new SimulatedPast(node, World.Host(node).Disk, World.Host(node).Disk.Store),
+            ReachesPeers = _ => true,
+            NameOf = d => $"{d}",
+        };
+        return PartPlanner.TryPlan(view, order, out RecoveryPart? part, out PartRefusal? refusal) ? (part, null) : (null, refusal.Why);
     }
-
-    private static string NoMember(string node, List<SimulatedCheckpoint> there, long line) => $"{node} has no checkpoint of line {line}"
-        + (RecoveryChoices.LaterLine(SimulatedCheckpoint.PointsOf(there), line) is { } later ? $": '--at {later}'" : "");
-
-    private static SimulatedCheckpoint? MemberOf(List<SimulatedCheckpoint> line, long k) =>
-        RecoveryChoices.Member(SimulatedCheckpoint.PointsOf(line), k) is int at ? line[at] : null;
 
     // Effect after effect, each in its time; the process, or its host, may end between any two.
     private void Carry(RecoveryExecution? step, Carrier carrier, Action<string?> done)

@@ -19,6 +19,22 @@ internal sealed record SimulatedCheckpoint(
         RecoveryChoices.PointsOf([.. checkpoints.Select(c => (c.Epoch, (ulong)c.Index, c.Before))]);
 }
 
+/// <summary>A node's past by its simulated store.</summary>
+internal sealed class SimulatedPast(string node, SimulatedDisk disk, IReadOnlyList<SimulatedCheckpoint> standing) : INodePast
+{
+    public string Node => node;
+
+    public int Incarnation => disk.Log.Incarnation;
+
+    public IReadOnlyList<CheckpointPoint> Points { get; } = SimulatedCheckpoint.PointsOf(standing);
+
+    public IReadOnlyList<Guid> DomainsOf(ulong epoch) => [.. Find(epoch).Domains.Keys];
+
+    public IReadOnlyList<string> LostIn(ulong epoch) => NodeMessenger.LostIn(Find(epoch).Channels);
+
+    private SimulatedCheckpoint Find(ulong epoch) => standing.First(c => c.Epoch == epoch);
+}
+
 /// <summary>What a host has on its disks, and keeps when it dies.</summary>
 internal sealed class SimulatedDisk
 {

@@ -1,5 +1,6 @@
 using System.Net;
 using Grpc.Core;
+using XenTwoLevelCkpt.Channels;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Images.Verification;
@@ -134,7 +135,7 @@ public class ClusterRecoveryTests
         var order = new RecoverRequest { Line = 2, Incarnation = 1 };
         StatusException e = await Assert.ThrowsAsync<StatusException>(() => AskAsync(node, order, RecoverPhase.Prepare));
         Assert.Equal("NEWER_DOMAIN", e.Reason);
-        Assert.StartsWith("newcomer: not in checkpoint", e.Message, StringComparison.Ordinal);
+        Assert.StartsWith("newcomer: not in the checkpoint of the line 2", e.Message, StringComparison.Ordinal);
         Assert.Contains("--destroy-newer", e.Message, StringComparison.Ordinal);
         Assert.Equal(3, node.Hypervisor.Guests.Count);
         _ = await RecoverAsync(node, new RecoverRequest(order) { DestroyNewer = true });
@@ -158,6 +159,34 @@ public class ClusterRecoveryTests
         node.Hypervisor.GuestPages = pages;
         _ = await RecoverAsync(node, order);
         Assert.Equal(new Dictionary<string, long> { ["a"] = 20, ["b"] = 20 }, node.Steps());
+    }
+
+    // Those of gamma came to another node after line 2, and are there for good; now beta is lost.
+    [Theory]
+    [InlineData("beta")]
+    [InlineData("alpha")]
+    public async Task A_line_that_is_older_than_the_arrival_of_a_lost_nodes_domains_is_refused(string host)
+    {
+        await using TestNode lost = await StartAsync(guests: 1, s => s with { Node = "beta" });
+        await ThreeAsync(lost);
+        await lost.StopDaemonAsync();
+
+        await using TestNode node = await StartAsync();
+        await ThreeAsync(node);
+        await node.StopDaemonAsync();
+        Directory.Move(lost.Settings.Store, Path.Combine(node.Settings.Shared!, "beta"));
+        var file = NodeStateFile.Open(node.Settings.State);
+        file.Write(file.State with { Parked = null, Departures = [new Departure("gamma", host, 0, Settled: true)] });
+        foreach (string guest in new[] { "a", "b" })
+        {
+            node.Hypervisor.Guests.First(g => g.Name == guest).Destroy();
+        }
+
+        await node.RestartAsync();
+        var order = new RecoverRequest { Line = 2, Incarnation = 1, Moves = { new Move { Node = "beta", To = "alpha" } } };
+        StatusException e = await Assert.ThrowsAsync<StatusException>(() => AskAsync(node, order, RecoverPhase.Prepare));
+        Assert.Equal("LINE", e.Reason);
+        Assert.Equal($"The domains of gamma came to {host} after its checkpoint of the line 2, and would be lost: name a later line with --at.", e.Message);
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using Grpc.Core;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Restore;
 using XenTwoLevelCkpt.Hypervisor.Model;
+using XenTwoLevelCkpt.Daemon.Recovery;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
@@ -266,13 +267,16 @@ public class RecoveryTests
     public void The_member_is_the_first_checkpoint_from_the_line_on(ulong[] indexes, long line, int? member)
     {
         List<CheckpointManifest> manifests = [.. indexes.Select((k, i) => Manifest((ulong)i + 1, k))];
-        Assert.Equal((ulong?)member, StoreHistory.Member(manifests, line)?.Closing.Index);
+        Assert.Equal((ulong?)member, IndexOf(manifests, line));
 
         // Where older ones were removed, only a checkpoint with the line's own index is surely the first.
         manifests = [.. indexes.Select((k, i) => Manifest((ulong)i + 7, k))];
         bool first = indexes.Length > 0 && (ulong)line <= indexes[0];
-        Assert.Equal(first && (ulong)line != indexes[0] ? null : (ulong?)member, StoreHistory.Member(manifests, line)?.Closing.Index);
+        Assert.Equal(first && (ulong)line != indexes[0] ? null : (ulong?)member, IndexOf(manifests, line));
     }
+
+    private static ulong? IndexOf(List<CheckpointManifest> manifests, long line) =>
+        RecoveryChoices.Member(StoreHistory.PointsOf(manifests), line) is { } at ? manifests[at].Closing.Index : null;
 
     private static CheckpointManifest Manifest(ulong epoch, ulong index) => new()
     {

@@ -85,33 +85,36 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
     /// <exception cref="StatusException">The node cannot do its part.</exception>
     internal RecoveryTask Plan(RecoveryOrder order, bool looks)
     {
-        NodeRecord state = file.State;
-        bool rollsBack = RecoveryChoices.RollsBack(state.Pending, order, channels.Now);
         var task = new RecoveryTask(order, channels.Messages is LoneNode, store.LastEpoch());
         try
         {
-            if (rollsBack)
+            Dictionary<Guid, DomainInfo> here = core.Hypervisor.ListDomains()
+                .Where(d => d.Id != 0 && !d.State.HasFlag(DomainStates.Dying)).DistinctBy(d => d.Uuid).ToDictionary(d => d.Uuid);
+            var own = new StoredPast(core.Settings.Node, store, [.. store.Standing(file.State)], file.State.Incarnation);
+            var view = new PartView(file.State, channels.Now, own, task.LastEpoch, here.Keys)
             {
-                task.Member = StoreHistory.Member([.. store.Standing(state)], order.Line)
-                    ?? throw NoMember($"Node {core.Settings.Node}", order.Line, store.Standing(state));
+                Lost = node => OpenLost(task, node),
+                ReachesPeers = d => ReachesPeers(here[d]),
+                NameOf = d => here.GetValueOrDefault(d)?.Name ?? $"{d}",
+                IsAlone = task.IsAlone,
+            };
+            if (!PartPlanner.TryPlan(view, order, out RecoveryPart? part, out PartRefusal? refusal))
+            {
+                throw StatusException.Because(StatusCode.FailedPrecondition, refusal.Reason, refusal.Why);
+            }
+
+            if (part is RollBackPart back)
+            {
+                task.Member = own.Manifest(back.Member.Epoch);
+                task.Newer = [.. back.Newer.Select(d => here[d])];
                 RequireWhole(store, task.Member, looks);
-                RequireAdopted(task.Member, order);
             }
 
-            foreach (DomainMove move in order.Moves.Where(m => m.To == core.Settings.Node))
+            foreach (AdoptedMember lost in part.Adopted)
             {
-                DirectoryStore lost = OpenLost(move.Node);
-                task.Stores.Add(lost);
-                RequireSamePast(move, lost, order);
-                CheckpointManifest member = StoreHistory.Member(lost.Checkpoints, order.Line) ?? throw NoMember($"The lost node {move.Node}", order.Line, lost.Checkpoints);
-                RequireWhole(lost, member, looks);
-                RequireNotHere(move, member);
-                task.Adopted.Add(new AdoptedNode(move.Node, lost, member));
-            }
-
-            if (task.Member is not null)
-            {
-                task.Newer = Newer(task);
+                StoredPast past = task.Lost[lost.Node];
+                task.Adopted.Add(new AdoptedNode(lost.Node, past.Store, past.Manifest(lost.Epoch)));
+                RequireWhole(past.Store, past.Manifest(lost.Epoch), looks);
             }
 
             HashSet<Guid> going =
@@ -120,8 +123,7 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
                 .. task.Newer.Select(d => d.Uuid),
             ];
             RequireFit(task, going);
-            task.Staying =
-                [.. core.Hypervisor.ListDomains().Where(d => d.Id != 0 && !d.State.HasFlag(DomainStates.Dying) && !going.Contains(d.Uuid))];
+            task.Staying = [.. here.Values.Where(d => !going.Contains(d.Uuid))];
             return task;
         }
         catch
@@ -131,67 +133,6 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
             task.Dispose();
             throw;
         }
-    }
-
-    // Domains that came here from a lost node since the member would be gone.
-    private void RequireAdopted(CheckpointManifest member, RecoveryOrder order)
-    {
-        IReadOnlyList<Departure> hosted = RecoveryChoices.Hosted(file.State.Departures, core.Settings.Node, order);
-        if (hosted.Count > 0 && RecoveryChoices.CameSince(hosted, NodeMessenger.LostIn(new Restorer(store).ReadNodeState(member))) is { } gone)
-        {
-            throw StatusException.Because(
-                StatusCode.FailedPrecondition, Problems.Line,
-                $"The domains of {gone.Node} came to {core.Settings.Node} after its checkpoint of the line {order.Line}, and would be lost: "
-                + $"recover with '--lost {gone.Node} --to {core.Settings.Node}'.");
-        }
-    }
-
-    // A recovery that one of the two nodes took part in and the other did not has undone what checkpoints behind its line hang on.
-    private void RequireSamePast(DomainMove move, DirectoryStore lost, RecoveryOrder order)
-    {
-        int incarnation = NodeMessenger.IncarnationOf(NodeSettings.ChannelLogOf(lost.Root));
-        if (RecoveryChoices.Undone(file.State, incarnation, order.Line) is { } line)
-        {
-            throw StatusException.Because(
-                StatusCode.FailedPrecondition, Problems.Line,
-                $"Not both {move.Node} and {core.Settings.Node} took part in the recovery to line {line}, and later checkpoints are of a past that "
-                + $"is gone: name that line with '--at {line}', or an earlier one.");
-        }
-    }
-
-    // Where the node has not brought them up before, those of a lost node that are here moved since the line.
-    private void RequireNotHere(DomainMove move, CheckpointManifest member)
-    {
-        if (!RecoveryChoices.IsFirst(file.State, move))
-        {
-            return;
-        }
-
-        HashSet<Guid> there = [.. core.Hypervisor.ListDomains().Where(d => !d.State.HasFlag(DomainStates.Dying)).Select(d => d.Uuid)];
-        if (member.Domains.FirstOrDefault(d => there.Contains(d.Uuid)) is { } moved)
-        {
-            throw StatusException.Because(
-                StatusCode.FailedPrecondition, Problems.Domain,
-                $"Domain {moved.Name} is in the checkpoint of {move.Node}, and is on {core.Settings.Node} now: it moved after this line. "
-                + "Name a later line with --at, or destroy it where it is now.");
-        }
-    }
-
-    // Domains that exchange frames with others, and are not in the checkpoint that the node goes back to: they would run on from
-    // the future.
-    private DomainInfo[] Newer(RecoveryTask task)
-    {
-        HashSet<Guid> known = [.. task.Member!.Domains.Concat(task.Adopted.SelectMany(a => a.Member.Domains)).Select(d => d.Uuid)];
-        Dictionary<Guid, DomainInfo> here = core.Hypervisor.ListDomains()
-            .Where(d => d.Id != 0 && !known.Contains(d.Uuid) && !d.State.HasFlag(DomainStates.Dying) && ReachesPeers(d))
-            .ToDictionary(d => d.Uuid);
-        DomainInfo[] newer = [.. RecoveryChoices.Newer(here.Keys, known).Select(d => here[d])];
-        return newer.Length == 0 || task.Order.DestroysNewer
-            ? newer
-            : throw StatusException.Because(
-                StatusCode.FailedPrecondition, Problems.NewerDomain,
-                $"{string.Join(", ", newer.Select(d => d.Name ?? $"{d.Uuid}"))}: not in checkpoint {task.Member.Id} of the line {task.Order.Line}, and "
-                + "would run on from a time that the others go back from. Destroy what is newer with '--destroy-newer'.");
     }
 
     // xl finds it out one domain after the other, when those of before are gone.
@@ -237,12 +178,6 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
         }
     }
 
-    private static StatusException NoMember(string node, long line, IEnumerable<CheckpointManifest> there) => StatusException.Because(
-        StatusCode.FailedPrecondition, Problems.Line, $"{node} has no checkpoint that the line {line} needs: "
-        + (RecoveryChoices.LaterLine(StoreHistory.PointsOf(there), line) is { } later
-            ? $"older ones were removed. Name a later line: '--at {later}'."
-            : "none with that index or a higher one is there. Name an earlier line with --at."));
-
     private void RequireWhole(DirectoryStore from, CheckpointManifest member, bool looks)
     {
         var restorer = new Restorer(from);
@@ -253,6 +188,14 @@ internal sealed class NodeRecoveryPlanner(NodeCore core, DirectoryStore store, N
         }
 
         _ = restorer.ReadNodeState(member);
+    }
+
+    private StoredPast OpenLost(RecoveryTask task, string node)
+    {
+        DirectoryStore lost = OpenLost(node);
+        task.Stores.Add(lost);
+        return task.Lost[node] = new StoredPast(
+            node, lost, lost.Checkpoints, NodeMessenger.IncarnationOf(NodeSettings.ChannelLogOf(lost.Root)));
     }
 
     private DirectoryStore OpenLost(string node)

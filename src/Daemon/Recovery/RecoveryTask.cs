@@ -24,6 +24,9 @@ internal sealed record RecoveryTask(RecoveryOrder Order, bool IsAlone, ulong Las
 
     internal List<DirectoryStore> Stores { get; } = [];
 
+    /// <summary>What was read of lost nodes, by name.</summary>
+    internal Dictionary<string, StoredPast> Lost { get; } = new(StringComparer.Ordinal);
+
     /// <summary>The same, as the execution sees it.</summary>
     internal RecoveryPart Part
     {
