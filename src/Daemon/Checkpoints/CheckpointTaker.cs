@@ -62,7 +62,11 @@ internal sealed class CheckpointTaker(NodeCore core, CheckpointQueue queue, Node
     {
         queue.Change(schedule => schedule.Saved());
         channels.Messages.DurableIndex = channels.Messages.SavedIndex;
-        channels.Messages.KnowGuests([.. checkpointing.Checkpointer.Configurations.SelectMany(core.Platform.AddressesOf)]);
+        if (channels.Messages is not LoneNode)
+        {
+            channels.Messages.KnowGuests([.. checkpointing.Checkpointer.Configurations.SelectMany(core.Platform.AddressesOf)]);
+        }
+
         core.Events.Add(new V1.Event { CheckpointTaken = report });
         core.Events.Add(new V1.Event { DurableSn = (ulong)channels.Messages.DurableIndex });
         checkpointing.Tidying.Begin();
