@@ -34,7 +34,7 @@ public sealed class PartPlannerTests
 
     [Theory]
     [InlineData(1, "LINE", "Node alpha has no checkpoint that the line 1 needs: older ones were removed. Name a later line: '--at 4'.")]
-    [InlineData(7, "LINE", "Node alpha has no checkpoint that the line 7 needs: none with that index or a higher one is there. Name an earlier line with --at.")]
+    [InlineData(7, "LINE", "Node alpha has no checkpoint that the line 7 needs: the latest that is there is of line 6. Name that one, '--at 6', or an earlier one.")]
     public void A_line_without_a_member_is_refused(long line, string reason, string why)
     {
         var pruned = new Past("alpha", (2, 4, [A]), (3, 6, [A]));
@@ -43,8 +43,13 @@ public sealed class PartPlannerTests
     }
 
     [Fact]
+    public void A_node_without_checkpoints_has_no_line() => Assert.Equal(
+        new PartRefusal("LINE", "The lost node beta has no checkpoint that the line 4 needs: there is none at all."),
+        Refusal(View() with { Lost = _ => new Past("beta") }, ToAlpha));
+
+    [Fact]
     public void A_lost_node_without_a_member_is_named() => Assert.Equal(
-        new PartRefusal("LINE", "The lost node beta has no checkpoint that the line 6 needs: none with that index or a higher one is there. Name an earlier line with --at."),
+        new PartRefusal("LINE", "The lost node beta has no checkpoint that the line 6 needs: the latest that is there is of line 5. Name that one, '--at 5', or an earlier one."),
         Refusal(View(), ToAlpha with { Line = 6 }));
 
     [Theory]

@@ -118,7 +118,9 @@ internal static class PartPlanner
                 $"{(past == view.Own ? "Node" : "The lost node")} {past.Node} has no checkpoint that the line {order.Line} needs: "
                 + (RecoveryChoices.LaterLine(past.Points, order.Line) is { } later
                     ? $"older ones were removed. Name a later line: '--at {later}'."
-                    : "none with that index or a higher one is there. Name an earlier line with --at."));
+                    : past.Points is [.., { } latest]
+                    ? $"the latest that is there is of line {latest.Reach}. Name that one, '--at {latest.Reach}', or an earlier one."
+                    : "there is none at all."));
             return false;
         }
 
