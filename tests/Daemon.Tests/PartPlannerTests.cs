@@ -64,6 +64,13 @@ public sealed class PartPlannerTests
             new PartRefusal("LINE", $"The domains of gamma came to {named} after its checkpoint of the line 4, and would be lost: {advice}"),
             Refusal(View() with { Record = record }, ToAlpha));
 
+        // A later checkpoint may have them.
+        Past with = (host == "alpha" ? Alpha : Beta) with { Hosts = ["gamma"], Since = host == "alpha" ? 3UL : 9, More = (9, 8, [X]) };
+        PartRefusal later = Refusal(
+            View() with { Record = record, Own = host == "alpha" ? with : Alpha, Lost = _ => host == "beta" ? with : Beta }, ToAlpha);
+        Assert.EndsWith(
+            host == "alpha" && !settled ? advice : $"name a later line: '--at {(host == "alpha" ? 6 : 8)}'.", later.Why, StringComparison.Ordinal);
+
         // They are brought up once more, or were there.
         Assert.NotNull(Plan(View() with { Record = record }, ToAlpha with { Moves = [.. ToAlpha.Moves, new DomainMove("gamma", "delta")] }));
         Assert.NotNull(Plan(
@@ -132,10 +139,17 @@ public sealed class PartPlannerTests
 
         public int Incarnation => 0;
 
-        public IReadOnlyList<CheckpointPoint> Points => [.. Checkpoints.Select(c => new CheckpointPoint(c.Epoch, c.Index))];
+        // The epoch from which on it has the domains of Hosts, and one checkpoint more.
+        public ulong Since { get; init; }
 
-        public IReadOnlyList<Guid> DomainsOf(ulong epoch) => Checkpoints.Single(c => c.Epoch == epoch).Domains;
+        public (ulong Epoch, long Index, Guid[] Domains)? More { get; init; }
 
-        public IReadOnlyList<string> LostIn(ulong epoch) => Hosts;
+        public IReadOnlyList<CheckpointPoint> Points => [.. All.Select(c => new CheckpointPoint(c.Epoch, c.Index))];
+
+        private IEnumerable<(ulong Epoch, long Index, Guid[] Domains)> All => More is { } more ? Checkpoints.Append(more) : Checkpoints;
+
+        public IReadOnlyList<Guid> DomainsOf(ulong epoch) => All.Single(c => c.Epoch == epoch).Domains;
+
+        public IReadOnlyList<string> LostIn(ulong epoch) => epoch >= Since ? Hosts : [];
     }
 }

@@ -130,11 +130,12 @@ internal static class PartPlanner
         IReadOnlyList<Departure> hosted = RecoveryChoices.Hosted(view.Record.Departures, past.Node, order);
         if (hosted.Count > 0 && RecoveryChoices.CameSince(hosted, past.LostIn(point.Epoch)) is { } gone)
         {
+            CheckpointPoint? with = past.Points.Skip(at + 1).FirstOrDefault(p => RecoveryChoices.CameSince(hosted, past.LostIn(p.Epoch)) is null);
             refusal = new PartRefusal(
                 Problems.Line,
                 $"The domains of {gone.Node} came to {past.Node} after its checkpoint of the line {order.Line}, and would be lost: "
                 + (gone.Settled || past != view.Own
-                    ? "name a later line with --at."
+                    ? $"name a later line{(with is null ? " with --at" : $": '--at {with.Index}'")}."
                     : $"recover with '--lost {gone.Node} --to {past.Node}'."));
             return false;
         }
