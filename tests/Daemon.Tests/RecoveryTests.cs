@@ -1,8 +1,8 @@
 using Grpc.Core;
 using XenTwoLevelCkpt.Checkpointing.Node.Selection;
 using XenTwoLevelCkpt.Checkpointing.Restore;
-using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Daemon.Recovery;
+using XenTwoLevelCkpt.Hypervisor.Model;
 using XenTwoLevelCkpt.Images.Store;
 using XenTwoLevelCkpt.Rpc;
 using XenTwoLevelCkpt.Rpc.V1;
