@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace XenTwoLevelCkpt.Channels;
 
-/// <summary>Frames of local guests that did not leave, since the start.</summary>
+/// <summary>Frames that were lost between the bridge and the channels, since the start.</summary>
 /// <param name="Refused">Frames from other nodes that the bridge did not take.</param>
 /// <param name="Flooding">Frames for all nodes beyond what a guest may send of them.</param>
 /// <param name="Strangers">Frames from addresses that no guest was given, beyond the number of those that others learn.</param>
@@ -15,8 +15,7 @@ public readonly record struct FrameLosses(long Refused, long Flooding, long Stra
 /// <para>A frame tells its source address alone, and a guest writes what it likes there. So each address that the toolstack gave to
 /// a guest has an allowance of its own, and all others have one together: a guest that makes up addresses takes it from those that do the
 /// same, such as bridges within guests.</para>
-/// <para>An allowance is a token bucket (RFC 2697, one rate) that holds one second's frames. One thread at a time; every operation takes
-/// constant time.</para>
+/// <para>An allowance is a token bucket that holds one second's frames. One thread at a time; a frame takes constant time.</para>
 /// </remarks>
 /// <param name="perSecond">Frames a second to all nodes for each guest's address; null for no limit.</param>
 /// <param name="strangers">The most addresses that no guest was given and that others learn; further ones wait until one has been

@@ -48,7 +48,7 @@ internal sealed class FrameRouter(
     private PeerLink? _likely;
     private PeerLink[] _routes = [];
 
-    /// <summary>Frames that did not leave.</summary>
+    /// <summary>Frames that were lost between the bridge and the channels.</summary>
     internal FrameLosses Losses
     {
         get
